@@ -1,0 +1,3 @@
+//! Placeholder crate root, replaced in the next commits.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! carpd.
+fn main() {}
