@@ -83,7 +83,7 @@ mod tests {
         for len in 0..bytes.len() {
             assert_eq!(checksum(&bytes[..len]), plain(&bytes[..len]), "{len} bytes");
         }
-        assert_eq!(checksum(&[0xff; 65_534]), 0);
+        assert_eq!(checksum(&[0xff; 9_000]), 0);
         assert_eq!(checksum(&[]), 0xffff);
     }
 }

@@ -230,7 +230,7 @@ mod tests {
     }
 
     /// What is found about a packet signed with `passphrase` over `list` by a node with the key `ours` and the
-    /// addresses 10.0.0.1, 10.0.0.5 and fe80::1.
+    /// addresses 10.0.0.1, 10.0.0.5 and `fe80::1`.
     fn found(passphrase: &str, list: &[&str], variant: HmacVariant) -> Option<String> {
         let vhid = Vhid::new(7).unwrap();
         let key = Key::from_passphrase(passphrase.as_bytes()).unwrap();

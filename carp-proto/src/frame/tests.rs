@@ -245,7 +245,7 @@ fn arp_requests_are_recognised_and_answered() {
     );
 }
 
-/// A solicitation by 2001:db8::2 for 2001:db8::1, its checksum left out.
+/// A solicitation by `2001:db8::2` for `2001:db8::1`, its checksum left out.
 const SOLICITATION: [u8; 86] = hex!(
     "3333ff000001 0200000000aa 86dd 60000000 0020 3a ff"
     "20010db8000000000000000000000002 ff0200000000000000000001ff000001"
