@@ -1,1 +1,3 @@
-//! Crate root.
+//! What the benchmarks measure. The benchmarks themselves are in `benches/`.
+
+pub mod wire;
