@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use crate::host::Output;
 use crate::id::{HostId, IfaceId};
 
 /// Something the adapter owes the node, from [`Node::poll_action`](crate::Node::poll_action).
@@ -60,8 +61,8 @@ pub enum TransmitKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TxId {
     pub(crate) host: HostId,
-    /// The wish to take up again if there was no room for the frame.
-    pub(crate) wish: u8,
+    /// To be taken up again if there was no room for the frame.
+    pub(crate) output: Output,
 }
 
 /// What became of a transmission.

@@ -29,3 +29,15 @@ impl fmt::Display for HostId {
         write!(f, "host {}.{}", self.slot, self.generation)
     }
 }
+
+/// The virtual host was removed, or belongs to another node. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NoSuchHost(pub HostId);
+
+impl fmt::Display for NoSuchHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} does not exist (any longer)", self.0)
+    }
+}
+
+impl core::error::Error for NoSuchHost {}
