@@ -107,7 +107,10 @@ pub struct InterfaceSlot {
 
 impl InterfaceSlot {
     /// No interface yet.
-    pub const EMPTY: Self = Self { info: None, down_since: None };
+    pub const EMPTY: Self = Self {
+        info: None,
+        down_since: None,
+    };
 }
 
 /// Memory of one group.
@@ -120,7 +123,10 @@ pub struct GroupSlot {
 
 impl GroupSlot {
     /// No cause holds.
-    pub const EMPTY: Self = Self { ledger: Ledger::new(), demotion: 0 };
+    pub const EMPTY: Self = Self {
+        ledger: Ledger::new(),
+        demotion: 0,
+    };
 }
 
 /// Memory of one event that waits.
