@@ -52,6 +52,7 @@ mod ledger;
 pub mod machine;
 mod node;
 mod policy;
+mod random;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod state;

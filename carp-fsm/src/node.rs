@@ -2,7 +2,6 @@
 
 use carp_proto::{MAX_FRAME_LEN, Receiver, Rejection, RxMeta};
 
-use self::engine::Counters;
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo};
 use crate::event::{Event, EventQueue};
@@ -12,6 +11,7 @@ use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::{Cause, LedgerError};
 use crate::machine::{Departure, Input};
 use crate::policy::Policy;
+use crate::random::SplitMix64;
 use crate::state::{Family, State};
 use crate::stats::{Stats, bump};
 use crate::storage::{GroupSlot, InterfaceSlot, Pool, Storage};
@@ -78,7 +78,7 @@ pub struct Node<'s, const ADDRS: usize> {
     groups: Pool<'s, GroupSlot>,
     events: EventQueue<'s>,
     stats: Stats,
-    counters: Counters,
+    random: SplitMix64,
     now: Instant,
     shutting_down: bool,
 }
@@ -97,7 +97,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             groups: storage.groups,
             events: EventQueue::new(storage.events),
             stats: Stats::default(),
-            counters: Counters(seed),
+            random: SplitMix64::new(seed),
             now: Instant::ZERO,
             shutting_down: false,
         }

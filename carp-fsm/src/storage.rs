@@ -149,13 +149,17 @@ pub(crate) enum Pool<'s, T> {
 
 impl<T> Pool<'_, T> {
     /// Makes `index` valid, or says that there is no room.
-    pub(crate) fn ensure(&mut self, index: usize, _empty: impl Fn() -> T) -> bool {
+    #[cfg_attr(
+        not(feature = "alloc"),
+        expect(unused_variables, reason = "only a vector grows")
+    )]
+    pub(crate) fn ensure(&mut self, index: usize, empty: impl Fn() -> T) -> bool {
         match self {
             Pool::Borrowed(slots) => index < slots.len(),
             #[cfg(feature = "alloc")]
             Pool::Growing(slots) => {
                 if index >= slots.len() {
-                    slots.resize_with(index.saturating_add(1), _empty);
+                    slots.resize_with(index.saturating_add(1), empty);
                 }
                 true
             }

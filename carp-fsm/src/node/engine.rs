@@ -298,7 +298,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     ) -> Option<Action> {
         let id = self.hosts.id(slot)?;
         let view = self.view(slot)?;
-        let counter = self.counters.draw();
+        let counter = self.next_counter();
         let host = self.hosts.get_mut(slot)?;
         let kind = match output {
             Output::Own | Output::Disown => {
@@ -335,6 +335,16 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         })
     }
 
+    /// Never 0: a fresh OpenBSD backup takes 0 for its own (`docs/protocol.md` §6).
+    fn next_counter(&mut self) -> Counter {
+        loop {
+            let counter = self.random.draw();
+            if counter != 0 {
+                return Counter::new(counter);
+            }
+        }
+    }
+
     /// UCarp breaks ties by comparing addresses as they lie in a little-endian machine's memory.
     pub(super) fn has_lower_source(&self, slot: u16, iface: IfaceId, peer: IpAddr) -> bool {
         let raw = |address: core::net::Ipv4Addr| u32::from_le_bytes(address.octets());
@@ -342,25 +352,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         match (peer, self.interface(iface).and_then(|interface| interface.ipv4)) {
             (IpAddr::V4(peer), Some(own)) => self.hosts.get(slot).is_some_and(ties) && raw(peer) < raw(own),
             _ => false,
-        }
-    }
-}
-
-/// Counters of advertisements: a `SplitMix64` sequence, which does not repeat within 2^64 draws.
-pub(super) struct Counters(pub(super) u64);
-
-impl Counters {
-    /// Never 0: a fresh OpenBSD backup takes 0 for its own (`docs/protocol.md §6`).
-    fn draw(&mut self) -> Counter {
-        loop {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^= z >> 31;
-            if z != 0 {
-                return Counter::new(z);
-            }
         }
     }
 }
