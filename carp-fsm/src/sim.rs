@@ -110,16 +110,20 @@ impl Sim {
         self.network = network;
     }
 
-    /// Adds a node and starts it now.
-    pub fn add(&mut self, plan: NodePlan) -> NodeId {
+    /// Adds a node and starts it now, unless its plan is one that [`Node::insert`] refuses.
+    pub fn add(&mut self, plan: NodePlan) -> Result<NodeId, ConfigError> {
         let id = NodeId(self.members.len());
+        let link = LinkState::Up;
         self.members.push(Member {
             plan,
             running: None,
-            link: LinkState::Up,
+            link,
         });
-        self.start(id);
-        id
+        let started = self.start(id);
+        if started.is_err() {
+            self.members.pop();
+        }
+        started.map(|()| id)
     }
 
     /// Virtual time.
