@@ -1,1 +1,15 @@
-//! Crate root.
+//! CARP for hosts.
+
+mod address;
+#[cfg(target_os = "linux")]
+mod error;
+#[cfg(target_os = "linux")]
+mod link;
+#[cfg(target_os = "linux")]
+pub mod linux;
+
+pub use self::address::{Prefix, VirtualAddress};
+#[cfg(target_os = "linux")]
+pub use self::error::{AddressError, LinkError};
+#[cfg(target_os = "linux")]
+pub use self::link::{Link, VirtualHost};
