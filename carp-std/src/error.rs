@@ -83,7 +83,7 @@ impl std::error::Error for LinkError {
 /// The texts say what to do, as those of [`LinkError`].
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum AddressError {
+pub enum OwnershipError {
     /// The interface is gone.
     NoInterface {
         /// Its name.
@@ -98,6 +98,12 @@ pub enum AddressError {
         address: IpAddr,
         /// The prefix length it has there, in bits.
         prefix_len: u8,
+    },
+    /// The link cannot give a virtual host an interface of its own with the
+    /// virtual MAC address.
+    NoVirtualMac {
+        /// The interface.
+        interface: String,
     },
     /// The process may not change addresses.
     NotPermitted {
@@ -122,7 +128,7 @@ pub enum AddressError {
     },
 }
 
-impl fmt::Display for AddressError {
+impl fmt::Display for OwnershipError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoInterface { interface } => write!(f, "there is no interface {interface} now"),
@@ -136,6 +142,12 @@ impl fmt::Display for AddressError {
                  take it out of that interface's own configuration, \
                  or 'ip address del {address}/{prefix_len} dev {interface}'"
             ),
+            Self::NoVirtualMac { interface } => {
+                write!(
+                    f,
+                    "addresses on {interface} cannot have the virtual MAC address: use plain mode"
+                )
+            }
             Self::NotPermitted { interface } => write!(
                 f,
                 "not permitted to change the addresses of {interface}: run as root, \
@@ -158,7 +170,7 @@ impl fmt::Display for AddressError {
     }
 }
 
-impl std::error::Error for AddressError {
+impl std::error::Error for OwnershipError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Refused { source, .. } | Self::Unreadable { source, .. } => Some(source),

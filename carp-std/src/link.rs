@@ -3,7 +3,7 @@ use std::os::fd::AsFd;
 use carp_fsm::{IfaceId, InterfaceInfo, LinkMode, TransmitResult};
 use carp_proto::Vhid;
 
-use crate::{AddressError, VirtualAddress};
+use crate::{OwnershipError, VirtualAddress};
 
 /// Where bytes, interfaces and addresses are real.
 ///
@@ -77,7 +77,7 @@ pub trait Link: AsFd {
     /// `Ok` means that the addresses work (or have stopped working) before the call returns. After
     /// an error of `owner: true` none of the host's addresses is on the interface through us. After
     /// an error of `owner: false`, all that could be taken off has been.
-    fn set_owner(&mut self, host: &VirtualHost<'_>, owner: bool) -> Result<(), AddressError>;
+    fn set_owner(&mut self, host: &VirtualHost<'_>, owner: bool) -> Result<(), OwnershipError>;
 }
 
 /// What a link has to know about a virtual host: where it lives and its addresses.

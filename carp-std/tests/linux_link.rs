@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use carp_fsm::{Duration, IfaceId, InterfaceInfo, LinkMode, LinkState, TransmitResult};
 use carp_proto::Vhid;
 use carp_std::linux::{Clock, LinuxLink};
-use carp_std::{AddressError, Link, LinkError, Prefix, VirtualAddress, VirtualHost};
+use carp_std::{Link, LinkError, OwnershipError, Prefix, VirtualAddress, VirtualHost};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -221,7 +221,7 @@ fn foreign_addresses_are_never_touched() {
         for owner in [true, false, true] {
             let error = link.set_owner(&host(iface, &vips), owner).unwrap_err();
             assert!(
-                matches!(&error, AddressError::Foreign { address, prefix_len: 24, .. } if *address == vips[1].address),
+                matches!(&error, OwnershipError::Foreign { address, prefix_len: 24, .. } if *address == vips[1].address),
                 "{error}"
             );
             assert!(error.to_string().contains("ip address del 10.0.0.1/24 dev eth0"), "{error}");
@@ -330,7 +330,7 @@ fn an_interface_is_known_by_its_name() {
     link.set_owner(&host(iface, &vips), false)
         .expect("nothing to take off");
     let error = link.set_owner(&host(iface, &vips), true).unwrap_err();
-    assert!(matches!(error, AddressError::NoInterface { .. }), "{error}");
+    assert!(matches!(error, OwnershipError::NoInterface { .. }), "{error}");
 
     // The thread that opens it again must be in the namespace, as the one that runs a host is.
     netns::connect(&a, &b);

@@ -45,7 +45,7 @@ pub(super) const CARP_AND_VRRP: [SockFilter; 15] = [
 ];
 
 const ETHER_TYPE: u32 = 12;
-const IP_PROTOCOL: u32 = 112;
+const IP_PROTOCOL: u32 = carp_proto::IP_PROTOCOL as u32;
 const VLAN_ID_BITS: u32 = 0xfff;
 /// Packet types up to this one (host, broadcast, multicast) are for us;
 /// "other host" and "outgoing" come after it.

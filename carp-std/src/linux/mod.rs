@@ -13,7 +13,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use carp_fsm::{IfaceId, InterfaceInfo, LinkState, TransmitResult};
+use carp_fsm::{IfaceId, InterfaceInfo, LinkMode, LinkState, TransmitResult};
 use carp_proto::MacAddr;
 use rustix::event::{Timespec, epoll};
 
@@ -23,7 +23,7 @@ use self::owner::Device;
 use self::packet::{MAX_QUEUED, PacketSocket};
 pub use self::wake::Stopper;
 pub(crate) use self::wake::Wake;
-use crate::{AddressError, Link, LinkError, VirtualAddress, VirtualHost};
+use crate::{Link, LinkError, OwnershipError, VirtualAddress, VirtualHost};
 
 /// The [`Link`] of Linux.
 ///
@@ -334,16 +334,21 @@ impl Link for LinuxLink {
         }
     }
 
-    fn set_owner(&mut self, host: &VirtualHost<'_>, owner: bool) -> Result<(), AddressError> {
+    fn set_owner(&mut self, host: &VirtualHost<'_>, owner: bool) -> Result<(), OwnershipError> {
         let Some(slot) = self.interfaces.get_mut(usize::from(host.iface.0)) else {
-            return Err(AddressError::NoInterface {
+            return Err(OwnershipError::NoInterface {
                 interface: format!("number {}", host.iface.0),
             });
         };
+        if host.mode != LinkMode::Plain {
+            return Err(OwnershipError::NoVirtualMac {
+                interface: slot.name.clone(),
+            });
+        }
         slot.owned.retain(|vip| !host.addresses.contains(vip));
         let Some(open) = &slot.open else {
             // What was on it has been taken off when it went away.
-            let gone = AddressError::NoInterface {
+            let gone = OwnershipError::NoInterface {
                 interface: slot.name.clone(),
             };
             return if owner { Err(gone) } else { Ok(()) };

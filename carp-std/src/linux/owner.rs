@@ -6,14 +6,14 @@ use std::io;
 use std::net::IpAddr;
 
 use super::netlink::{ADDRESS_TAG, Address, Netlink};
-use crate::{AddressError, Prefix, VirtualAddress};
+use crate::{OwnershipError, Prefix, VirtualAddress};
 
 /// Puts all of `wanted` on the interface, or none.
 pub(super) fn put_on(
     netlink: &mut Netlink,
     device: Device<'_>,
     wanted: &[VirtualAddress],
-) -> Result<(), AddressError> {
+) -> Result<(), OwnershipError> {
     let present = device.addresses(netlink)?;
     for vip in wanted {
         if let Some(foreign) = find(&present, vip).find(|there| !device.is_ours(there, vip, &present)) {
@@ -36,7 +36,7 @@ pub(super) fn take_off(
     netlink: &mut Netlink,
     device: Device<'_>,
     unwanted: &[VirtualAddress],
-) -> Result<(), AddressError> {
+) -> Result<(), OwnershipError> {
     let present = device.addresses(netlink)?;
     let mut result = Ok(());
     for vip in unwanted {
@@ -59,7 +59,7 @@ fn put_one_on(
     device: Device<'_>,
     vip: &VirtualAddress,
     present: &[Address],
-) -> Result<(), AddressError> {
+) -> Result<(), OwnershipError> {
     let prefix_len = prefix_len(vip, present);
     let mut there = false;
     for old in find(present, vip) {
@@ -112,10 +112,10 @@ pub(super) struct Device<'a> {
 }
 
 impl Device<'_> {
-    fn addresses(self, netlink: &mut Netlink) -> Result<Vec<Address>, AddressError> {
+    fn addresses(self, netlink: &mut Netlink) -> Result<Vec<Address>, OwnershipError> {
         netlink
             .addresses(self.index)
-            .map_err(|source| AddressError::Unreadable {
+            .map_err(|source| OwnershipError::Unreadable {
                 interface: self.name.to_owned(),
                 source,
             })
@@ -131,25 +131,25 @@ impl Device<'_> {
             || (!self.tags && there.tag == 0 && there.prefix_len == prefix_len(vip, present))
     }
 
-    fn foreign(self, there: &Address) -> AddressError {
+    fn foreign(self, there: &Address) -> OwnershipError {
         let Address {
             ip: address,
             prefix_len,
             ..
         } = *there;
-        AddressError::Foreign {
+        OwnershipError::Foreign {
             interface: self.name.to_owned(),
             address,
             prefix_len,
         }
     }
 
-    fn refused(self, address: IpAddr, source: io::Error) -> AddressError {
+    fn refused(self, address: IpAddr, source: io::Error) -> OwnershipError {
         let interface = self.name.to_owned();
         match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => AddressError::NotPermitted { interface },
-            Some(libc::ENODEV) => AddressError::NoInterface { interface },
-            _ => AddressError::Refused {
+            Some(libc::EPERM | libc::EACCES) => OwnershipError::NotPermitted { interface },
+            Some(libc::ENODEV) => OwnershipError::NoInterface { interface },
+            _ => OwnershipError::Refused {
                 interface,
                 address,
                 source,

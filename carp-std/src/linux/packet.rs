@@ -1,9 +1,9 @@
 //! One packet socket per interface: whole Ethernet frames in and out.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use carp_proto::{MULTICAST_V4, MULTICAST_V6};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
 use super::{filter, sys};
@@ -19,9 +19,6 @@ const RECEIVE_BUFFER: usize = 256 * 1024;
 
 /// No more frames than this can wait in a socket at any moment.
 pub(super) const MAX_QUEUED: usize = 2 * RECEIVE_BUFFER / 768 + 1;
-
-const CARP_GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-const CARP_GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
 /// A packet socket bound to one interface.
 #[derive(Debug)]
@@ -78,13 +75,13 @@ impl AsFd for PacketSocket {
 
 fn join_v4(ifindex: u32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-    socket.join_multicast_v4_n(&CARP_GROUP_V4, &InterfaceIndexOrAddress::Index(ifindex))?;
+    socket.join_multicast_v4_n(&MULTICAST_V4, &InterfaceIndexOrAddress::Index(ifindex))?;
     Ok(socket)
 }
 
 /// Fails where IPv6 is switched off; nothing is lost then.
 fn join_v6(ifindex: u32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV6, Type::DGRAM, None)?;
-    socket.join_multicast_v6(&CARP_GROUP_V6, ifindex)?;
+    socket.join_multicast_v6(&MULTICAST_V6, ifindex)?;
     Ok(socket)
 }
