@@ -43,7 +43,8 @@ struct Resident {
     vhid: Vhid,
     mode: LinkMode,
     addresses: Vec<VirtualAddress>,
-    error: Option<OwnershipError>,
+    /// What failed last and has not succeeded since: being the owner (`true`), or not being it.
+    error: Option<(bool, OwnershipError)>,
 }
 
 impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
@@ -108,10 +109,11 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         &mut self.link
     }
 
-    /// Why the virtual host's addresses are not as the node wants them, or
-    /// `None` if they are.
+    /// Why the virtual host's addresses could not be put on (that is: what is
+    /// behind [`InitReason::AddressRefused`](carp_fsm::InitReason)), or not be
+    /// taken off. `None` once it has worked.
     pub fn ownership_error(&self, host: HostId) -> Option<&OwnershipError> {
-        self.residents.get(&host)?.error.as_ref()
+        self.residents.get(&host)?.error.as_ref().map(|(_, error)| error)
     }
 
     /// When `process` has to be called again even if nothing arrives. The
@@ -144,7 +146,14 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         self.node.poll_event()
     }
 
-    /// What ends [`run`](Self::run).
+    /// Whether [`Stopper::stop`] was called and everything has been left in good
+    /// order: what ends [`run`](Self::run).
+    pub fn is_stopped(&self) -> bool {
+        self.stopping && self.node.is_quiet()
+    }
+
+    /// What stops this host. The next [`process`](Self::process) then shuts the
+    /// node down.
     pub fn stopper(&self) -> Stopper {
         self.wake.stopper()
     }
@@ -157,7 +166,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             while let Some(event) = self.poll_event() {
                 on_event(self, event);
             }
-            if self.stopping && self.node.is_quiet() {
+            if self.is_stopped() {
                 return Ok(());
             }
             self.wake.wait()?;
@@ -216,11 +225,16 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             mode: resident.mode,
             addresses: &resident.addresses,
         };
-        resident.error = self.link.set_owner(&virtual_host, owner).err();
-        if resident.error.is_some() {
-            Err(OwnerError)
-        } else {
-            Ok(())
+        match self.link.set_owner(&virtual_host, owner) {
+            Ok(()) => {
+                // After a refusal the node disowns: that it can does not answer the refusal.
+                resident.error.take_if(|(failed, _)| owner || !*failed);
+                Ok(())
+            }
+            Err(error) => {
+                resident.error = Some((owner, error));
+                Err(OwnerError)
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayl
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use netns::{Namespace, available, pair};
+use netns::{Namespace, addresses, available, pair};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const VIRTUAL_MAC: [u8; 6] = [0, 0, 0x5e, 0, 1, 7];
@@ -447,17 +447,6 @@ fn next_change(link: &mut LinuxLink) -> Option<InterfaceInfo> {
         }
     }
     None
-}
-
-/// The addresses of the namespace's Ethernet interface, as `ip` shows them.
-fn addresses(namespace: &Namespace) -> Vec<String> {
-    let shown = namespace.ip("-o -4 address show");
-    let address = |line: &str| line.split_whitespace().nth(3).unwrap().to_owned();
-    shown
-        .lines()
-        .map(address)
-        .filter(|address| !address.starts_with("127."))
-        .collect()
 }
 
 /// The tags (`IFA_PROTO`) of this namespace's IPv4 addresses, 0 where there is none.

@@ -86,14 +86,14 @@ impl AsFd for Wake {
     }
 }
 
-/// Ends [`Host::run`](crate::Host::run) from another thread or from a signal
-/// handler (it makes one system call and takes no lock).
+/// Stops a [`Host`](crate::Host) from another thread or from a signal handler
+/// (it makes one system call and takes no lock).
 #[derive(Clone, Debug)]
 pub struct Stopper(Arc<OwnedFd>);
 
 impl Stopper {
     /// Asks for an orderly end: the host bows out of what it masters and takes
-    /// its addresses off, then `run` returns. Asking again changes nothing.
+    /// its addresses off, then [`Host::run`](crate::Host::run) returns. Asking again changes nothing.
     pub fn stop(&self) {
         // It can only fail if the counter of requests is full: then stopping has been asked for.
         let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());

@@ -1,8 +1,10 @@
 //! Network namespaces for tests, which remove themselves.
+#![allow(dead_code, reason = "not every test program needs all of it")]
 
+use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::{env, fs};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -47,13 +49,21 @@ impl Namespace {
         run(&arguments)
     }
 
-    /// Runs `f` on a thread of its own that lives in the namespace.
+    /// Starts a thread that lives in the namespace.
+    pub(crate) fn spawn<R: Send + 'static>(&self, f: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+        let namespace = self.open();
+        thread::spawn(move || {
+            move_here(&namespace);
+            f()
+        })
+    }
+
+    /// Runs `f` on a thread that lives in the namespace, and waits for it.
     pub(crate) fn enter<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
-        let namespace = fs::File::open(format!("/run/netns/{}", self.0)).unwrap();
+        let namespace = self.open();
         thread::scope(|scope| {
             let thread = scope.spawn(move || {
-                use std::os::fd::AsFd;
-                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+                move_here(&namespace);
                 f()
             });
             thread
@@ -61,6 +71,25 @@ impl Namespace {
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
+
+    fn open(&self) -> fs::File {
+        fs::File::open(format!("/run/netns/{}", self.0)).unwrap()
+    }
+}
+
+fn move_here(namespace: &fs::File) {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+}
+
+/// The IPv4 addresses of the namespace but that of `lo`, as `ip` shows them.
+pub(crate) fn addresses(namespace: &Namespace) -> Vec<String> {
+    let shown = namespace.ip("-o -4 address show");
+    let address = |line: &str| line.split_whitespace().nth(3).unwrap().to_owned();
+    shown
+        .lines()
+        .map(address)
+        .filter(|address| !address.starts_with("127."))
+        .collect()
 }
 
 impl Drop for Namespace {
