@@ -1,1 +1,6 @@
-//! Crate root.
+//! The CARP daemon and its operator's command line, as a library, so that tests can use its parts.
+//!
+//! The command is described in this crate's `README.md`; other programs should use `carp-std` or `carp-fsm`,
+//! which have fewer dependencies and a stable interface.
+
+pub mod config;
