@@ -3,4 +3,13 @@
 //! The command is described in this crate's `README.md`; other programs should use `carp-std` or `carp-fsm`,
 //! which have fewer dependencies and a stable interface.
 
+pub mod cli;
 pub mod config;
+#[cfg(target_os = "linux")]
+pub mod control;
+pub mod log;
+#[cfg(target_os = "linux")]
+pub mod run;
+pub mod status;
+#[cfg(test)]
+mod testing;

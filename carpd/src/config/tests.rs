@@ -4,23 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-
-/// A directory that goes away with its owner.
-struct TempDir(PathBuf);
-
-impl TempDir {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("carpd-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a temporary directory");
-        Self(path)
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use crate::testing::TempDir;
 
 fn vectors() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/config")
@@ -56,10 +40,10 @@ fn check_file(path: &Path) -> Loaded {
 #[test]
 fn every_kind_of_mistake_is_reported_as_expected() {
     let dir = TempDir::new("golden");
-    copy_with_modes(&dir.0);
+    copy_with_modes(dir.path());
     let bless = std::env::var_os("CARP_BLESS").is_some();
     let mut wrong = String::new();
-    let mut files: Vec<_> = fs::read_dir(&dir.0)
+    let mut files: Vec<_> = fs::read_dir(dir.path())
         .expect("the copies")
         .map(|e| e.expect("an entry").path())
         .collect();
@@ -73,7 +57,7 @@ fn every_kind_of_mistake_is_reported_as_expected() {
         let said = loaded
             .report
             .to_string()
-            .replace(&format!("{}/", dir.0.display()), "");
+            .replace(&format!("{}/", dir.path().display()), "");
         assert_eq!(loaded.config.is_some(), loaded.report.is_usable(), "{name}");
         assert_eq!(
             said.lines().count(),
@@ -121,7 +105,7 @@ fn all_keys_arrive() {
 #[test]
 fn a_file_that_is_no_text_is_located() {
     let dir = TempDir::new("utf8");
-    let file = dir.0.join("latin1.toml");
+    let file = dir.path().join("latin1.toml");
     fs::write(&file, b"# one\n# caf\xe9\n").expect("a file");
     let report = load(&file).expect("readable").report.to_string();
     assert!(
