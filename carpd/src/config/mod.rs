@@ -6,6 +6,7 @@
 mod address;
 mod report;
 mod secret;
+mod syntax;
 mod table;
 mod vhid;
 
@@ -28,6 +29,9 @@ use vhid::Draft;
 
 /// Where the control socket is unless the file or the command line says otherwise.
 pub const DEFAULT_CONTROL_SOCKET: &str = "/run/carpd/control.sock";
+
+/// Longest path of a Unix socket that every system takes.
+const MAX_SOCKET_PATH: usize = 103;
 
 /// A configuration without mistakes.
 #[derive(Debug, Clone)]
@@ -76,54 +80,13 @@ pub fn load(path: &Path) -> io::Result<Loaded> {
 pub fn check(path: &Path, text: &str, interfaces: Option<&[String]>) -> Loaded {
     let mut report = Report::new(path.display().to_string(), text);
     let (document, errors) = DeTable::parse_recoverable(text);
-    if !report_syntax(text, &errors, &mut report) {
+    if !syntax::report(text, &errors, &mut report) {
         return Loaded { config: None, report };
     }
     let context = vhid::Context { path, interfaces };
     let config = read_document(document.get_ref(), &context, &mut report);
     let config = if report.is_usable() { config } else { None };
     Loaded { config, report }
-}
-
-/// Reports what is not TOML, and tells whether the rest can be read all the same. It can after a duplicate key;
-/// after anything else a guess might call a password a wrong address, and print it.
-fn report_syntax(text: &str, errors: &[toml::de::Error], report: &mut Report) -> bool {
-    let mut reported = 0;
-    let mut readable = true;
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        let line = report.line_of(&span);
-        let message = error.message();
-        if message == "duplicate key" {
-            let key = text.get(span.clone()).unwrap_or("this key").escape_debug();
-            report.mistake(
-                &span,
-                format!("{key} is already set in this table; write it once"),
-            );
-            continue;
-        }
-        readable = false;
-        if line == reported {
-            continue; // only the first mistake of a line is sure to be one
-        }
-        reported = line;
-        if message.contains("array elements") {
-            let advice = "write ] after its last element, or , between two";
-            report.mistake(&span, format!("not TOML: the list goes on here; {advice}"));
-            break; // all that follows was taken for a part of the list
-        }
-        let text =
-            if message.starts_with("string values must be quoted") || message.starts_with("invalid float") {
-                "this value is neither text nor a number; write text in quotes, and true or false without"
-                    .to_owned()
-            } else {
-                message
-                    .replacen(", expected nothing", "; leave it out", 1)
-                    .replacen(", expected", "; write", 1)
-            };
-        report.mistake(&span, format!("not TOML: {text}"));
-    }
-    readable
 }
 
 /// The names of this machine's network interfaces, sorted; `None` where they cannot be known.
@@ -156,11 +119,13 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     let control_socket = match top.string("control_socket", report) {
         None => PathBuf::from(DEFAULT_CONTROL_SOCKET),
         Some(text) => {
-            if !text.get_ref().starts_with('/') {
-                let advice = format!("write one from the root, like {DEFAULT_CONTROL_SOCKET:?}");
+            let path = text.get_ref();
+            if !path.starts_with('/') || path.len() > MAX_SOCKET_PATH {
+                let advice =
+                    format!("write one like {DEFAULT_CONTROL_SOCKET:?}, of at most {MAX_SOCKET_PATH} bytes");
                 report.mistake(
                     &text.span(),
-                    format!("control_socket is not a full path; {advice}"),
+                    format!("control_socket is not a usable path; {advice}"),
                 );
             }
             PathBuf::from(*text.get_ref())
