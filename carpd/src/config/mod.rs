@@ -12,7 +12,7 @@ mod vhid;
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,8 @@ use vhid::Draft;
 /// Where the control socket is unless the file or the command line says otherwise.
 pub const DEFAULT_CONTROL_SOCKET: &str = "/run/carpd/control.sock";
 
+/// Largest configuration file in bytes, so that a wrong path (`/dev/zero`) cannot eat the memory.
+const MAX_FILE: u64 = 1 << 20;
 /// Longest path of a Unix socket that every system takes.
 const MAX_SOCKET_PATH: usize = 103;
 
@@ -58,7 +60,11 @@ pub struct Loaded {
 ///
 /// Only if the file itself cannot be read. Mistakes in it are in the report.
 pub fn load(path: &Path) -> io::Result<Loaded> {
-    let bytes = fs::read(path)?;
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::Error::other("larger than 1 MiB, which no configuration is"));
+    }
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
