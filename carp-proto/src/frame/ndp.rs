@@ -1,0 +1,148 @@
+use core::net::Ipv6Addr;
+
+use super::{FrameClass, LinkMeta, MAX_FRAME_LEN, Malformed, ethernet, ipv6, writer::Writer};
+use crate::{MacAddr, checksum::Sum};
+
+/// RFC 4861 §4.3, §4.4, §4.6.1.
+const NEIGHBOR_SOLICITATION: u8 = 135;
+const NEIGHBOR_ADVERTISEMENT: u8 = 136;
+const SOURCE_LINK_LAYER_ADDRESS: u8 = 1;
+const TARGET_LINK_LAYER_ADDRESS: u8 = 2;
+/// Options are counted in units of 8 bytes.
+const LINK_LAYER_OPTION_LEN: u8 = 1;
+const ROUTER: u8 = 0x80;
+const SOLICITED: u8 = 0x40;
+const OVERRIDE: u8 = 0x20;
+/// Type, code, checksum, flags, target, and one option with a MAC address.
+const ADVERTISEMENT_LEN: u16 = 4 + 4 + 16 + 8;
+const HOP_LIMIT: u8 = 255;
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// A solicitation is answered only if it is valid (RFC 4861 §7.1.1); anything else of ICMPv6 is not ours to judge.
+pub(super) fn classify(
+    src: &Ipv6Addr,
+    dst: &Ipv6Addr,
+    hop_limit: u8,
+    link: Option<LinkMeta>,
+    message: &[u8],
+) -> FrameClass<'static> {
+    let Some((&[kind, code, ..], behind)) = message.split_first_chunk::<8>() else {
+        return FrameClass::Other;
+    };
+    if kind != NEIGHBOR_SOLICITATION || code != 0 || hop_limit != HOP_LIMIT {
+        return FrameClass::Other;
+    }
+    let Some((target, options)) = behind.split_first_chunk::<16>() else {
+        return FrameClass::Malformed(Malformed::Truncated);
+    };
+    let Ok(len) = u16::try_from(message.len()) else {
+        return FrameClass::Other;
+    };
+    if Sum::new()
+        .add_ipv6_pseudo_header(src, dst, len, ipv6::ICMPV6)
+        .add(message)
+        .finish()
+        != 0
+    {
+        return FrameClass::Other;
+    }
+    let target = Ipv6Addr::from(*target);
+    if target.is_multicast() {
+        return FrameClass::Other;
+    }
+    let sender_mac = source_link_layer_address(options).or(link.map(|link| link.src));
+    FrameClass::NeighborSolicitation {
+        target,
+        sender: *src,
+        sender_mac,
+    }
+}
+
+/// Writes an unsolicited neighbour advertisement to all nodes and returns its length, 86 bytes: `addr` is at `hw`
+/// (override flag, target link-layer address option; `docs/protocol.md` §7).
+///
+/// `router` if this machine forwards IPv6: hosts drop a default router whose advertisement lacks the flag.
+pub fn emit_unsolicited_na(
+    eth_src: MacAddr,
+    hw: MacAddr,
+    addr: Ipv6Addr,
+    router: bool,
+    buffer: &mut [u8; MAX_FRAME_LEN],
+) -> usize {
+    let flags = if router { OVERRIDE | ROUTER } else { OVERRIDE };
+    emit(
+        eth_src,
+        hw,
+        addr,
+        (MacAddr::ALL_NODES_V6, ALL_NODES),
+        flags,
+        buffer,
+    )
+}
+
+/// Writes the answer to a neighbour solicitation and returns its length, 86 bytes: `addr` is at `hw`.
+///
+/// `to` and `to_mac` are the sender of the [`NeighborSolicitation`](FrameClass::NeighborSolicitation). If `to` is `::`,
+/// duplicate address detection, the answer goes to all nodes and is not marked as solicited (RFC 4861 §7.2.4).
+pub fn emit_neighbor_advertisement(
+    eth_src: MacAddr,
+    hw: MacAddr,
+    addr: Ipv6Addr,
+    to_mac: MacAddr,
+    to: Ipv6Addr,
+    router: bool,
+    buffer: &mut [u8; MAX_FRAME_LEN],
+) -> usize {
+    if to.is_unspecified() {
+        return emit_unsolicited_na(eth_src, hw, addr, router, buffer);
+    }
+    let flags = SOLICITED | OVERRIDE | if router { ROUTER } else { 0 };
+    emit(eth_src, hw, addr, (to_mac, to), flags, buffer)
+}
+
+fn emit(
+    eth_src: MacAddr,
+    hw: MacAddr,
+    addr: Ipv6Addr,
+    (to_mac, to): (MacAddr, Ipv6Addr),
+    flags: u8,
+    buffer: &mut [u8; MAX_FRAME_LEN],
+) -> usize {
+    let kind_and_code = [NEIGHBOR_ADVERTISEMENT, 0];
+    let flags = [flags, 0, 0, 0];
+    let option = [TARGET_LINK_LAYER_ADDRESS, LINK_LAYER_OPTION_LEN];
+    let checksum = Sum::new()
+        .add_ipv6_pseudo_header(&addr, &to, ADVERTISEMENT_LEN, ipv6::ICMPV6)
+        .add(&kind_and_code)
+        .add(&flags)
+        .add(&addr.octets())
+        .add(&option)
+        .add(&hw.0)
+        .finish();
+
+    let mut writer = Writer::new(buffer);
+    ethernet::emit(&mut writer, to_mac, eth_src, ethernet::IPV6);
+    ipv6::emit(&mut writer, addr, to, 0, ADVERTISEMENT_LEN, ipv6::ICMPV6);
+    writer.put(&kind_and_code);
+    writer.put(&checksum.to_be_bytes());
+    writer.put(&flags);
+    writer.put(&addr.octets());
+    writer.put(&option);
+    writer.put(&hw.0);
+    writer.len()
+}
+
+/// Of a list of options. One of length 0 ends it: there would be no next one.
+fn source_link_layer_address(mut options: &[u8]) -> Option<MacAddr> {
+    while let Some(&[kind, len]) = options.first_chunk() {
+        if len == 0 {
+            return None;
+        }
+        let (option, rest) = options.split_at_checked(usize::from(len) << 3)?;
+        if let (SOURCE_LINK_LAYER_ADDRESS, &[_, _, m0, m1, m2, m3, m4, m5]) = (kind, option) {
+            return Some(MacAddr([m0, m1, m2, m3, m4, m5]));
+        }
+        options = rest;
+    }
+    None
+}
