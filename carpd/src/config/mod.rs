@@ -21,8 +21,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use address::Vip;
 pub use report::{Finding, Report, Severity};
-pub use secret::Password;
-pub use vhid::VirtualHost;
+pub use vhid::{MAX_ADDRESSES, VirtualHost};
 
 use table::{Table, type_of};
 use vhid::Draft;

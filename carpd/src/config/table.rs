@@ -118,6 +118,14 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Whether the key has a list with nothing in it.
+    pub(super) fn is_empty_list(&self, key: &str) -> bool {
+        self.items
+            .get(key)
+            .and_then(|value| value.get_ref().as_array())
+            .is_some_and(|array| array.is_empty())
+    }
+
     /// Reports every key that is not in `known`. `elsewhere` gives advice on keys which another table has.
     pub(super) fn refuse_unknown_keys(
         &self,

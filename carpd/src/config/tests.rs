@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use carp_proto::{AdvBase, AdvSkew, Dialect, Key};
+
 use super::*;
 use crate::testing::TempDir;
 
@@ -89,17 +91,31 @@ fn all_keys_arrive() {
     let [lan, wan] = config.hosts.as_slice() else {
         panic!("two hosts")
     };
-    assert_eq!((lan.interface.as_str(), lan.vhid), ("eth0", 7));
-    assert_eq!((lan.advbase, lan.advskew, lan.preempt), (255, 240, false));
+    let key = Key::from_passphrase(b"opensesame").expect("short enough");
+    assert_eq!(
+        (lan.interface.as_str(), lan.vhid.get(), lan.dialect),
+        ("eth0", 7, Dialect::OpenBsd)
+    );
+    assert_eq!(
+        (lan.advbase, lan.advskew, lan.preempt),
+        (AdvBase::new(255), AdvSkew::new(240), false)
+    );
     assert_eq!(lan.description.as_deref(), Some("LAN gateway"));
     assert_eq!(
         lan.addresses.iter().map(|vip| vip.prefix).collect::<Vec<_>>(),
         [Some(24), Some(32), None, Some(64)]
     );
-    assert_eq!(lan.password.as_bytes(), b"opensesame");
-    assert_eq!((wan.interface.as_str(), wan.vhid), ("eth1", 7));
-    assert_eq!((wan.advbase, wan.advskew, wan.preempt), (1, 0, true));
-    assert_eq!(wan.password.as_bytes(), b"opensesame", "without the line end");
+    assert_eq!(lan.key, key);
+    assert_eq!(
+        (wan.interface.as_str(), wan.vhid.get(), wan.dialect),
+        ("eth1", 7, Dialect::FreeBsd)
+    );
+    assert_eq!(
+        (wan.advbase, wan.advskew, wan.preempt),
+        (AdvBase::new(1), AdvSkew::new(0), true)
+    );
+    assert_eq!(wan.key, key, "without the line end");
+    assert_eq!(wan.description, None);
 }
 
 #[test]

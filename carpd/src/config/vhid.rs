@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
 use toml::Spanned;
 
 use super::address::Vip;
 use super::report::Report;
-use super::secret::{Password, mode_if_world_readable};
+use super::secret::{self, mode_if_world_readable};
 use super::table::Table;
 
 /// The keys of a `[[vhid]]` table.
@@ -23,27 +24,30 @@ pub(super) const KEYS: &[&str] = &[
     "dialect",
 ];
 
+/// Most addresses that one virtual host can have.
+pub const MAX_ADDRESSES: usize = 32;
+
 /// One virtual host, as configured.
 #[derive(Debug, Clone)]
 pub struct VirtualHost {
     /// Name of the interface on which it lives.
     pub interface: String,
-    /// Virtual host identifier, 1 to 255.
-    pub vhid: u8,
+    /// Virtual host identifier.
+    pub vhid: Vhid,
     /// Virtual addresses; at least one.
     pub addresses: Vec<Vip>,
-    /// Password; empty if the peers have none.
-    pub password: Password,
+    /// Made from the password; [`Key::NONE`] if the peers have none.
+    pub key: Key,
     /// Seconds between advertisements, 1 to 255.
-    pub advbase: u8,
+    pub advbase: AdvBase,
     /// Added to `advbase`, in 1/256 s, 0 to 254. The lowest sum is master.
-    pub advskew: u8,
+    pub advskew: AdvSkew,
     /// Whether to take over from a master that advertises more slowly.
     pub preempt: bool,
     /// Free text for the status table.
     pub description: Option<String>,
     /// Whose rules to follow.
-    pub dialect: String,
+    pub dialect: Dialect,
 }
 
 /// What the checks need to know beside the table.
@@ -59,12 +63,12 @@ pub(super) struct Draft {
     pub(super) interface: Option<String>,
     pub(super) vhid: Option<Spanned<u8>>,
     pub(super) addresses: Vec<Spanned<Vip>>,
-    password: Option<Password>,
+    key: Option<Key>,
     advbase: u8,
     advskew: u8,
     preempt: bool,
     description: Option<String>,
-    dialect: Option<String>,
+    dialect: Dialect,
 }
 
 impl Draft {
@@ -77,10 +81,10 @@ impl Draft {
         Self {
             interface: interface(table, context, report),
             vhid: vhid(table, report),
-            addresses: addresses(table, report),
-            password: password(table, context, report),
+            addresses: addresses(table, dialect, report),
+            key: key(table, context, report),
             advbase: advbase(table, report),
-            advskew: advskew(table, dialect.as_deref(), report),
+            advskew: advskew(table, dialect, report),
             preempt: table.boolean("preempt", report).unwrap_or(preempt),
             description: description(table, report),
             dialect,
@@ -91,14 +95,14 @@ impl Draft {
     pub(super) fn finish(self) -> Option<VirtualHost> {
         Some(VirtualHost {
             interface: self.interface?,
-            vhid: self.vhid?.into_inner(),
+            vhid: Vhid::new(self.vhid?.into_inner())?,
             addresses: self.addresses.into_iter().map(Spanned::into_inner).collect(),
-            password: self.password?,
-            advbase: self.advbase,
-            advskew: self.advskew,
+            key: self.key?,
+            advbase: AdvBase::new(self.advbase),
+            advskew: AdvSkew::new(self.advskew),
             preempt: self.preempt,
             description: self.description,
-            dialect: self.dialect?,
+            dialect: self.dialect,
         })
     }
 }
@@ -139,7 +143,7 @@ fn vhid(table: &Table<'_>, report: &mut Report) -> Option<Spanned<u8>> {
     table.number("vhid", 1..=255, ", the same on all nodes", report)
 }
 
-fn addresses(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<Vip>> {
+fn addresses(table: &Table<'_>, dialect: Dialect, report: &mut Report) -> Vec<Spanned<Vip>> {
     const EXAMPLE: &str = "192.0.2.10/24";
     if !table.items.contains_key("addresses") {
         report.mistake(
@@ -147,33 +151,40 @@ fn addresses(table: &Table<'_>, report: &mut Report) -> Vec<Spanned<Vip>> {
             format!("no addresses; write addresses = [\"{EXAMPLE}\"]"),
         );
     }
-    let Some(texts) = table.strings("addresses", EXAMPLE, report) else {
+    let Some(list) = table.strings("addresses", EXAMPLE, report) else {
         return Vec::new();
     };
-    if table.items["addresses"]
-        .get_ref()
-        .as_array()
-        .is_some_and(|array| array.is_empty())
-    {
-        report.mistake(
-            &texts.span(),
-            format!("no addresses; write at least one, like \"{EXAMPLE}\""),
-        );
-    }
     let mut vips = Vec::new();
-    for text in texts.get_ref() {
+    for text in list.get_ref() {
         match Vip::parse(text.get_ref()) {
             Ok(vip) => vips.push(Spanned::new(text.span(), vip)),
             Err(why) => report.mistake(&text.span(), why),
         }
     }
+    let single = dialect.rules().single_ipv4;
+    if table.is_empty_list("addresses") {
+        report.mistake(
+            &list.span(),
+            format!("no addresses; write at least one, like \"{EXAMPLE}\""),
+        );
+    } else if single && (vips.len() > 1 || vips.iter().any(|vip| vip.get_ref().ip.is_ipv6())) {
+        report.mistake(
+            &list.span(),
+            "UCarp has one IPv4 address for each vhid; write a [[vhid]] table for each",
+        );
+    } else if vips.len() > MAX_ADDRESSES {
+        report.mistake(
+            &list.span(),
+            format!("more than {MAX_ADDRESSES} addresses; write a second [[vhid]] table for the others"),
+        );
+    }
     vips
 }
 
-fn password(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Option<Password> {
-    let written = table.string("password", report);
+fn key(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Option<Key> {
+    let password = table.string("password", report);
     let file = table.string("password_file", report);
-    match (written, file) {
+    match (password, file) {
         (Some(_), Some(file)) => {
             report.mistake(
                 &file.span(),
@@ -182,23 +193,21 @@ fn password(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Op
             None
         }
         (Some(text), None) => {
-            let password = Password::new(text.get_ref().as_bytes())
+            let key = secret::key(text.get_ref().as_bytes())
                 .map_err(|why| report.mistake(&text.span(), why))
                 .ok()?;
-            if password.as_bytes().is_empty() {
+            if key == Key::NONE {
                 let risk =
                     "anybody on the network can become master; write one unless the peers have none too";
                 report.warning(&text.span(), format!("the password is empty: {risk}"));
             } else if let Some(mode) = mode_if_world_readable(context.path) {
-                let advice = "chmod 600 it, or write password_file = \"FILE\"";
+                let fact = format!("every user can read the password here (this file has mode {mode:04o})");
                 report.warning(
                     &text.span(),
-                    format!(
-                        "every user can read the password here (this file has mode {mode:04o}); {advice}"
-                    ),
+                    format!("{fact}; chmod 600 it, or write password_file = \"FILE\""),
                 );
             }
-            Some(password)
+            Some(key)
         }
         (None, Some(text)) => {
             let path = context
@@ -206,7 +215,7 @@ fn password(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Op
                 .parent()
                 .unwrap_or(Path::new(""))
                 .join(text.get_ref());
-            let password = Password::read(&path)
+            let key = secret::key_in(&path)
                 .map_err(|why| report.mistake(&text.span(), why))
                 .ok()?;
             if let Some(mode) = mode_if_world_readable(&path) {
@@ -216,7 +225,7 @@ fn password(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Op
                     format!("every user can read {shown} (it has mode {mode:04o}); chmod 600 it"),
                 );
             }
-            Some(password)
+            Some(key)
         }
         (None, None) => {
             if !table.items.contains_key("password") && !table.items.contains_key("password_file") {
@@ -235,15 +244,17 @@ fn advbase(table: &Table<'_>, report: &mut Report) -> u8 {
         .map_or(1, Spanned::into_inner)
 }
 
-fn advskew(table: &Table<'_>, dialect: Option<&str>, report: &mut Report) -> u8 {
+fn advskew(table: &Table<'_>, dialect: Dialect, report: &mut Report) -> u8 {
     let meaning = ", in 1/256 s (255 is kept for the goodbye of a master)";
     let Some(advskew) = table.number("advskew", 0..=254, meaning, report) else {
         return 0;
     };
-    if *advskew.get_ref() > 240 && dialect == Some("freebsd") {
+    let sent = dialect.effective_skew(AdvSkew::new(*advskew.get_ref()), 0).get();
+    if sent < *advskew.get_ref() {
+        let advice = format!("write at most {sent}, or two such nodes tie");
         report.warning(
             &advskew.span(),
-            "FreeBSD's rules send every advskew above 240 as 240; write at most 240, or two such nodes tie",
+            format!("{dialect} sends every advskew above {sent} as {sent}; {advice}"),
         );
     }
     advskew.into_inner()
@@ -260,19 +271,17 @@ fn description(table: &Table<'_>, report: &mut Report) -> Option<String> {
     Some((*text.get_ref()).to_owned())
 }
 
-fn dialect(table: &Table<'_>, report: &mut Report) -> Option<String> {
-    const DIALECTS: [&str; 4] = ["freebsd", "openbsd", "netbsd", "ucarp"];
-    if !table.items.contains_key("dialect") {
-        return Some("freebsd".to_owned());
-    }
-    let text = table.string("dialect", report)?;
-    if !DIALECTS.contains(text.get_ref()) {
-        let (wrong, names) = (text.get_ref().escape_debug(), DIALECTS.join(", "));
+fn dialect(table: &Table<'_>, report: &mut Report) -> Dialect {
+    let Some(name) = table.string("dialect", report) else {
+        return Dialect::default();
+    };
+    name.get_ref().parse().unwrap_or_else(|_| {
+        let wrong = name.get_ref().escape_debug();
+        let names = Dialect::ALL.map(|dialect| dialect.to_string()).join(", ");
         report.mistake(
-            &text.span(),
+            &name.span(),
             format!("there is no dialect {wrong}; write one of {names}"),
         );
-        return None;
-    }
-    Some((*text.get_ref()).to_owned())
+        Dialect::default()
+    })
 }
