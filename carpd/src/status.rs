@@ -1,0 +1,332 @@
+//! What a running carpd says about itself: the JSON document of `carpd status --json`, and its renderings.
+//!
+//! The document is stable: a later version may add members, and raises [`SCHEMA`] if it changes or removes one.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the document and of the control socket's protocol.
+pub const SCHEMA: u32 = 1;
+
+/// The whole daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of the running daemon.
+    pub version: String,
+    /// Its process identifier.
+    pub pid: u32,
+    /// When it was started, RFC 3339 in UTC.
+    pub started: String,
+    /// Added to the advskew of every virtual host; 0 if nothing is wrong.
+    pub demotion: u16,
+    /// The virtual hosts, in the order of the configuration.
+    pub virtual_hosts: Vec<HostStatus>,
+    /// Packet counters by the names of the BSD kernels (`netstat -s -p carp`).
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// One virtual host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Interface and VHID: `eth0@7`.
+    pub name: String,
+    /// Name of the interface.
+    pub interface: String,
+    /// Virtual host identifier, 1 to 255.
+    pub vhid: u8,
+    /// Free text from the configuration.
+    pub description: Option<String>,
+    /// Virtual addresses as configured: `192.0.2.10/24`.
+    pub addresses: Vec<String>,
+    /// State of the election.
+    pub state: State,
+    /// Why it is in this state, in the words of the BSD kernels.
+    pub reason: String,
+    /// Since when, RFC 3339 in UTC.
+    pub since: String,
+    /// For how long, in milliseconds. Unlike `since`, it does not jump when the wall clock is set.
+    pub age_ms: u64,
+    /// Whether the virtual addresses are wanted on this machine now. It can outlast MASTER for a moment: a
+    /// master that gives up keeps them until its successor is heard.
+    pub owner: bool,
+    /// Seconds between advertisements, as configured.
+    pub advbase: u8,
+    /// Added to advbase, in 1/256 s, as configured.
+    pub advskew: u8,
+    /// Whether it takes over from a slower master.
+    pub preempt: bool,
+    /// Whose rules it follows: `freebsd`, `openbsd`, `netbsd` or `ucarp`.
+    pub dialect: String,
+    /// The last other machine that was heard with a valid advertisement.
+    pub last_peer: Option<Peer>,
+}
+
+/// The other machine of a virtual host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Source address of its advertisement.
+    pub address: IpAddr,
+    /// How long ago, in milliseconds.
+    pub age_ms: u64,
+}
+
+/// State of the election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum State {
+    /// Takes no part: something is missing or wrong.
+    Init,
+    /// Listens to the master.
+    Backup,
+    /// Has the virtual addresses.
+    Master,
+}
+
+/// The verdict on a [`Status`], and the exit code of `carpd status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// Everything takes part in the election, undemoted.
+    Healthy = 0,
+    /// Something is in INIT or demoted.
+    Degraded = 1,
+    /// Everything is in INIT.
+    Down = 2,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Init => "INIT",
+            Self::Backup => "BACKUP",
+            Self::Master => "MASTER",
+        })
+    }
+}
+
+impl Status {
+    /// The table of `carpd status`, its lines ended, with the verdict below.
+    pub fn table(&self) -> String {
+        let described = self.virtual_hosts.iter().any(|host| host.description.is_some());
+        let last = if described { "Description" } else { "" };
+        let mut rows =
+            vec![["Interface and VHID", "Virtual IP addresses", "Status", last].map(str::to_owned)];
+        for host in &self.virtual_hosts {
+            let state = match host.state {
+                State::Init => format!("INIT ({})", host.reason),
+                state => state.to_string(),
+            };
+            let description = host.description.clone().unwrap_or_default();
+            rows.push([host.name.clone(), host.addresses.join(", "), state, description]);
+        }
+        let width = |column: usize| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let (names, addresses, states) = (width(0), width(1), width(2));
+        let mut text = String::new();
+        for [name, address, state, description] in &rows {
+            let line = format!("{name:names$}  {address:addresses$}  {state:states$}  {description}");
+            text += line.trim_end();
+            text.push('\n');
+        }
+        let _ = writeln!(text, "\n{}", self.verdict());
+        text
+    }
+
+    /// The lines that BSD's `ifconfig` prints: a tab, then `carp: MASTER vhid 200 advbase 1 advskew 0`.
+    pub fn ifconfig(&self) -> String {
+        let mut text = String::new();
+        for HostStatus {
+            state,
+            vhid,
+            advbase,
+            advskew,
+            ..
+        } in &self.virtual_hosts
+        {
+            let _ = writeln!(
+                text,
+                "\tcarp: {state} vhid {vhid} advbase {advbase} advskew {advskew}"
+            );
+        }
+        text
+    }
+
+    /// How this node is.
+    pub fn health(&self) -> Health {
+        match self.count(State::Init) {
+            0 if self.demotion == 0 => Health::Healthy,
+            init if init > 0 && init == self.virtual_hosts.len() => Health::Down,
+            _ => Health::Degraded,
+        }
+    }
+
+    /// One line for a tired operator: `healthy: 6/6 MASTER`.
+    pub fn verdict(&self) -> String {
+        let all = self.virtual_hosts.len();
+        let counts: Vec<_> = [State::Master, State::Backup, State::Init]
+            .into_iter()
+            .map(|state| (self.count(state), state))
+            .filter(|(count, _)| *count > 0)
+            .collect();
+        let mut text = match self.health() {
+            Health::Healthy => "healthy: ",
+            Health::Degraded => "degraded: ",
+            Health::Down => "down: ",
+        }
+        .to_owned();
+        if let [(_, state)] = counts.as_slice() {
+            let _ = write!(text, "{all}/{all} {state}");
+        } else {
+            let counts: Vec<_> = counts
+                .iter()
+                .map(|(count, state)| format!("{count} {state}"))
+                .collect();
+            text += &counts.join(", ");
+        }
+        if self.demotion > 0 {
+            let _ = write!(text, "; demoted by {}", self.demotion);
+        }
+        text
+    }
+
+    fn count(&self, state: State) -> usize {
+        self.virtual_hosts
+            .iter()
+            .filter(|host| host.state == state)
+            .count()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::State::{Backup, Init, Master};
+    use super::*;
+
+    pub(crate) fn example() -> Status {
+        let lan = HostStatus {
+            name: "eth0@7".into(),
+            interface: "eth0".into(),
+            vhid: 7,
+            description: Some("LAN gateway".into()),
+            addresses: vec!["192.0.2.10/24".into(), "2001:db8::10/64".into()],
+            state: State::Master,
+            reason: "master timed out".into(),
+            since: "2026-11-21T10:00:00.123Z".into(),
+            age_ms: 1234,
+            owner: true,
+            advbase: 1,
+            advskew: 0,
+            preempt: true,
+            dialect: "freebsd".into(),
+            last_peer: Some(Peer {
+                address: "192.0.2.2".parse().expect("an address"),
+                age_ms: 5678,
+            }),
+        };
+        let wan = HostStatus {
+            name: "eth1@200".into(),
+            interface: "eth1".into(),
+            vhid: 200,
+            description: None,
+            addresses: vec!["198.51.100.1".into()],
+            state: State::Init,
+            reason: "hardware interface down".into(),
+            advskew: 100,
+            owner: false,
+            last_peer: None,
+            ..lan.clone()
+        };
+        Status {
+            schema: SCHEMA,
+            version: "0.1.0".into(),
+            pid: 42,
+            started: "2026-11-21T09:59:00.000Z".into(),
+            demotion: 240,
+            virtual_hosts: vec![lan, wan],
+            counters: BTreeMap::from([("badauth".into(), 0), ("ipackets".into(), 12)]),
+        }
+    }
+
+    #[test]
+    fn the_table_has_the_known_columns() {
+        let expected = "\
+Interface and VHID  Virtual IP addresses            Status                          Description
+eth0@7              192.0.2.10/24, 2001:db8::10/64  MASTER                          LAN gateway
+eth1@200            198.51.100.1                    INIT (hardware interface down)
+
+degraded: 1 MASTER, 1 INIT; demoted by 240
+";
+        assert_eq!(example().table(), expected);
+        let mut plain = example();
+        plain.virtual_hosts.truncate(1);
+        plain.virtual_hosts[0].description = None;
+        plain.demotion = 0;
+        let expected = "\
+Interface and VHID  Virtual IP addresses            Status
+eth0@7              192.0.2.10/24, 2001:db8::10/64  MASTER
+
+healthy: 1/1 MASTER
+";
+        assert_eq!(plain.table(), expected);
+    }
+
+    #[test]
+    fn ifconfig_lines_are_those_of_the_bsds() {
+        let expected =
+            "\tcarp: MASTER vhid 7 advbase 1 advskew 0\n\tcarp: INIT vhid 200 advbase 1 advskew 100\n";
+        assert_eq!(example().ifconfig(), expected);
+    }
+
+    #[test]
+    fn verdicts() {
+        let with = |states: &[State], demotion| {
+            let mut status = example();
+            let host = status.virtual_hosts[0].clone();
+            status.virtual_hosts = states
+                .iter()
+                .map(|&state| HostStatus {
+                    state,
+                    ..host.clone()
+                })
+                .collect();
+            status.demotion = demotion;
+            (status.health(), status.verdict())
+        };
+        let healthy = |text: &str| (Health::Healthy, text.to_owned());
+        assert_eq!(with(&[Master; 6], 0), healthy("healthy: 6/6 MASTER"));
+        assert_eq!(with(&[Backup; 2], 0), healthy("healthy: 2/2 BACKUP"));
+        assert_eq!(with(&[Backup, Master], 0), healthy("healthy: 1 MASTER, 1 BACKUP"));
+        assert_eq!(
+            with(&[Backup], 240),
+            (Health::Degraded, "degraded: 1/1 BACKUP; demoted by 240".into())
+        );
+        assert_eq!(
+            with(&[Backup, Init], 0),
+            (Health::Degraded, "degraded: 1 BACKUP, 1 INIT".into())
+        );
+        assert_eq!(with(&[Init], 0), (Health::Down, "down: 1/1 INIT".into()));
+    }
+
+    #[test]
+    fn the_document_is_stable() {
+        let json = serde_json::to_string_pretty(&example()).expect("a document");
+        let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/status.json");
+        if std::env::var_os("CARP_BLESS").is_some() {
+            std::fs::write(&golden, format!("{json}\n")).expect("an expectation");
+        }
+        let expected = std::fs::read_to_string(&golden).expect("tests/vectors/status.json");
+        assert_eq!(format!("{json}\n"), expected);
+        assert_eq!(
+            serde_json::from_str::<Status>(&expected).expect("the same document"),
+            example()
+        );
+    }
+}
