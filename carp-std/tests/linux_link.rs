@@ -15,6 +15,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use netns::{Namespace, addresses, available, pair};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 const VIRTUAL_MAC: [u8; 6] = [0, 0, 0x5e, 0, 1, 7];
 const GROUP_MAC: [u8; 6] = [1, 0, 0x5e, 0, 0, 0x12];
@@ -373,6 +374,75 @@ fn a_wrong_name_is_answered_with_the_right_ones() {
         let iface = link.add_interface("eth0").unwrap();
         assert_eq!(link.add_interface("eth0").unwrap(), iface);
         assert_eq!(link.interface_name(iface), Some("eth0"));
+    });
+}
+
+#[test]
+fn missing_capabilities_are_named() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    a.enter(|| {
+        let (mut link, iface) = open_eth0();
+        // Of this thread only.
+        let mut mine = capabilities(None).unwrap();
+        mine.effective -= CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
+        set_capabilities(None, mine).unwrap();
+        let error = LinuxLink::new().unwrap().add_interface("eth0").unwrap_err();
+        assert!(matches!(error, LinkError::NotPermitted), "{error}");
+        assert!(error.to_string().contains("CAP_NET_RAW"), "{error}");
+        let vips = [vip("10.0.0.1", Prefix::Interface)];
+        let error = link.set_owner(&host(iface, &vips), true).unwrap_err();
+        assert!(matches!(error, OwnershipError::NotPermitted { .. }), "{error}");
+        assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    });
+}
+
+#[test]
+fn ipv6_addresses_work_at_once() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    a.enter(|| {
+        std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0").unwrap();
+        a.ip("-6 address add 2001:db8::2/64 dev eth0 nodad");
+        a.ip("-6 address add fe80::2/64 dev eth0 nodad");
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        let vips = [
+            vip("fe80::1", Prefix::Host),
+            vip("2001:db8::1", Prefix::Interface),
+        ];
+        for _ in 0..2 {
+            link.set_owner(&host(iface, &vips), true).unwrap();
+            let shown = a.ip("-o -6 address show dev eth0");
+            for expected in ["2001:db8::1/64", "fe80::1/128"] {
+                let line = shown
+                    .lines()
+                    .find(|line| line.contains(expected))
+                    .expect(expected);
+                assert!(!line.contains("tentative"), "{line}");
+            }
+            let source = changes(&mut link).last().map(|info| info.ipv6);
+            assert!(matches!(source, None | Some(Some(_))), "no source address");
+            assert_ne!(
+                source,
+                Some(Some("fe80::1".parse().unwrap())),
+                "a virtual address as source"
+            );
+        }
+        link.set_owner(&host(iface, &vips), false).unwrap();
+        let shown = a.ip("-o -6 address show dev eth0");
+        assert!(
+            !shown.contains("2001:db8::1/") && !shown.contains("fe80::1/"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("2001:db8::2/64") && shown.contains("fe80::2/64"),
+            "{shown}"
+        );
     });
 }
 

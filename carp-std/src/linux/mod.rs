@@ -36,7 +36,8 @@ use crate::{Link, LinkError, OwnershipError, VirtualAddress, VirtualHost};
 /// * When an IPv4 address goes on with a prefix shorter than /32, `promote_secondaries` of the
 ///   interface is switched on, for otherwise Linux removes it together with the interface's own
 ///   address.
-/// * Everything happens in the network namespace of the thread that calls [`new`](Self::new).
+/// * A link belongs to the network namespace of the thread that calls [`new`](Self::new); use it on
+///   threads of that namespace only.
 #[derive(Debug)]
 pub struct LinuxLink {
     netlink: Netlink,
@@ -345,7 +346,8 @@ impl Link for LinuxLink {
                 interface: slot.name.clone(),
             });
         }
-        slot.owned.retain(|vip| !host.addresses.contains(vip));
+        slot.owned
+            .retain(|old| host.addresses.iter().all(|vip| vip.address != old.address));
         let Some(open) = &slot.open else {
             // What was on it has been taken off when it went away.
             let gone = OwnershipError::NoInterface {

@@ -80,7 +80,7 @@ fn put_one_on(
     }
     match netlink.add_address(device.index, vip.address, prefix_len) {
         // Somebody has put it there since we looked.
-        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => Err(device.foreign(&Address {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(device.foreign(&Address {
             ip: vip.address,
             prefix_len,
             tag: 0,
@@ -146,9 +146,9 @@ impl Device<'_> {
 
     fn refused(self, address: IpAddr, source: io::Error) -> OwnershipError {
         let interface = self.name.to_owned();
-        match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => OwnershipError::NotPermitted { interface },
-            Some(libc::ENODEV) => OwnershipError::NoInterface { interface },
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => OwnershipError::NotPermitted { interface },
+            _ if source.raw_os_error() == Some(libc::ENODEV) => OwnershipError::NoInterface { interface },
             _ => OwnershipError::Refused {
                 interface,
                 address,
