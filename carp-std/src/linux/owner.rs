@@ -191,6 +191,22 @@ fn same_network(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
     difference.checked_shr(host_bits.into()).unwrap_or(0) == 0
 }
 
+/// `IFA_PROTO` came with Linux 5.18.
+pub(super) fn kernel_has_address_tags() -> bool {
+    let uname = rustix::system::uname();
+    kernel_is_at_least(&uname.release().to_string_lossy(), (5, 18))
+}
+
+fn kernel_is_at_least(release: &str, wanted: (u32, u32)) -> bool {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) => (major, minor) >= wanted,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,5 +294,20 @@ mod tests {
         assert!(device(false).is_ours(&there("10.0.0.1", 24, 0), &vip, &present));
         assert!(!device(false).is_ours(&there("10.0.0.1", 32, 0), &vip, &present));
         assert!(!device(false).is_ours(&there("10.0.0.1", 24, 4), &vip, &present));
+    }
+
+    #[test]
+    fn kernel_releases_are_compared_by_number() {
+        for (release, expected) in [
+            ("6.1.0-13-amd64", true),
+            ("5.18.0", true),
+            ("5.18-rc1", true),
+            ("5.4.0-150-generic", false),
+            ("4.19", false),
+            ("10.0", true),
+            ("unknown", false),
+        ] {
+            assert_eq!(kernel_is_at_least(release, (5, 18)), expected, "{release}");
+        }
     }
 }
