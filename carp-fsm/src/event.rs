@@ -4,7 +4,8 @@ use core::net::IpAddr;
 
 use crate::id::{GroupId, HostId};
 use crate::ledger::Cause;
-use crate::machine::{HandOver, Reason, State};
+use crate::machine::HandOver;
+use crate::state::{Reason, State};
 use crate::storage::{EventSlot, Pool};
 use crate::time::Instant;
 
@@ -52,14 +53,11 @@ pub enum EventKind {
         /// Which virtual host.
         host: HostId,
         /// How.
-        outcome: HandOverOutcome,
+        outcome: HandOver,
     },
     /// This many events were lost because nobody polled them.
     Lost(u32),
 }
-
-/// How a planned hand-over ended.
-pub type HandOverOutcome = HandOver;
 
 /// Events wait here. When it is full the newest are lost and counted: the first ones tell the cause.
 pub(crate) struct EventQueue<'s> {
@@ -72,12 +70,22 @@ pub(crate) struct EventQueue<'s> {
 
 impl<'s> EventQueue<'s> {
     pub(crate) fn new(slots: Pool<'s, EventSlot>) -> Self {
-        Self { slots, head: 0, len: 0, lost: 0, lost_at: Instant::ZERO }
+        Self {
+            slots,
+            head: 0,
+            len: 0,
+            lost: 0,
+            lost_at: Instant::ZERO,
+        }
     }
 
     pub(crate) fn push(&mut self, at: Instant, kind: EventKind) {
         let capacity = self.slots.len();
-        let index = self.head.saturating_add(self.len).checked_rem(capacity).unwrap_or(0);
+        let index = self
+            .head
+            .saturating_add(self.len)
+            .checked_rem(capacity)
+            .unwrap_or(0);
         match self.slots.get_mut(index) {
             Some(slot) if self.len < capacity => {
                 slot.event = Some(Event { at, kind });
@@ -93,10 +101,17 @@ impl<'s> EventQueue<'s> {
     pub(crate) fn pop(&mut self) -> Option<Event> {
         if self.len == 0 {
             let lost = core::mem::take(&mut self.lost);
-            return (lost > 0).then_some(Event { at: self.lost_at, kind: EventKind::Lost(lost) });
+            return (lost > 0).then_some(Event {
+                at: self.lost_at,
+                kind: EventKind::Lost(lost),
+            });
         }
         let event = self.slots.get_mut(self.head)?.event.take();
-        self.head = self.head.saturating_add(1).checked_rem(self.slots.len()).unwrap_or(0);
+        self.head = self
+            .head
+            .saturating_add(1)
+            .checked_rem(self.slots.len())
+            .unwrap_or(0);
         self.len = self.len.saturating_sub(1);
         event
     }

@@ -9,7 +9,8 @@ use carp_proto::{
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::config::{HostConfig, InterfaceInfo, LinkMode};
-use crate::machine::{Family, InitReason, Machine, State, View, Wishes, earlier};
+use crate::machine::{Machine, View, Wishes, earlier};
+use crate::state::{Family, InitReason, State};
 use crate::time::{Duration, Instant};
 
 /// Authenticators of one virtual host: the first signs, all verify. OpenBSD needs two.
@@ -59,7 +60,12 @@ impl<const ADDRS: usize> Host<ADDRS> {
         let mut authenticators = heapless::Vec::new();
         for variant in rules.hmac_accepted {
             // The table holds at most two; a test says so.
-            let _ = authenticators.push(Authenticator::new(&config.key, config.vhid, &config.addresses, *variant));
+            let _ = authenticators.push(Authenticator::new(
+                &config.key,
+                config.vhid,
+                &config.addresses,
+                *variant,
+            ));
         }
         Self {
             authenticators,
@@ -105,7 +111,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// The next thing to do, in the order that is safe.
     pub(crate) fn next_output(&mut self) -> Option<Output> {
         // Where clients learn a new MAC address, they learn it before the old master hears us and lets go.
-        let announce_first = self.config.mode == LinkMode::Plain || self.config.dialect.rules().announces_first;
+        let announce_first =
+            self.config.mode == LinkMode::Plain || self.config.dialect.rules().announces_first;
         self.pending.next(announce_first, self.config.addresses.len())
     }
 
@@ -123,9 +130,14 @@ impl<const ADDRS: usize> Host<ADDRS> {
                 let interval = view.interval();
                 self.emit_advertisement(family, interval, view.demotion_byte(), interface, counter, buffer)
             }
-            Output::BowOut(family) => {
-                self.emit_advertisement(family, Interval::BOW_OUT, view.demotion_byte(), interface, counter, buffer)
-            }
+            Output::BowOut(family) => self.emit_advertisement(
+                family,
+                Interval::BOW_OUT,
+                view.demotion_byte(),
+                interface,
+                counter,
+                buffer,
+            ),
             Output::Announce(index) => self.emit_announcement(index, interface, buffer),
             Output::Own | Output::Disown => None,
         }
@@ -140,10 +152,22 @@ impl<const ADDRS: usize> Host<ADDRS> {
         counter: Counter,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
-        let HostConfig { vhid, dialect, addresses, .. } = &self.config;
+        let HostConfig {
+            vhid,
+            dialect,
+            addresses,
+            ..
+        } = &self.config;
         let digest = self.authenticators.first()?.sign(counter);
         let (advbase, advskew): (AdvBase, AdvSkew) = (interval.base(), interval.skew());
-        let advertisement = Advertisement { vhid: *vhid, advbase, advskew, demotion, counter, digest };
+        let advertisement = Advertisement {
+            vhid: *vhid,
+            advbase,
+            advskew,
+            demotion,
+            counter,
+            digest,
+        };
         // Without an address of its own the interface speaks from a virtual one (`carp_best_ifa`, §2).
         let envelope = match family {
             Family::Ipv4 => {
@@ -213,7 +237,10 @@ const DISOWN: u8 = 1 << 6;
 
 impl Pending {
     fn disown() -> Self {
-        Self { bits: DISOWN, announced: 0 }
+        Self {
+            bits: DISOWN,
+            announced: 0,
+        }
     }
 
     pub(crate) fn is_empty(self) -> bool {
@@ -247,10 +274,11 @@ impl Pending {
     }
 
     fn next(&mut self, announce_first: bool, addresses: usize) -> Option<Output> {
-        if announce_first && self.bits & OWN == 0 && self.bits & ANNOUNCE != 0 {
-            if let Some(output) = self.next_announcement(addresses) {
-                return Some(output);
-            }
+        if announce_first
+            && self.bits & OWN == 0
+            && let Some(output) = self.next_announcement(addresses)
+        {
+            return Some(output);
         }
         for (bit, output) in [
             (OWN, Output::Own),
@@ -295,7 +323,11 @@ impl Pending {
             Output::BowOut(Family::Ipv4) => self.bits |= BOW4,
             Output::BowOut(Family::Ipv6) => self.bits |= BOW6,
             Output::Announce(index) => {
-                self.announced = if self.bits & ANNOUNCE == 0 { index } else { self.announced.min(index) };
+                self.announced = if self.bits & ANNOUNCE == 0 {
+                    index
+                } else {
+                    self.announced.min(index)
+                };
                 self.bits |= ANNOUNCE;
             }
             Output::Own | Output::Disown => {}

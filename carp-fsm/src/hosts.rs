@@ -23,7 +23,13 @@ pub(crate) struct Hosts<'s, const ADDRS: usize> {
 
 impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     pub(crate) fn new(slots: Pool<'s, HostSlot<ADDRS>>) -> Self {
-        Self { slots, len: 0, heap_len: 0, ready_head: None, ready_tail: None }
+        Self {
+            slots,
+            len: 0,
+            heap_len: 0,
+            ready_head: None,
+            ready_tail: None,
+        }
     }
 
     /// The host in this slot.
@@ -42,7 +48,10 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     }
 
     pub(crate) fn id(&self, slot: u16) -> Option<HostId> {
-        Some(HostId { slot, generation: self.slot(slot)?.generation })
+        Some(HostId {
+            slot,
+            generation: self.slot(slot)?.generation,
+        })
     }
 
     // --- by (interface, vhid) ---
@@ -55,7 +64,9 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     pub(crate) fn ranks_on(&self, iface: IfaceId) -> core::ops::Range<u16> {
         // Vhid 0 does not exist, and nothing follows 255.
         let start = self.rank(iface, 0).unwrap_or_else(|rank| rank);
-        let end = self.rank(iface, u8::MAX).map_or_else(|rank| rank, |rank| rank.saturating_add(1));
+        let end = self
+            .rank(iface, u8::MAX)
+            .map_or_else(|rank| rank, |rank| rank.saturating_add(1));
         start..end
     }
 
@@ -72,7 +83,11 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     /// Takes a free slot. `None`: no room, or the vhid exists on that interface (ask `find` first).
     pub(crate) fn insert(&mut self, host: Host<ADDRS>) -> Option<u16> {
         let rank = self.rank(host.config.iface, host.config.vhid.get()).err()?;
-        let free = self.slots.iter().position(|slot| slot.host.is_none()).unwrap_or(self.slots.len());
+        let free = self
+            .slots
+            .iter()
+            .position(|slot| slot.host.is_none())
+            .unwrap_or(self.slots.len());
         if free >= MAX_HOSTS || !self.slots.ensure(free, || HostSlot::EMPTY) {
             return None;
         }
@@ -90,8 +105,13 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     /// Forgets the host; its id never comes back.
     pub(crate) fn remove(&mut self, number: u16) {
         self.set_deadline(number, None);
-        debug_assert!(self.slot(number).is_none_or(|slot| !slot.ready), "drain a host before removing it");
-        let Some(rank) = self.ranks().find(|rank| self.at_rank(*rank) == Some(number)) else { return };
+        debug_assert!(
+            self.slot(number).is_none_or(|slot| !slot.ready),
+            "drain a host before removing it"
+        );
+        let Some(rank) = self.ranks().find(|rank| self.at_rank(*rank) == Some(number)) else {
+            return;
+        };
         for cell in rank..self.len.saturating_sub(1) {
             let next = self.slot(cell.saturating_add(1)).map_or(0, |next| next.sorted);
             if let Some(cell) = self.slot_mut(cell) {
@@ -109,7 +129,9 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
         let (mut low, mut high) = (0, self.len);
         while low < high {
             let middle = low.midpoint(high);
-            let Some(host) = self.at_rank(middle).and_then(|slot| self.get(slot)) else { return Err(low) };
+            let Some(host) = self.at_rank(middle).and_then(|slot| self.get(slot)) else {
+                return Err(low);
+            };
             match (host.config.iface, host.config.vhid.get()).cmp(&(iface, vhid)) {
                 Ordering::Less => low = middle.saturating_add(1),
                 Ordering::Greater => high = middle,
@@ -185,7 +207,8 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     /// Is the deadline at heap position `a` before that at `b`? False beyond the end.
     fn heap_less(&self, a: u16, b: u16) -> bool {
         let deadline = |pos| self.heap_at(pos).and_then(|slot| self.slot(slot)?.deadline);
-        matches!((deadline(a), deadline(b)), (Some(a), Some(b)) if a < b) || (deadline(a).is_some() && deadline(b).is_none())
+        matches!((deadline(a), deadline(b)), (Some(a), Some(b)) if a < b)
+            || (deadline(a).is_some() && deadline(b).is_none())
     }
 
     fn heap_swap(&mut self, a: u16, b: u16) {
@@ -211,7 +234,12 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     // --- the queue of hosts with something to do: first come, first served ---
 
     pub(crate) fn push_ready(&mut self, number: u16) {
-        let Some(slot) = self.slot_mut(number).filter(|slot| !slot.ready && slot.host.is_some()) else { return };
+        let Some(slot) = self
+            .slot_mut(number)
+            .filter(|slot| !slot.ready && slot.host.is_some())
+        else {
+            return;
+        };
         slot.ready = true;
         slot.ready_next = None;
         match self.ready_tail.replace(number) {

@@ -60,8 +60,13 @@ pub enum LedgerError {
 impl fmt::Display for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => write!(f, "{LEDGER_LEN} causes demote this group already; clear one first"),
-            Self::Observed => f.write_str("this cause is observed by the node; it clears when it no longer holds"),
+            Self::Full => write!(
+                f,
+                "{LEDGER_LEN} causes demote this group already; clear one first"
+            ),
+            Self::Observed => {
+                f.write_str("this cause is observed by the node; it clears when it no longer holds")
+            }
             Self::NoSuchGroup(group) => write!(f, "no virtual host is in group {}", group.0),
         }
     }
@@ -91,7 +96,9 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) const fn new() -> Self {
-        Self { entries: heapless::Vec::new() }
+        Self {
+            entries: heapless::Vec::new(),
+        }
     }
 
     /// Sets the weight of a cause; a cause that holds already keeps its age.
@@ -103,7 +110,13 @@ impl Ledger {
             entry.weight = weight;
             return Ok(());
         }
-        self.entries.push(Holding { cause, weight, since: now }).map_err(|_| LedgerError::Full)
+        self.entries
+            .push(Holding {
+                cause,
+                weight,
+                since: now,
+            })
+            .map_err(|_| LedgerError::Full)
     }
 
     pub(crate) fn clear(&mut self, cause: Cause) {

@@ -52,20 +52,24 @@ mod ledger;
 pub mod machine;
 mod node;
 mod policy;
+mod random;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod state;
 mod stats;
 mod storage;
 mod time;
 
 pub use action::{Action, OwnerError, TransmitKind, TransmitResult, TxId};
 pub use config::{ConfigError, HostConfig, InterfaceInfo, LinkMode, LinkState};
-pub use event::{Event, EventKind, HandOverOutcome};
+pub use event::{Event, EventKind};
+pub use host::PeerSeen;
 pub use id::{GroupId, HostId, IfaceId, NoSuchHost};
 pub use ledger::{Cause, Holding, LEDGER_LEN, LedgerError};
-pub use machine::{Family, InitReason, Machine, Reason, State};
+pub use machine::{HandOver, Machine};
 pub use node::{HostStatus, Node};
 pub use policy::Policy;
+pub use state::{Family, InitReason, Reason, State, Transition};
 pub use stats::Stats;
 pub use storage::{EventSlot, GroupSlot, HostSlot, InterfaceSlot, Storage};
 pub use time::{Duration, Instant};

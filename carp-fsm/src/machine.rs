@@ -3,76 +3,11 @@
 //! No I/O, no frames, no keys: everything here can be tested as a table. Rules: `docs/protocol.md`
 //! §7 to §11; the BSD functions behind them are named where they apply.
 
-use core::fmt;
-
 use carp_proto::{AdvBase, AdvSkew, Byte4, Demotion, Dialect, Interval, TieRule};
 
 use crate::policy::Policy;
+use crate::state::{Family, InitReason, Reason, State, Transition};
 use crate::time::{Duration, Instant};
-
-/// State as the BSDs name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Not taking part; [`InitReason`] says why.
-    Init,
-    /// Listening for the master.
-    Backup,
-    /// Owner of the addresses.
-    Master,
-}
-
-/// Why a virtual host is in INIT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum InitReason {
-    /// The adapter has not reported the interface yet.
-    NoInterface,
-    /// No carrier, or the interface is down or gone.
-    LinkDown,
-    /// It has no address (and [`Policy::election_only`] is off).
-    NoAddress,
-    /// Switched off by the operator.
-    Disabled,
-    /// The adapter could not put the addresses on; tried again later.
-    AddressRefused,
-    /// The node is shutting down.
-    ShuttingDown,
-    /// Being removed.
-    Removed,
-}
-
-/// Why a state changed, in the BSDs' words where they have some.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reason {
-    /// INIT to BACKUP.
-    InitializationComplete,
-    /// The master-down timer ran out.
-    MasterTimedOut,
-    /// The master's interval is longer than our master-down time (a bow-out looks like that).
-    MasterWillTimeOut,
-    /// Preemption.
-    PreemptingSlowerMaster,
-    /// The master is more demoted than we are (OpenBSD's rule).
-    PreemptingMoreDemotedMaster,
-    /// A better (or equal) master was heard.
-    MoreFrequentAdvertisement,
-    /// The successor was heard after our bow-out.
-    HandedOver,
-    /// The operator forced the state.
-    UserRequested,
-    /// The virtual host cannot take part.
-    Stopped(InitReason),
-}
-
-/// Address family of an advertisement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// Heard over IPv4.
-    Ipv4,
-    /// Heard over IPv6.
-    Ipv6,
-}
 
 /// Role and the deadlines that exist only in that role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -172,7 +107,11 @@ impl View {
 
     /// Byte 4 on the wire: the demotion count where the dialect has one, else 0.
     pub fn demotion_byte(&self) -> Demotion {
-        Demotion::new(if self.compares_demotion() { u8::try_from(self.demotion).unwrap_or(u8::MAX) } else { 0 })
+        Demotion::new(if self.compares_demotion() {
+            u8::try_from(self.demotion).unwrap_or(u8::MAX)
+        } else {
+            0
+        })
     }
 
     fn compares_demotion(&self) -> bool {
@@ -188,93 +127,10 @@ impl View {
     }
 
     fn reannounce(&self) -> u8 {
-        self.policy.reannounce.max(self.dialect.rules().announces_again.unwrap_or(0))
+        self.policy
+            .reannounce
+            .max(self.dialect.rules().announces_again.unwrap_or(0))
     }
-}
-
-/// Wishes that follow from a step: a small set, ORed into the host's pending wishes by the node.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Wishes(u8);
-
-impl Wishes {
-    /// Put the addresses on.
-    pub const OWN: Wishes = Wishes(1);
-    /// Send an advertisement (one per family).
-    pub const ADVERTISE: Wishes = Wishes(1 << 1);
-    /// Send a bow-out (one per family).
-    pub const BOW_OUT: Wishes = Wishes(1 << 2);
-    /// Send a gratuitous ARP or neighbour advertisement per address.
-    pub const ANNOUNCE: Wishes = Wishes(1 << 3);
-    /// Take the addresses off.
-    pub const DISOWN: Wishes = Wishes(1 << 4);
-
-    /// Nothing wished.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// All of `other` is in `self`.
-    pub const fn contains(self, other: Wishes) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Both together.
-    #[must_use]
-    pub const fn with(self, other: Wishes) -> Wishes {
-        Wishes(self.0 | other.0)
-    }
-
-    /// `self` less `other`.
-    #[must_use]
-    pub const fn without(self, other: Wishes) -> Wishes {
-        Wishes(self.0 & !other.0)
-    }
-}
-
-impl fmt::Debug for Wishes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [
-            (Self::OWN, "OWN"),
-            (Self::ADVERTISE, "ADVERTISE"),
-            (Self::BOW_OUT, "BOW_OUT"),
-            (Self::ANNOUNCE, "ANNOUNCE"),
-            (Self::DISOWN, "DISOWN"),
-        ];
-        f.debug_set().entries(names.iter().filter(|(wish, _)| self.contains(*wish)).map(|(_, name)| name)).finish()
-    }
-}
-
-/// What a step leads to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effects {
-    /// To be done.
-    pub wishes: Wishes,
-    /// The state changed.
-    pub transition: Option<Transition>,
-    /// A hand-over ended.
-    pub hand_over: Option<HandOver>,
-}
-
-/// A change of state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Transition {
-    /// Before.
-    pub from: State,
-    /// After.
-    pub to: State,
-    /// Why.
-    pub reason: Reason,
-}
-
-/// How a hand-over ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HandOver {
-    /// The successor was heard this long after the bow-out.
-    Done(Duration),
-    /// Nobody was heard for this long; we stay MASTER.
-    NobodyTookOver(Duration),
-    /// There was nothing to hand over.
-    NotMaster,
 }
 
 /// The election of one virtual host.
@@ -286,7 +142,9 @@ pub struct Machine {
 impl Machine {
     /// In INIT, for this reason.
     pub const fn new(reason: InitReason) -> Self {
-        Self { role: Role::Init { reason, retry: None } }
+        Self {
+            role: Role::Init { reason, retry: None },
+        }
     }
 
     /// INIT, BACKUP or MASTER. A MASTER that bowed out is MASTER until it lets go.
@@ -325,18 +183,22 @@ impl Machine {
     pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
         match input {
             Input::Start => self.start(now, view),
-            Input::Stop(reason) => self.to_init(reason, None),
+            Input::Stop(reason) => self.become_init(reason, None),
             Input::Refused(retry) => self.refused(retry),
             Input::Leave(departure) => self.leave(now, departure, view),
-            Input::Heard { family, interval, demotion, lower_source } => match self.role {
-                Role::Init { .. } => Effects::default(),
+            Input::Heard {
+                family,
+                interval,
+                demotion,
+                lower_source,
+            } => match self.role {
                 Role::Backup { resigned, .. } => {
                     self.heard_as_backup(now, family, interval, demotion, resigned, view)
                 }
                 Role::Master { .. } if master_yields(interval, demotion, lower_source, view) => {
-                    self.to_backup(now, Reason::MoreFrequentAdvertisement, false, view)
+                    self.become_backup(now, Reason::MoreFrequentAdvertisement, false, view)
                 }
-                Role::Master { .. } => Effects::default(),
+                Role::Init { .. } | Role::Master { .. } => Effects::default(),
                 Role::Leaving { since, then, .. } => self.heard_successor(now, interval, since, then, view),
             },
             Input::Timeout => self.timeout(now, view),
@@ -348,7 +210,7 @@ impl Machine {
     /// `carp_setrun` in INIT: always wait in BACKUP first (§8).
     fn start(&mut self, now: Instant, view: &View) -> Effects {
         match self.role {
-            Role::Init { .. } => self.to_backup(now, Reason::InitializationComplete, false, view),
+            Role::Init { .. } => self.become_backup(now, Reason::InitializationComplete, false, view),
             _ => Effects::default(),
         }
     }
@@ -357,7 +219,7 @@ impl Machine {
         if self.state() != State::Master {
             return Effects::default();
         }
-        let mut effects = self.to_init(InitReason::AddressRefused, Some(retry));
+        let mut effects = self.become_init(InitReason::AddressRefused, Some(retry));
         effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
         effects
     }
@@ -367,11 +229,17 @@ impl Machine {
         match (self.role, departure) {
             // Already on its way: a stop overrides a hand-over, and its deadline does not move.
             (Role::Leaving { since, until, .. }, _) => {
-                self.role = Role::Leaving { since, until, then: departure };
+                self.role = Role::Leaving {
+                    since,
+                    until,
+                    then: departure,
+                };
                 Effects::default()
             }
-            (Role::Master { .. }, Departure::Stop(reason)) if view.policy.leave_wait == Duration::ZERO || !bows_out => {
-                let mut effects = self.to_init(reason, None);
+            (Role::Master { .. }, Departure::Stop(reason))
+                if view.policy.leave_wait == Duration::ZERO || !bows_out =>
+            {
+                let mut effects = self.become_init(reason, None);
                 if bows_out {
                     effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
                 }
@@ -379,13 +247,21 @@ impl Machine {
             }
             (Role::Master { .. }, _) => {
                 let until = now + view.policy.leave_wait;
-                self.role = Role::Leaving { since: now, until, then: departure };
-                Effects { wishes: Wishes::BOW_OUT, ..Effects::default() }
+                self.role = Role::Leaving {
+                    since: now,
+                    until,
+                    then: departure,
+                };
+                Effects {
+                    wishes: Wishes::BOW_OUT,
+                    ..Effects::default()
+                }
             }
-            (_, Departure::Stop(reason)) => self.to_init(reason, None),
-            (_, Departure::HandOver) => {
-                Effects { hand_over: Some(HandOver::NotMaster), ..Effects::default() }
-            }
+            (_, Departure::Stop(reason)) => self.become_init(reason, None),
+            (_, Departure::HandOver) => Effects {
+                hand_over: Some(HandOver::NotMaster),
+                ..Effects::default()
+            },
         }
     }
 
@@ -402,14 +278,15 @@ impl Machine {
         let compares_demotion = view.compares_demotion();
         let mine = view.demotion_byte();
         let willing = !resigned || peer == Interval::BOW_OUT;
-        if willing && view.preempt && view.interval() < peer && (!compares_demotion || peer_demotion >= mine) {
-            return self.to_master(now, Reason::PreemptingSlowerMaster, view);
+        if willing && view.preempt && view.interval() < peer && (!compares_demotion || peer_demotion >= mine)
+        {
+            return self.become_master(now, Reason::PreemptingSlowerMaster, view);
         }
         if willing && compares_demotion && peer_demotion > mine {
-            return self.to_master(now, Reason::PreemptingMoreDemotedMaster, view);
+            return self.become_master(now, Reason::PreemptingMoreDemotedMaster, view);
         }
         if willing && outlasted(peer, view) {
-            return self.to_master(now, Reason::MasterWillTimeOut, view);
+            return self.become_master(now, Reason::MasterWillTimeOut, view);
         }
         if let Role::Backup { down4, down6, .. } = &mut self.role {
             let down = match family {
@@ -434,8 +311,8 @@ impl Machine {
             return Effects::default();
         }
         let mut effects = match then {
-            Departure::HandOver => self.to_backup(now, Reason::HandedOver, true, view),
-            Departure::Stop(reason) => self.to_init(reason, None),
+            Departure::HandOver => self.become_backup(now, Reason::HandedOver, true, view),
+            Departure::Stop(reason) => self.become_init(reason, None),
         };
         effects.hand_over = Some(HandOver::Done(now - since));
         effects
@@ -448,7 +325,7 @@ impl Machine {
         match &mut self.role {
             Role::Init { .. } => self.start(now, view),
             // Either family alone is enough (`carp_master_down`, §8).
-            Role::Backup { .. } => self.to_master(now, Reason::MasterTimedOut, view),
+            Role::Backup { .. } => self.become_master(now, Reason::MasterTimedOut, view),
             Role::Master { next_ad, reannounce } => {
                 // Counted from the deadline, not from now, so that lateness does not add up.
                 *next_ad = (*next_ad + view.period(view.effective_skew())).max(now);
@@ -457,15 +334,21 @@ impl Machine {
                     wishes = wishes.with(Wishes::ANNOUNCE);
                 }
                 *reannounce = reannounce.saturating_sub(1);
-                Effects { wishes, ..Effects::default() }
+                Effects {
+                    wishes,
+                    ..Effects::default()
+                }
             }
             Role::Leaving { since, then, .. } => {
                 let waited = now - *since;
                 match *then {
-                    Departure::Stop(reason) => self.to_init(reason, None),
+                    Departure::Stop(reason) => self.become_init(reason, None),
                     Departure::HandOver => {
                         let next_ad = now + view.period(view.effective_skew());
-                        self.role = Role::Master { next_ad, reannounce: 0 };
+                        self.role = Role::Master {
+                            next_ad,
+                            reannounce: 0,
+                        };
                         Effects {
                             wishes: Wishes::ADVERTISE,
                             hand_over: Some(HandOver::NobodyTookOver(waited)),
@@ -481,41 +364,59 @@ impl Machine {
     fn demotion_changed(&mut self, now: Instant, view: &View) -> Effects {
         if let Role::Master { next_ad, .. } = &mut self.role {
             *next_ad = now + view.period(view.effective_skew());
-            return Effects { wishes: Wishes::ADVERTISE, ..Effects::default() };
+            return Effects {
+                wishes: Wishes::ADVERTISE,
+                ..Effects::default()
+            };
         }
         Effects::default()
     }
 
     fn force(&mut self, now: Instant, state: State, view: &View) -> Effects {
         match (self.state(), state) {
-            (State::Master, State::Backup) => self.to_backup(now, Reason::UserRequested, false, view),
-            (State::Backup, State::Master) => self.to_master(now, Reason::UserRequested, view),
+            (State::Master, State::Backup) => self.become_backup(now, Reason::UserRequested, false, view),
+            (State::Backup, State::Master) => self.become_master(now, Reason::UserRequested, view),
             _ => Effects::default(),
         }
     }
 
-    fn to_master(&mut self, now: Instant, reason: Reason, view: &View) -> Effects {
+    fn become_master(&mut self, now: Instant, reason: Reason, view: &View) -> Effects {
         let from = self.state();
         // The first interval uses the skew as configured: `carp_setrun` sets the timer after
         // `carp_send_ad` did (§8).
         let next_ad = now + view.period(view.advskew);
-        self.role = Role::Master { next_ad, reannounce: view.reannounce() };
+        self.role = Role::Master {
+            next_ad,
+            reannounce: view.reannounce(),
+        };
         let wishes = Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE);
         changed(from, State::Master, reason, wishes)
     }
 
-    fn to_backup(&mut self, now: Instant, reason: Reason, resigned: bool, view: &View) -> Effects {
+    fn become_backup(&mut self, now: Instant, reason: Reason, resigned: bool, view: &View) -> Effects {
         let from = self.state();
         let down = Some(now + view.master_down());
-        self.role = Role::Backup { down4: down.filter(|_| view.ipv4), down6: down.filter(|_| view.ipv6), resigned };
-        let wishes = if from == State::Master { Wishes::DISOWN } else { Wishes::default() };
+        self.role = Role::Backup {
+            down4: down.filter(|_| view.ipv4),
+            down6: down.filter(|_| view.ipv6),
+            resigned,
+        };
+        let wishes = if from == State::Master {
+            Wishes::DISOWN
+        } else {
+            Wishes::default()
+        };
         changed(from, State::Backup, reason, wishes)
     }
 
-    fn to_init(&mut self, reason: InitReason, retry: Option<Instant>) -> Effects {
+    fn become_init(&mut self, reason: InitReason, retry: Option<Instant>) -> Effects {
         let from = self.state();
         self.role = Role::Init { reason, retry };
-        let wishes = if from == State::Master { Wishes::DISOWN } else { Wishes::default() };
+        let wishes = if from == State::Master {
+            Wishes::DISOWN
+        } else {
+            Wishes::default()
+        };
         changed(from, State::Init, Reason::Stopped(reason), wishes)
     }
 }
@@ -547,7 +448,11 @@ fn outlasted(peer: Interval, view: &View) -> bool {
 fn changed(from: State, to: State, reason: Reason, wishes: Wishes) -> Effects {
     // INIT for another reason is the same state.
     let transition = (from != to).then_some(Transition { from, to, reason });
-    Effects { wishes, transition, hand_over: None }
+    Effects {
+        wishes,
+        transition,
+        hand_over: None,
+    }
 }
 
 pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
@@ -557,45 +462,8 @@ pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant>
     }
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Init => "INIT",
-            Self::Backup => "BACKUP",
-            Self::Master => "MASTER",
-        })
-    }
-}
-
-impl fmt::Display for InitReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::NoInterface => "no such interface",
-            Self::LinkDown => "hardware interface down",
-            Self::NoAddress => "no address",
-            Self::Disabled => "disabled",
-            Self::AddressRefused => "address refused",
-            Self::ShuttingDown => "shutting down",
-            Self::Removed => "vhid removed",
-        })
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::InitializationComplete => "initialization complete",
-            Self::MasterTimedOut => "master timed out",
-            Self::MasterWillTimeOut => "master will time out",
-            Self::PreemptingSlowerMaster => "preempting a slower master",
-            Self::PreemptingMoreDemotedMaster => "preempting a more demoted master",
-            Self::MoreFrequentAdvertisement => "more frequent advertisement received",
-            Self::HandedOver => "handed over",
-            Self::UserRequested => "user requested",
-            Self::Stopped(reason) => return reason.fmt(f),
-        })
-    }
-}
-
+mod effects;
 #[cfg(test)]
 mod tests;
+
+pub use effects::{Effects, HandOver, Wishes};

@@ -107,7 +107,10 @@ pub struct InterfaceSlot {
 
 impl InterfaceSlot {
     /// No interface yet.
-    pub const EMPTY: Self = Self { info: None, down_since: None };
+    pub const EMPTY: Self = Self {
+        info: None,
+        down_since: None,
+    };
 }
 
 /// Memory of one group.
@@ -120,7 +123,10 @@ pub struct GroupSlot {
 
 impl GroupSlot {
     /// No cause holds.
-    pub const EMPTY: Self = Self { ledger: Ledger::new(), demotion: 0 };
+    pub const EMPTY: Self = Self {
+        ledger: Ledger::new(),
+        demotion: 0,
+    };
 }
 
 /// Memory of one event that waits.
@@ -143,13 +149,17 @@ pub(crate) enum Pool<'s, T> {
 
 impl<T> Pool<'_, T> {
     /// Makes `index` valid, or says that there is no room.
-    pub(crate) fn ensure(&mut self, index: usize, _empty: impl Fn() -> T) -> bool {
+    #[cfg_attr(
+        not(feature = "alloc"),
+        expect(unused_variables, reason = "only a vector grows")
+    )]
+    pub(crate) fn ensure(&mut self, index: usize, empty: impl Fn() -> T) -> bool {
         match self {
             Pool::Borrowed(slots) => index < slots.len(),
             #[cfg(feature = "alloc")]
             Pool::Growing(slots) => {
                 if index >= slots.len() {
-                    slots.resize_with(index.saturating_add(1), _empty);
+                    slots.resize_with(index.saturating_add(1), empty);
                 }
                 true
             }
