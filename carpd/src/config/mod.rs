@@ -247,5 +247,5 @@ fn refuse_equal_addresses(drafts: &[Draft], report: &mut Report) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))] // with file modes
 mod tests;

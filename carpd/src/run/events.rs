@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use carp_fsm::{Cause, Duration, Event, EventKind, HandOverOutcome, HostId, Instant, Reason, State};
+use carp_fsm::{Cause, Duration, Event, EventKind, HandOver, HostId, Instant, Reason, State};
 use carp_std::OwnershipError;
 
 use super::Carp;
@@ -159,13 +159,13 @@ fn demotion(from: u16, to: u16, cause: &str) -> String {
     )
 }
 
-fn hand_over(outcome: HandOverOutcome) -> String {
+fn hand_over(outcome: HandOver) -> String {
     match outcome {
-        HandOverOutcome::Done(after) => format!("handed over after={}", seconds(after)),
-        HandOverOutcome::NobodyTookOver(after) => {
+        HandOver::Done(after) => format!("handed over after={}", seconds(after)),
+        HandOver::NobodyTookOver(after) => {
             format!("nobody took over, still MASTER after={}", seconds(after))
         }
-        HandOverOutcome::NotMaster => "nothing to hand over".to_owned(),
+        HandOver::NotMaster => "nothing to hand over".to_owned(),
     }
 }
 
