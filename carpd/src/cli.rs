@@ -43,7 +43,7 @@ details behind:
   2026-11-21T10:00:00.123Z carp: 7@eth0: BACKUP -> MASTER (master timed out)
 
 On SIGTERM or SIGINT carpd says goodbye, keeps the addresses until another machine has taken over or a short time \
-has passed, removes them, and ends with exit code 0. A second signal does not wait. Needs root.")]
+has passed, removes them, and ends with exit code 0. Needs root.")]
     Run {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -119,13 +119,7 @@ fn check(file: &Path) -> ExitCode {
     let Some(config) = load(file) else {
         return ExitCode::from(FAILED);
     };
-    let count = config.hosts.len();
-    let hosts = if count == 1 {
-        "virtual host"
-    } else {
-        "virtual hosts"
-    };
-    print(&format!("{}: ok, {count} {hosts}\n", file.display()))
+    print(&format!("{}: ok, {}\n", file.display(), config.size()))
 }
 
 /// Loads a configuration, with its mistakes and warnings on standard error.

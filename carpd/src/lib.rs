@@ -12,5 +12,5 @@ pub mod log;
 #[cfg(target_os = "linux")]
 pub mod run;
 pub mod status;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod testing;

@@ -239,7 +239,7 @@ fn the_json_status_has_everything() {
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(status["schema"], 1);
     assert_eq!(status["pid"], daemon.child.id());
-    assert_eq!(status["demotion"], 0);
+    assert_eq!(status["demotion"]["total"], 0);
     assert!(
         status["counters"]["opackets"]
             .as_u64()
@@ -299,8 +299,8 @@ fn a_cable_that_is_pulled_is_init_and_demotes() {
     let daemon = network.start();
     daemon.wait_for("BACKUP -> MASTER");
     network.ip(&["link", "set", "there", "down"]);
-    daemon.wait_for("carp: demoted by 240 to 240 (interface down)");
     daemon.wait_for("carp: 7@here: MASTER -> INIT (hardware interface down)");
+    daemon.wait_for("carp: demoted by 240 to 240 (interface down) interface=here");
     let status = network.ask(&["status"]);
     assert_eq!(status.status.code(), Some(2));
     assert!(
@@ -309,7 +309,7 @@ fn a_cable_that_is_pulled_is_init_and_demotes() {
         text(&status.stdout)
     );
     assert!(
-        text(&status.stdout).ends_with("down: 1/1 INIT; demoted by 240\n"),
+        text(&status.stdout).ends_with("down: 1/1 INIT; demoted by 240 (interface down: here)\n"),
         "{}",
         text(&status.stdout)
     );
