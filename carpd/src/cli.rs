@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and the exit codes.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -116,17 +117,22 @@ fn load(file: &Path) -> Option<Config> {
             loaded.config
         }
         Err(error) => {
-            eprintln!("carpd: cannot read {}: {error}", file.display());
+            complain(format_args!("cannot read {}: {error}", file.display()));
             None
         }
     }
+}
+
+/// Tells what failed. Standard error can be closed; then there is nobody to tell.
+fn complain(what: impl Display) {
+    let _ = writeln!(io::stderr(), "carpd: {what}");
 }
 
 /// Prints to standard output. A reader that has seen enough (`| head`) is no failure.
 fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("carpd: cannot write to standard output: {error}");
+            complain(format_args!("cannot write to standard output: {error}"));
             ExitCode::from(FAILED)
         }
         _ => ExitCode::SUCCESS,
@@ -138,7 +144,7 @@ mod linux {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, load, print};
+    use super::{FAILED, NO_ANSWER, complain, load, print};
     use crate::control::{self, Command};
     use crate::status::Status;
 
@@ -149,7 +155,7 @@ mod linux {
         match crate::run::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("carpd: {error}");
+                complain(error);
                 ExitCode::from(FAILED)
             }
         }
@@ -176,7 +182,7 @@ mod linux {
 
     fn ask(socket: &Path) -> Option<Status> {
         control::ask(socket, Command::Status)
-            .map_err(|error| eprintln!("carpd: {}: {error}", socket.display()))
+            .map_err(|error| complain(format_args!("{}: {error}", socket.display())))
             .ok()
     }
 }
@@ -186,7 +192,7 @@ mod elsewhere {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER};
+    use super::{FAILED, NO_ANSWER, complain};
 
     pub(super) fn run(_file: &Path) -> ExitCode {
         needs_linux("run")
@@ -203,7 +209,7 @@ mod elsewhere {
     }
 
     fn needs_linux(command: &str) -> ExitCode {
-        eprintln!("carpd: {command} needs Linux; check and version work here");
+        complain(format_args!("{command} needs Linux; check and version work here"));
         ExitCode::from(FAILED)
     }
 }

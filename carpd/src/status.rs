@@ -73,8 +73,9 @@ pub struct HostStatus {
     pub since: String,
     /// For how long, in milliseconds. Unlike `since`, it does not jump when the wall clock is set.
     pub age_ms: u64,
-    /// Whether the virtual addresses are wanted on this machine now. It can outlast MASTER for a moment: a
-    /// master that gives up keeps them until its successor is heard.
+    /// Whether it has said goodbye, and keeps its addresses only until its successor is heard.
+    pub leaving: bool,
+    /// Whether the virtual addresses are wanted on this machine now.
     pub owner: bool,
     /// Why the addresses are not on the interface although wanted, or on it although not wanted.
     pub address_error: Option<String>,
@@ -289,6 +290,7 @@ pub(crate) mod tests {
             reason: "master timed out".into(),
             since: "2026-11-21T10:00:00.123Z".into(),
             age_ms: 1234,
+            leaving: false,
             owner: true,
             address_error: None,
             advbase: 1,
