@@ -57,6 +57,7 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
         file: PathBuf,
     },
     /// Show the virtual hosts of the running carpd, and a verdict as the exit code
+    #[command(after_help = "Exit codes: 0 healthy, 1 degraded, 2 down, 3 no answer from carpd.")]
     Status {
         /// Print everything as JSON, with a stable schema
         #[arg(long)]
