@@ -33,9 +33,11 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// For `map_err`: what was being done.
+    #[cfg(target_os = "linux")]
     pub(crate) fn os(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        |source| match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => Self::NotPermitted,
+        |source| match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::NotPermitted,
             _ => Self::Os {
                 what: what.into(),
                 source,

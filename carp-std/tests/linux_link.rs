@@ -15,6 +15,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use netns::{Namespace, addresses, available, pair};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 const VIRTUAL_MAC: [u8; 6] = [0, 0, 0x5e, 0, 1, 7];
 const GROUP_MAC: [u8; 6] = [1, 0, 0x5e, 0, 0, 0x12];
@@ -313,6 +314,23 @@ fn cable_address_and_mac_changes_are_reported() {
 }
 
 #[test]
+fn lost_messages_are_made_up_for() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    let (mut link, _) = a.enter(open_eth0);
+    // More than the socket's buffer holds, and then the one that counts.
+    let add = |i: u32| format!("address add 127.1.{}.{}/32 dev lo\n", i / 250, i % 250);
+    let mut batch: String = (0..2000).map(add).collect();
+    batch += "address del 10.0.0.2/24 dev eth0\n";
+    a.ip_batch(&batch);
+    assert_eq!(next_change(&mut link).expect("a change").ipv4, None);
+    assert_eq!(changes(&mut link), []);
+    assert!(!wakes(&link, 50));
+}
+
+#[test]
 fn an_interface_is_known_by_its_name() {
     if !available() {
         return;
@@ -373,6 +391,74 @@ fn a_wrong_name_is_answered_with_the_right_ones() {
         let iface = link.add_interface("eth0").unwrap();
         assert_eq!(link.add_interface("eth0").unwrap(), iface);
         assert_eq!(link.interface_name(iface), Some("eth0"));
+    });
+}
+
+#[test]
+fn missing_capabilities_are_named() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    a.enter(|| {
+        let (mut link, iface) = open_eth0();
+        // Of this thread only.
+        let mut mine = capabilities(None).unwrap();
+        mine.effective -= CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
+        set_capabilities(None, mine).unwrap();
+        let error = LinuxLink::new().unwrap().add_interface("eth0").unwrap_err();
+        assert!(matches!(error, LinkError::NotPermitted), "{error}");
+        assert!(error.to_string().contains("CAP_NET_RAW"), "{error}");
+        let vips = [vip("10.0.0.1", Prefix::Interface)];
+        let error = link.set_owner(&host(iface, &vips), true).unwrap_err();
+        assert!(matches!(error, OwnershipError::NotPermitted { .. }), "{error}");
+        assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    });
+}
+
+#[test]
+fn ipv6_addresses_work_at_once() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    a.enter(|| {
+        std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0").unwrap();
+        a.ip("-6 address add 2001:db8::2/64 dev eth0 nodad");
+        a.ip("-6 address add fe80::2/64 dev eth0 nodad");
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        let source = changes(&mut link).last().unwrap().ipv6;
+        assert!(
+            source.is_some_and(|source| source.is_unicast_link_local()),
+            "{source:?}"
+        );
+        let vips = [
+            vip("fe80::1", Prefix::Host),
+            vip("2001:db8::1", Prefix::Interface),
+        ];
+        for _ in 0..2 {
+            link.set_owner(&host(iface, &vips), true).unwrap();
+            let shown = a.ip("-o -6 address show dev eth0");
+            for expected in ["2001:db8::1/64", "fe80::1/128"] {
+                let line = shown
+                    .lines()
+                    .find(|line| line.contains(expected))
+                    .expect(expected);
+                assert!(!line.contains("tentative"), "{line}");
+            }
+            assert_eq!(changes(&mut link), [], "a virtual address is no source");
+        }
+        link.set_owner(&host(iface, &vips), false).unwrap();
+        let shown = a.ip("-o -6 address show dev eth0");
+        assert!(
+            !shown.contains("2001:db8::1/") && !shown.contains("fe80::1/"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("2001:db8::2/64") && shown.contains("fe80::2/64"),
+            "{shown}"
+        );
     });
 }
 

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 #[cfg(target_os = "linux")]
 pub mod control;
+pub mod demo;
 pub mod log;
 #[cfg(target_os = "linux")]
 pub mod run;

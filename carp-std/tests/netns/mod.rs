@@ -49,6 +49,14 @@ impl Namespace {
         run(&arguments)
     }
 
+    /// Runs many lines of `ip` at once in the namespace.
+    pub(crate) fn ip_batch(&self, lines: &str) {
+        let file = std::env::temp_dir().join(&self.0);
+        fs::write(&file, lines).unwrap();
+        self.ip(&format!("-batch {}", file.display()));
+        fs::remove_file(file).unwrap();
+    }
+
     /// Starts a thread that lives in the namespace.
     pub(crate) fn spawn<R: Send + 'static>(&self, f: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
         let namespace = self.open();
