@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and the exit codes.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
         file: PathBuf,
     },
     /// Show the virtual hosts of the running carpd, and a verdict as the exit code
+    #[command(after_help = "Exit codes: 0 healthy, 1 degraded, 2 down, 3 no answer from carpd.")]
     Status {
         /// Print everything as JSON, with a stable schema
         #[arg(long)]
@@ -130,17 +132,22 @@ fn load(file: &Path) -> Option<Config> {
             loaded.config
         }
         Err(error) => {
-            eprintln!("carpd: cannot read {}: {error}", file.display());
+            complain(format_args!("cannot read {}: {error}", file.display()));
             None
         }
     }
+}
+
+/// Tells what failed. Standard error can be closed; then there is nobody to tell.
+fn complain(what: impl Display) {
+    let _ = writeln!(io::stderr(), "carpd: {what}");
 }
 
 /// Prints to standard output. A reader that has seen enough (`| head`) is no failure.
 fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("carpd: cannot write to standard output: {error}");
+            complain(format_args!("cannot write to standard output: {error}"));
             ExitCode::from(FAILED)
         }
         _ => ExitCode::SUCCESS,
@@ -152,7 +159,7 @@ mod linux {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, load, print};
+    use super::{FAILED, NO_ANSWER, complain, load, print};
     use crate::control::{self, Command};
     use crate::status::Status;
 
@@ -163,7 +170,7 @@ mod linux {
         match crate::run::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("carpd: {error}");
+                complain(error);
                 ExitCode::from(FAILED)
             }
         }
@@ -190,7 +197,7 @@ mod linux {
 
     fn ask(socket: &Path) -> Option<Status> {
         control::ask(socket, Command::Status)
-            .map_err(|error| eprintln!("carpd: {}: {error}", socket.display()))
+            .map_err(|error| complain(format_args!("{}: {error}", socket.display())))
             .ok()
     }
 }
@@ -200,7 +207,7 @@ mod elsewhere {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER};
+    use super::{FAILED, NO_ANSWER, complain};
 
     pub(super) fn run(_file: &Path) -> ExitCode {
         needs_linux("run")
@@ -217,7 +224,7 @@ mod elsewhere {
     }
 
     fn needs_linux(command: &str) -> ExitCode {
-        eprintln!("carpd: {command} needs Linux; check and version work here");
+        complain(format_args!("{command} needs Linux; check and version work here"));
         ExitCode::from(FAILED)
     }
 }

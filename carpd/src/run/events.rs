@@ -31,12 +31,9 @@ impl<'a> Journal<'a> {
     }
 
     /// Writes what the beginning looks like: a virtual host that stays in INIT has no transition to tell of.
-    pub(super) fn start(&mut self, carp: &Carp, config: &Config, log: &mut Log) {
-        let (version, size, socket) = (
-            env!("CARGO_PKG_VERSION"),
-            config.size(),
-            config.control_socket.display(),
-        );
+    pub(super) fn start(&self, carp: &Carp, config: &Config, log: &mut Log) {
+        let (size, socket) = (config.size(), config.control_socket.display());
+        let version = env!("CARGO_PKG_VERSION");
         log.line(&format!(
             "carpd: {version} started, {size}, control socket {socket}"
         ));
@@ -45,7 +42,6 @@ impl<'a> Journal<'a> {
                 log.line(&format!("carp: {}: INIT ({reason})", self.name(id)));
             }
         }
-        self.write_errors(carp, log);
     }
 
     /// Why the host is in its state: the reason of its last transition.
@@ -63,17 +59,14 @@ impl<'a> Journal<'a> {
                 reason,
                 peer,
             } => {
-                let since = self
-                    .last
-                    .insert(host, (event.at, reason))
-                    .map_or(self.started, |(at, _)| at);
+                let before = self.last.insert(host, (event.at, reason));
+                let since = before.map_or(self.started, |(at, _)| at);
                 let mut line = transition(&self.name(host), from, to, reason);
                 let _ = write!(line, " after={}", seconds(event.at - since));
                 if let Some(peer) = peer {
                     let _ = write!(line, " peer={peer}");
                 }
                 log.line(&line);
-                self.write_errors(carp, log);
             }
             EventKind::Demotion {
                 from,
@@ -99,29 +92,29 @@ impl<'a> Journal<'a> {
     }
 
     /// Writes what is newly wrong with the addresses of virtual hosts.
-    fn write_errors(&mut self, carp: &Carp, log: &mut Log) {
+    ///
+    /// No event tells of it: an address can fail to come off some time after the transition.
+    pub(super) fn write_errors(&mut self, carp: &Carp, log: &mut Log) {
         for &(id, _) in &self.hosts {
-            let error = carp.ownership_error(id).map(ToString::to_string);
-            if self.said.get(&id) == error.as_ref() {
+            let Some(error) = carp.ownership_error(id) else {
+                self.said.remove(&id);
                 continue;
-            }
-            match error {
-                Some(error) => {
-                    log.line(&format!("carpd: {}: {error}", self.name(id)));
-                    self.said.insert(id, error);
-                }
-                None => {
-                    self.said.remove(&id);
-                }
+            };
+            let error = error.to_string();
+            if self.said.get(&id) != Some(&error) {
+                log.line(&format!("carpd: {}: {error}", self.name(id)));
+                self.said.insert(id, error);
             }
         }
     }
 
     /// How many virtual hosts have addresses here that carpd put on and could not take off.
     pub(super) fn left_behind(&self, carp: &Carp) -> usize {
-        let errors = self.hosts.iter().filter_map(|&(id, _)| carp.ownership_error(id));
-        errors
-            .filter(|error| !matches!(error, OwnershipError::Foreign { .. }))
+        let is_ours = |error: &&OwnershipError| !matches!(error, OwnershipError::Foreign { .. });
+        self.hosts
+            .iter()
+            .filter_map(|&(id, _)| carp.ownership_error(id))
+            .filter(is_ours)
             .count()
     }
 

@@ -50,6 +50,7 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
         while let Some(event) = host.poll_event() {
             journal.write(&host, event, &mut log);
         }
+        journal.write_errors(&host, &mut log);
         while let Some(job) = server.next_job() {
             let Command::Status = job.command;
             job.answer(&report::status(&host, &journal, Clock.now()));
@@ -59,9 +60,7 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
         }
         wake.wait(&host)?;
         if hangup.swap(false, Ordering::Relaxed) {
-            log.line(
-                "carpd: SIGHUP: the configuration is read at the start only; restart carpd to change it",
-            );
+            log.line("carpd: SIGHUP: the configuration is read at the start; restart carpd to change it");
         }
         if terminate.swap(false, Ordering::Relaxed) && !stopping {
             stopping = true;
@@ -69,14 +68,10 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
             host.node_mut().shutdown(Clock.now());
         }
     }
-    match journal.left_behind(&host) {
-        0 => log.line("carpd: stopped"),
-        _ => {
-            return Err(
-                "stopped, but not all addresses could be taken off; the log says which and why".into(),
-            );
-        }
+    if journal.left_behind(&host) > 0 {
+        return Err("stopped, but could not take off all addresses; the log says which and why".into());
     }
+    log.line("carpd: stopped");
     Ok(())
 }
 

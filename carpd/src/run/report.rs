@@ -71,6 +71,7 @@ fn host(
         reason: reason.unwrap_or_default(),
         since: at(wall, now, host.since),
         age_ms: millis(now, host.since),
+        leaving: host.leaving,
         owner: host.owner,
         address_error: carp.ownership_error(id).map(ToString::to_string),
         advbase: configured.advbase.get(),
