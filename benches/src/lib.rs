@@ -1,3 +1,3 @@
-//! What the benchmarks measure. The benchmarks themselves are in `benches/`.
+#![doc = include_str!("../README.md")]
 
 pub mod wire;

@@ -1,0 +1,124 @@
+//! What a virtual host and an interface are.
+
+use core::fmt;
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use carp_proto::{AddressSet, AdvBase, AdvSkew, Dialect, Key, MacAddr, Vhid};
+
+use crate::id::{GroupId, IfaceId};
+
+/// One virtual host, as configured.
+#[derive(Clone, Debug)]
+pub struct HostConfig<const ADDRS: usize> {
+    /// The interface it advertises on.
+    pub iface: IfaceId,
+    /// Its number, unique on the interface's segment.
+    pub vhid: Vhid,
+    /// Seconds between advertisements.
+    pub advbase: AdvBase,
+    /// Added to `advbase` in 1/256 s, 0..=254. Lower is preferred.
+    pub advskew: AdvSkew,
+    /// Take over from a slower living master.
+    pub preempt: bool,
+    /// The group whose demotion counts for it.
+    pub group: GroupId,
+    /// What is on the wire and who wins.
+    pub dialect: Dialect,
+    /// Whose MAC address the virtual addresses have.
+    pub mode: LinkMode,
+    /// The virtual addresses. All members of the virtual host must have the same.
+    pub addresses: AddressSet<ADDRS>,
+    /// The shared key.
+    pub key: Key,
+}
+
+impl<const ADDRS: usize> HostConfig<ADDRS> {
+    /// FreeBSD dialect, advbase 1, advskew 0, no preemption, group 0, plain mode, no addresses yet.
+    pub fn new(iface: IfaceId, vhid: Vhid, key: Key) -> Self {
+        Self {
+            iface,
+            vhid,
+            advbase: AdvBase::new(1),
+            advskew: AdvSkew::new(0),
+            preempt: false,
+            group: GroupId(0),
+            dialect: Dialect::FreeBsd,
+            mode: LinkMode::Plain,
+            addresses: AddressSet::new(),
+            key,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.advskew.get() == u8::MAX {
+            return Err(ConfigError::AdvSkew);
+        }
+        // Only OpenBSD gives advbase 0 a usable master-down time (`carp_setrun`, protocol.md §8).
+        if self.advbase.get() == 0 && self.dialect != Dialect::OpenBsd {
+            return Err(ConfigError::AdvBase);
+        }
+        Ok(())
+    }
+}
+
+/// Whose MAC address the virtual addresses have while this node is MASTER.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LinkMode {
+    /// The virtual MAC address 00:00:5e:00:01:VHID: clients keep their ARP entry at fail-over.
+    Vmac,
+    /// The interface's own: clients learn it from the announcement. For places that forbid extra MAC
+    /// addresses. Advertisements leave from the virtual MAC address all the same.
+    #[default]
+    Plain,
+}
+
+/// What the adapter knows about an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InterfaceInfo {
+    /// Its own MAC address.
+    pub mac: MacAddr,
+    /// Source of IPv4 advertisements: its first address that is not virtual.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Source of IPv6 advertisements, normally its link-local address.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Is there a carrier?
+    pub link: LinkState,
+}
+
+/// Carrier of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkState {
+    /// Frames flow.
+    Up,
+    /// They do not; also an interface that was removed.
+    Down,
+    /// The driver cannot tell.
+    Unknown,
+}
+
+/// A virtual host that cannot be configured like this. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// This vhid exists on this interface already.
+    Duplicate,
+    /// All host slots are in use, or the interface or group number is beyond its storage.
+    NoRoom,
+    /// advskew 255 is kept for the bow-out; 0..=254 can be configured.
+    AdvSkew,
+    /// advbase 0 makes a backup as impatient as its master is slow; only the OpenBSD dialect can.
+    AdvBase,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Duplicate => "this vhid is configured on this interface already; choose another vhid",
+            Self::NoRoom => "no storage left for another virtual host, interface or group",
+            Self::AdvSkew => "advskew 255 is reserved for the bow-out; use 0 to 254",
+            Self::AdvBase => "advbase 0 only works in the OpenBSD dialect; use 1 to 255",
+        })
+    }
+}
+
+impl core::error::Error for ConfigError {}

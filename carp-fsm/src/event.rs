@@ -1,0 +1,118 @@
+//! What a human may want to know.
+
+use core::net::IpAddr;
+
+use crate::id::{GroupId, HostId};
+use crate::ledger::Cause;
+use crate::machine::HandOver;
+use crate::state::{Reason, State};
+use crate::storage::{EventSlot, Pool};
+use crate::time::Instant;
+
+/// Something that happened, from [`Node::poll_event`](crate::Node::poll_event).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A virtual host changed its state.
+    Transition {
+        /// Which.
+        host: HostId,
+        /// Before.
+        from: State,
+        /// After.
+        to: State,
+        /// Why.
+        reason: Reason,
+        /// Source of the advertisement that caused it, if one did.
+        peer: Option<IpAddr>,
+    },
+    /// The demotion of a group changed.
+    Demotion {
+        /// Which.
+        group: GroupId,
+        /// Sum before.
+        from: u16,
+        /// Sum after.
+        to: u16,
+        /// The cause that came or went.
+        cause: Cause,
+        /// It holds now.
+        holds: bool,
+    },
+    /// A planned hand-over ended.
+    HandOver {
+        /// Which virtual host.
+        host: HostId,
+        /// How.
+        outcome: HandOver,
+    },
+    /// This many events were lost because nobody polled them.
+    Lost(u32),
+}
+
+/// Events wait here. When it is full the newest are lost and counted: the first ones tell the cause.
+pub(crate) struct EventQueue<'s> {
+    slots: Pool<'s, EventSlot>,
+    head: usize,
+    len: usize,
+    lost: u32,
+    lost_at: Instant,
+}
+
+impl<'s> EventQueue<'s> {
+    pub(crate) fn new(slots: Pool<'s, EventSlot>) -> Self {
+        Self {
+            slots,
+            head: 0,
+            len: 0,
+            lost: 0,
+            lost_at: Instant::ZERO,
+        }
+    }
+
+    pub(crate) fn push(&mut self, at: Instant, kind: EventKind) {
+        let capacity = self.slots.len();
+        let index = self
+            .head
+            .saturating_add(self.len)
+            .checked_rem(capacity)
+            .unwrap_or(0);
+        match self.slots.get_mut(index) {
+            Some(slot) if self.len < capacity => {
+                slot.event = Some(Event { at, kind });
+                self.len = self.len.saturating_add(1);
+            }
+            _ => {
+                self.lost = self.lost.saturating_add(1);
+                self.lost_at = at;
+            }
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        if self.len == 0 {
+            let lost = core::mem::take(&mut self.lost);
+            return (lost > 0).then_some(Event {
+                at: self.lost_at,
+                kind: EventKind::Lost(lost),
+            });
+        }
+        let event = self.slots.get_mut(self.head)?.event.take();
+        self.head = self
+            .head
+            .saturating_add(1)
+            .checked_rem(self.slots.len())
+            .unwrap_or(0);
+        self.len = self.len.saturating_sub(1);
+        event
+    }
+}

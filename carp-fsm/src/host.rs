@@ -1,0 +1,374 @@
+//! One virtual host inside a node: its machine, what it wishes done, and its frames.
+
+use core::net::IpAddr;
+
+use carp_proto::frame::{self, MAX_FRAME_LEN};
+use carp_proto::{
+    AdvBase, AdvSkew, Advertisement, AnnouncementSource, Authenticator, Counter, Demotion, Envelope, Interval,
+};
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::config::{HostConfig, InterfaceInfo, LinkMode};
+use crate::machine::{Machine, View, Wishes, earlier};
+use crate::state::{Family, InitReason, State};
+use crate::time::{Duration, Instant};
+
+/// Authenticators of one virtual host: the first signs, all verify. OpenBSD needs two.
+const AUTHENTICATORS: usize = 2;
+
+/// Sends or successes in a row that change the verdict on sending (`carp_send_ad_error`, §10).
+const SEND_THRESHOLD: u8 = 3;
+
+#[derive(Debug)]
+pub(crate) struct Host<const ADDRS: usize> {
+    pub(crate) config: HostConfig<ADDRS>,
+    pub(crate) authenticators: heapless::Vec<Authenticator, AUTHENTICATORS>,
+    pub(crate) machine: Machine,
+    pub(crate) pending: Pending,
+    /// The operator wants it to take part.
+    pub(crate) enabled: bool,
+    /// Goes as soon as nothing is pending.
+    pub(crate) removing: bool,
+    /// What the adapter was last asked to make true.
+    pub(crate) owner: bool,
+    pub(crate) owner_seq: u32,
+    /// A yielded address is given up then.
+    pub(crate) disown_at: Option<Instant>,
+    /// There was no room to transmit; try again then.
+    pub(crate) resume_at: Option<Instant>,
+    pub(crate) refusals: u8,
+    pub(crate) sending: SendHealth,
+    /// Of the current state.
+    pub(crate) since: Instant,
+    pub(crate) peer: Option<PeerSeen>,
+}
+
+/// The last valid advertisement of somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerSeen {
+    /// Its source address.
+    pub source: IpAddr,
+    /// Its advbase and advskew.
+    pub interval: Interval,
+    /// When it came.
+    pub at: Instant,
+}
+
+impl<const ADDRS: usize> Host<ADDRS> {
+    pub(crate) fn new(now: Instant, config: HostConfig<ADDRS>) -> Self {
+        let rules = config.dialect.rules();
+        let mut authenticators = heapless::Vec::new();
+        for variant in rules.hmac_accepted {
+            // The table holds at most two; a test says so.
+            let _ = authenticators.push(Authenticator::new(
+                &config.key,
+                config.vhid,
+                &config.addresses,
+                *variant,
+            ));
+        }
+        Self {
+            authenticators,
+            machine: Machine::new(InitReason::NoInterface),
+            // What an earlier process may have left behind comes off first.
+            pending: Pending::disown(),
+            enabled: true,
+            removing: false,
+            owner: true,
+            owner_seq: 0,
+            disown_at: None,
+            resume_at: None,
+            refusals: 0,
+            sending: SendHealth::default(),
+            since: now,
+            peer: None,
+            config,
+        }
+    }
+
+    /// Advertises over IPv4: with an IPv4 address, or with none at all.
+    pub(crate) fn ipv4(&self) -> bool {
+        self.config.addresses.has_ipv4() || !self.config.addresses.has_ipv6()
+    }
+
+    pub(crate) fn ipv6(&self) -> bool {
+        self.config.addresses.has_ipv6()
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let own = earlier(self.machine.deadline(), self.sending.retry_at);
+        earlier(own, earlier(self.disown_at, self.resume_at))
+    }
+
+    pub(crate) fn wish(&mut self, wishes: Wishes) {
+        if wishes.contains(Wishes::OWN) {
+            self.disown_at = None;
+        }
+        let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
+        self.pending.add(wishes, ipv4, ipv6);
+    }
+
+    /// The next thing to do, in the order that is safe.
+    pub(crate) fn next_output(&mut self) -> Option<Output> {
+        // Where clients learn a new MAC address, they learn it before the old master hears us and lets go.
+        let announce_first =
+            self.config.mode == LinkMode::Plain || self.config.dialect.rules().announces_first;
+        self.pending.next(announce_first, self.config.addresses.len())
+    }
+
+    /// Writes the frame of an output; `None` if the interface lacks what it takes.
+    pub(crate) fn emit(
+        &self,
+        output: Output,
+        view: &View,
+        interface: &InterfaceInfo,
+        counter: Counter,
+        buffer: &mut [u8; MAX_FRAME_LEN],
+    ) -> Option<usize> {
+        match output {
+            Output::Advertise(family) => {
+                let interval = view.interval();
+                self.emit_advertisement(family, interval, view.demotion_byte(), interface, counter, buffer)
+            }
+            Output::BowOut(family) => self.emit_advertisement(
+                family,
+                Interval::BOW_OUT,
+                view.demotion_byte(),
+                interface,
+                counter,
+                buffer,
+            ),
+            Output::Announce(index) => self.emit_announcement(index, interface, buffer),
+            Output::Own | Output::Disown => None,
+        }
+    }
+
+    fn emit_advertisement(
+        &self,
+        family: Family,
+        interval: Interval,
+        demotion: Demotion,
+        interface: &InterfaceInfo,
+        counter: Counter,
+        buffer: &mut [u8; MAX_FRAME_LEN],
+    ) -> Option<usize> {
+        let HostConfig {
+            vhid,
+            dialect,
+            addresses,
+            ..
+        } = &self.config;
+        let digest = self.authenticators.first()?.sign(counter);
+        let (advbase, advskew): (AdvBase, AdvSkew) = (interval.base(), interval.skew());
+        let advertisement = Advertisement {
+            vhid: *vhid,
+            advbase,
+            advskew,
+            demotion,
+            counter,
+            digest,
+        };
+        // Without an address of its own the interface speaks from a virtual one (`carp_best_ifa`, §2).
+        let envelope = match family {
+            Family::Ipv4 => {
+                let source = interface.ipv4.or_else(|| addresses.ipv4().next());
+                Envelope::multicast_v4(*vhid, source.unwrap_or(Ipv4Addr::UNSPECIFIED), *dialect)
+            }
+            Family::Ipv6 => {
+                let source = interface.ipv6.or_else(|| addresses.ipv6().next());
+                Envelope::multicast_v6(*vhid, source.unwrap_or(Ipv6Addr::UNSPECIFIED), *dialect)
+            }
+        };
+        frame::emit_advertisement(&advertisement, &envelope, *dialect, buffer)
+    }
+
+    fn emit_announcement(
+        &self,
+        index: u8,
+        interface: &InterfaceInfo,
+        buffer: &mut [u8; MAX_FRAME_LEN],
+    ) -> Option<usize> {
+        let virtual_mac = self.config.vhid.mac();
+        let owner = match self.config.mode {
+            LinkMode::Vmac => virtual_mac,
+            LinkMode::Plain => interface.mac,
+        };
+        let ethernet_source = match (self.config.mode, self.config.dialect.rules().announcement_source) {
+            (LinkMode::Vmac, AnnouncementSource::VirtualMac) => virtual_mac,
+            _ => interface.mac,
+        };
+        Some(match self.config.addresses.iter().nth(usize::from(index))? {
+            IpAddr::V4(address) => frame::emit_gratuitous_arp(ethernet_source, owner, address, buffer),
+            IpAddr::V6(address) => frame::emit_unsolicited_na(ethernet_source, owner, address, false, buffer),
+        })
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.machine.state()
+    }
+}
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Output {
+    Own,
+    Advertise(Family),
+    BowOut(Family),
+    /// The address of this index.
+    Announce(u8),
+    Disown,
+}
+
+/// Wishes not yet carried out. Repeated ones coalesce, contrary ones replace each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pending {
+    bits: u8,
+    /// The next address to announce.
+    announced: u8,
+}
+
+const OWN: u8 = 1;
+const AD4: u8 = 1 << 1;
+const AD6: u8 = 1 << 2;
+const BOW4: u8 = 1 << 3;
+const BOW6: u8 = 1 << 4;
+const ANNOUNCE: u8 = 1 << 5;
+const DISOWN: u8 = 1 << 6;
+
+impl Pending {
+    fn disown() -> Self {
+        Self {
+            bits: DISOWN,
+            announced: 0,
+        }
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.bits == 0
+    }
+
+    /// A node that is no longer MASTER has nothing to say, except that it leaves.
+    pub(crate) fn silence(&mut self) {
+        self.bits &= !(OWN | AD4 | AD6 | ANNOUNCE);
+    }
+
+    fn add(&mut self, wishes: Wishes, ipv4: bool, ipv6: bool) {
+        let families = |four, six| if ipv4 { four } else { 0 } | if ipv6 { six } else { 0 };
+        if wishes.contains(Wishes::OWN) {
+            self.bits = self.bits & !DISOWN | OWN;
+        }
+        if wishes.contains(Wishes::BOW_OUT) {
+            self.bits = self.bits & !(AD4 | AD6) | families(BOW4, BOW6);
+        }
+        if wishes.contains(Wishes::ADVERTISE) {
+            self.bits = self.bits & !(BOW4 | BOW6) | families(AD4, AD6);
+        }
+        if wishes.contains(Wishes::ANNOUNCE) {
+            self.bits |= ANNOUNCE;
+            self.announced = 0;
+        }
+        if wishes.contains(Wishes::DISOWN) {
+            self.silence();
+            self.bits |= DISOWN;
+        }
+    }
+
+    fn next(&mut self, announce_first: bool, addresses: usize) -> Option<Output> {
+        if announce_first
+            && self.bits & OWN == 0
+            && let Some(output) = self.next_announcement(addresses)
+        {
+            return Some(output);
+        }
+        for (bit, output) in [
+            (OWN, Output::Own),
+            (BOW4, Output::BowOut(Family::Ipv4)),
+            (BOW6, Output::BowOut(Family::Ipv6)),
+            (AD4, Output::Advertise(Family::Ipv4)),
+            (AD6, Output::Advertise(Family::Ipv6)),
+        ] {
+            if self.bits & bit != 0 {
+                self.bits &= !bit;
+                return Some(output);
+            }
+        }
+        if let Some(output) = self.next_announcement(addresses) {
+            return Some(output);
+        }
+        if self.bits & DISOWN != 0 {
+            self.bits &= !DISOWN;
+            return Some(Output::Disown);
+        }
+        None
+    }
+
+    fn next_announcement(&mut self, addresses: usize) -> Option<Output> {
+        if self.bits & ANNOUNCE == 0 {
+            return None;
+        }
+        let index = self.announced;
+        if usize::from(index) >= addresses {
+            self.bits &= !ANNOUNCE;
+            return None;
+        }
+        self.announced = index.saturating_add(1);
+        Some(Output::Announce(index))
+    }
+
+    /// There was no room: the frame is still to be sent, unless something contrary was wished since.
+    pub(crate) fn restore(&mut self, output: Output) {
+        match output {
+            Output::Advertise(Family::Ipv4) => self.bits |= AD4,
+            Output::Advertise(Family::Ipv6) => self.bits |= AD6,
+            Output::BowOut(Family::Ipv4) => self.bits |= BOW4,
+            Output::BowOut(Family::Ipv6) => self.bits |= BOW6,
+            Output::Announce(index) => {
+                self.announced = if self.bits & ANNOUNCE == 0 {
+                    index
+                } else {
+                    self.announced.min(index)
+                };
+                self.bits |= ANNOUNCE;
+            }
+            Output::Own | Output::Disown => {}
+        }
+    }
+}
+
+/// Do our advertisements leave? FreeBSD's rule: errors add up until three successes in a row (§10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SendHealth {
+    errors: u8,
+    successes: u8,
+    pub(crate) failing_since: Option<Instant>,
+    /// While failing: when the demotion may be lifted on trial.
+    pub(crate) retry_at: Option<Instant>,
+}
+
+impl SendHealth {
+    /// True if the verdict changed.
+    pub(crate) fn sent(&mut self) -> bool {
+        self.successes = self.successes.saturating_add(1);
+        if self.successes < SEND_THRESHOLD {
+            return false;
+        }
+        let was_failing = self.failing_since.is_some();
+        *self = Self::default();
+        was_failing
+    }
+
+    /// True if the verdict changed.
+    pub(crate) fn failed(&mut self, now: Instant, retry: Option<Duration>) -> bool {
+        self.successes = 0;
+        self.errors = self.errors.saturating_add(1);
+        if self.errors < SEND_THRESHOLD || self.failing_since.is_some() {
+            return false;
+        }
+        self.failing_since = Some(now);
+        self.retry_at = retry.map(|wait| now + wait);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,493 @@
+//! The election of one virtual host: a pure function of (now, input, view) to effects.
+//!
+//! No I/O, no frames, no keys: everything here can be tested as a table. Rules: `docs/protocol.md`
+//! §7 to §11; the BSD functions behind them are named where they apply.
+
+use carp_proto::{AdvBase, AdvSkew, Byte4, Demotion, Dialect, Interval, TieRule};
+
+use crate::policy::Policy;
+use crate::state::{Family, InitReason, Reason, State, Transition};
+use crate::time::{Duration, Instant};
+
+/// Role and the deadlines that exist only in that role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Role {
+    Init {
+        reason: InitReason,
+        retry: Option<Instant>,
+    },
+    Backup {
+        down4: Option<Instant>,
+        down6: Option<Instant>,
+        /// Handed over on request: does not take the role back from its living successor.
+        resigned: bool,
+    },
+    Master {
+        next_ad: Instant,
+        /// Periodic advertisements until the addresses are announced again; 0: not again.
+        reannounce: u8,
+        /// Before this, a worse master gets no further answer.
+        answer_from: Instant,
+    },
+    /// Bowed out; still owner, no longer advertising, until the successor is heard.
+    Leaving {
+        since: Instant,
+        until: Instant,
+        then: Departure,
+    },
+}
+
+/// Where a MASTER that bowed out goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Departure {
+    /// To BACKUP, if a successor is heard; else it stays MASTER.
+    HandOver,
+    /// To INIT, successor or not.
+    Stop(InitReason),
+}
+
+/// What happens to the virtual host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// It can take part now: link up, enabled.
+    Start,
+    /// It cannot take part any longer, and nothing can be sent (link down).
+    Stop(InitReason),
+    /// The adapter refused to own the addresses; try again at the given time.
+    Refused(Instant),
+    /// Leave on purpose.
+    Leave(Departure),
+    /// A verified advertisement.
+    Heard {
+        /// Over which family it came.
+        family: Family,
+        /// Its advbase and advskew.
+        interval: Interval,
+        /// Its byte 4.
+        demotion: Demotion,
+        /// UCarp's tie rule: the source address, as a little-endian number, is lower than ours.
+        lower_source: bool,
+    },
+    /// Time has passed. Does nothing before [`Machine::deadline`].
+    Timeout,
+    /// The demotion of the group changed.
+    DemotionChanged,
+    /// `ifconfig ... state backup` or `state master`; INIT cannot be forced.
+    Force(State),
+}
+
+/// What the machine reads of its host and node. Nothing of it is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// What is on the wire and who wins.
+    pub dialect: Dialect,
+    /// Manners.
+    pub policy: Policy,
+    /// Configured advbase.
+    pub advbase: AdvBase,
+    /// Configured advskew.
+    pub advskew: AdvSkew,
+    /// Sum of the group's demotion.
+    pub demotion: u16,
+    /// Take over from a slower master.
+    pub preempt: bool,
+    /// Advertises over IPv4.
+    pub ipv4: bool,
+    /// Advertises over IPv6.
+    pub ipv6: bool,
+}
+
+impl View {
+    /// Interval on the wire: advbase and the effective skew.
+    pub fn interval(&self) -> Interval {
+        Interval::new(self.advbase, self.effective_skew())
+    }
+
+    fn effective_skew(&self) -> AdvSkew {
+        self.dialect.effective_skew(self.advskew, self.demotion)
+    }
+
+    /// Byte 4 on the wire: the demotion count where the dialect has one, else 0.
+    pub fn demotion_byte(&self) -> Demotion {
+        Demotion::new(if self.compares_demotion() {
+            u8::try_from(self.demotion).unwrap_or(u8::MAX)
+        } else {
+            0
+        })
+    }
+
+    fn compares_demotion(&self) -> bool {
+        self.dialect.rules().byte4 == Byte4::Demotion
+    }
+
+    fn period(&self, skew: AdvSkew) -> Duration {
+        Duration::from_micros(self.dialect.advertisement_interval_micros(self.advbase, skew))
+    }
+
+    fn master_down(&self) -> Duration {
+        Duration::from_micros(self.dialect.master_down_micros(self.advbase, self.advskew))
+    }
+
+    fn reannounce(&self) -> u8 {
+        self.policy
+            .reannounce
+            .max(self.dialect.rules().announces_again.unwrap_or(0))
+    }
+}
+
+/// The election of one virtual host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    role: Role,
+}
+
+impl Machine {
+    /// In INIT, for this reason.
+    pub const fn new(reason: InitReason) -> Self {
+        Self {
+            role: Role::Init { reason, retry: None },
+        }
+    }
+
+    /// INIT, BACKUP or MASTER. A MASTER that bowed out is MASTER until it lets go.
+    pub const fn state(&self) -> State {
+        match self.role {
+            Role::Init { .. } => State::Init,
+            Role::Backup { .. } => State::Backup,
+            Role::Master { .. } | Role::Leaving { .. } => State::Master,
+        }
+    }
+
+    /// Why it is in INIT, if it is.
+    pub const fn init_reason(&self) -> Option<InitReason> {
+        match self.role {
+            Role::Init { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// It bowed out and waits for its successor.
+    pub const fn is_leaving(&self) -> bool {
+        matches!(self.role, Role::Leaving { .. })
+    }
+
+    /// When [`Input::Timeout`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.role {
+            Role::Init { retry, .. } => retry,
+            Role::Backup { down4, down6, .. } => earlier(down4, down6),
+            Role::Master { next_ad, .. } => Some(next_ad),
+            Role::Leaving { until, .. } => Some(until),
+        }
+    }
+
+    /// One step. Every rule of the election is below this line.
+    pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
+        match input {
+            Input::Start => self.start(now, view),
+            Input::Stop(reason) => self.become_init(reason, None),
+            Input::Refused(retry) => self.refused(retry),
+            Input::Leave(departure) => self.leave(now, departure, view),
+            Input::Heard {
+                family,
+                interval,
+                demotion,
+                lower_source,
+            } => match self.role {
+                Role::Backup { resigned, .. } => {
+                    self.heard_as_backup(now, family, interval, demotion, resigned, view)
+                }
+                Role::Master { .. } if master_yields(interval, demotion, lower_source, view) => {
+                    self.become_backup(now, Reason::MoreFrequentAdvertisement, false, view)
+                }
+                Role::Master { .. } if interval != Interval::BOW_OUT => self.answer_worse_master(now, view),
+                Role::Init { .. } | Role::Master { .. } => Effects::default(),
+                Role::Leaving { since, then, .. } => self.heard_successor(now, interval, since, then, view),
+            },
+            Input::Timeout => self.timeout(now, view),
+            Input::DemotionChanged => self.demotion_changed(now, view),
+            Input::Force(state) => self.force(now, state, view),
+        }
+    }
+
+    /// `carp_setrun` in INIT: always wait in BACKUP first (§8).
+    fn start(&mut self, now: Instant, view: &View) -> Effects {
+        match self.role {
+            Role::Init { .. } => self.become_backup(now, Reason::InitializationComplete, false, view),
+            _ => Effects::default(),
+        }
+    }
+
+    fn refused(&mut self, retry: Instant) -> Effects {
+        if self.state() != State::Master {
+            return Effects::default();
+        }
+        let mut effects = self.become_init(InitReason::AddressRefused, Some(retry));
+        effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
+        effects
+    }
+
+    fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
+        let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
+        match (self.role, departure) {
+            // Already on its way: a stop overrides a hand-over, and its deadline does not move.
+            (Role::Leaving { since, until, .. }, _) => {
+                self.role = Role::Leaving {
+                    since,
+                    until,
+                    then: departure,
+                };
+                Effects::default()
+            }
+            (Role::Master { .. }, Departure::Stop(reason))
+                if view.policy.leave_wait == Duration::ZERO || !bows_out =>
+            {
+                let mut effects = self.become_init(reason, None);
+                if bows_out {
+                    effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
+                }
+                effects
+            }
+            (Role::Master { .. }, _) => {
+                let until = now + view.policy.leave_wait;
+                self.role = Role::Leaving {
+                    since: now,
+                    until,
+                    then: departure,
+                };
+                Effects {
+                    wishes: Wishes::BOW_OUT,
+                    ..Effects::default()
+                }
+            }
+            (_, Departure::Stop(reason)) => self.become_init(reason, None),
+            (_, Departure::HandOver) => Effects {
+                hand_over: Some(HandOver::NotMaster),
+                ..Effects::default()
+            },
+        }
+    }
+
+    /// `carp_input_c` in BACKUP: the first rule that matches (§9).
+    fn heard_as_backup(
+        &mut self,
+        now: Instant,
+        family: Family,
+        peer: Interval,
+        peer_demotion: Demotion,
+        resigned: bool,
+        view: &View,
+    ) -> Effects {
+        let compares_demotion = view.compares_demotion();
+        let mine = view.demotion_byte();
+        let willing = !resigned || peer == Interval::BOW_OUT;
+        if willing && view.preempt && view.interval() < peer && (!compares_demotion || peer_demotion >= mine)
+        {
+            return self.become_master(now, Reason::PreemptingSlowerMaster, view);
+        }
+        if willing && compares_demotion && peer_demotion > mine {
+            return self.become_master(now, Reason::PreemptingMoreDemotedMaster, view);
+        }
+        if willing && outlasted(peer, view) {
+            return self.become_master(now, Reason::MasterWillTimeOut, view);
+        }
+        if let Role::Backup { down4, down6, .. } = &mut self.role {
+            let down = match family {
+                Family::Ipv4 => down4,
+                Family::Ipv6 => down6,
+            };
+            *down = Some(now + view.master_down());
+        }
+        Effects::default()
+    }
+
+    fn answer_worse_master(&mut self, now: Instant, view: &View) -> Effects {
+        let period = view.period(view.effective_skew());
+        match &mut self.role {
+            Role::Master {
+                next_ad, answer_from, ..
+            } if view.policy.answer_worse_master && *answer_from <= now => {
+                *next_ad = now + period;
+                *answer_from = now + Duration::from_micros(period.as_micros() / 4);
+                Effects {
+                    wishes: Wishes::ADVERTISE.with(Wishes::ANNOUNCE),
+                    ..Effects::default()
+                }
+            }
+            _ => Effects::default(),
+        }
+    }
+
+    /// Any advertisement that is no bow-out itself shows that somebody else is MASTER now.
+    fn heard_successor(
+        &mut self,
+        now: Instant,
+        peer: Interval,
+        since: Instant,
+        then: Departure,
+        view: &View,
+    ) -> Effects {
+        if peer == Interval::BOW_OUT {
+            return Effects::default();
+        }
+        let mut effects = match then {
+            Departure::HandOver => self.become_backup(now, Reason::HandedOver, true, view),
+            Departure::Stop(reason) => self.become_init(reason, None),
+        };
+        effects.hand_over = Some(HandOver::Done(now - since));
+        effects
+    }
+
+    fn timeout(&mut self, now: Instant, view: &View) -> Effects {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return Effects::default();
+        }
+        match &mut self.role {
+            Role::Init { .. } => self.start(now, view),
+            // Either family alone is enough (`carp_master_down`, §8).
+            Role::Backup { .. } => self.become_master(now, Reason::MasterTimedOut, view),
+            Role::Master {
+                next_ad, reannounce, ..
+            } => {
+                // Counted from the deadline, not from now, so that lateness does not add up.
+                *next_ad = (*next_ad + view.period(view.effective_skew())).max(now);
+                let mut wishes = Wishes::ADVERTISE;
+                if *reannounce == 1 {
+                    wishes = wishes.with(Wishes::ANNOUNCE);
+                }
+                *reannounce = reannounce.saturating_sub(1);
+                Effects {
+                    wishes,
+                    ..Effects::default()
+                }
+            }
+            Role::Leaving { since, then, .. } => {
+                let waited = now - *since;
+                match *then {
+                    Departure::Stop(reason) => self.become_init(reason, None),
+                    Departure::HandOver => {
+                        let next_ad = now + view.period(view.effective_skew());
+                        self.role = Role::Master {
+                            next_ad,
+                            reannounce: 0,
+                            answer_from: now,
+                        };
+                        Effects {
+                            wishes: Wishes::ADVERTISE,
+                            hand_over: Some(HandOver::NobodyTookOver(waited)),
+                            transition: None,
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every change is advertised at once (`carp_demote_adj`, §10).
+    fn demotion_changed(&mut self, now: Instant, view: &View) -> Effects {
+        if let Role::Master { next_ad, .. } = &mut self.role {
+            *next_ad = now + view.period(view.effective_skew());
+            return Effects {
+                wishes: Wishes::ADVERTISE,
+                ..Effects::default()
+            };
+        }
+        Effects::default()
+    }
+
+    fn force(&mut self, now: Instant, state: State, view: &View) -> Effects {
+        match (self.state(), state) {
+            (State::Master, State::Backup) => self.become_backup(now, Reason::UserRequested, false, view),
+            (State::Backup, State::Master) => self.become_master(now, Reason::UserRequested, view),
+            _ => Effects::default(),
+        }
+    }
+
+    fn become_master(&mut self, now: Instant, reason: Reason, view: &View) -> Effects {
+        let from = self.state();
+        // The first interval uses the skew as configured: `carp_setrun` sets the timer after
+        // `carp_send_ad` did (§8).
+        let next_ad = now + view.period(view.advskew);
+        self.role = Role::Master {
+            next_ad,
+            reannounce: view.reannounce(),
+            answer_from: now,
+        };
+        let wishes = Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE);
+        changed(from, State::Master, reason, wishes)
+    }
+
+    fn become_backup(&mut self, now: Instant, reason: Reason, resigned: bool, view: &View) -> Effects {
+        let from = self.state();
+        let down = Some(now + view.master_down());
+        self.role = Role::Backup {
+            down4: down.filter(|_| view.ipv4),
+            down6: down.filter(|_| view.ipv6),
+            resigned,
+        };
+        let wishes = if from == State::Master {
+            Wishes::DISOWN
+        } else {
+            Wishes::default()
+        };
+        changed(from, State::Backup, reason, wishes)
+    }
+
+    fn become_init(&mut self, reason: InitReason, retry: Option<Instant>) -> Effects {
+        let from = self.state();
+        self.role = Role::Init { reason, retry };
+        let wishes = if from == State::Master {
+            Wishes::DISOWN
+        } else {
+            Wishes::default()
+        };
+        changed(from, State::Init, Reason::Stopped(reason), wishes)
+    }
+}
+
+/// Does a MASTER yield to this advertisement? (`carp_input_c` in MASTER, §9)
+fn master_yields(peer: Interval, peer_demotion: Demotion, lower_source: bool, view: &View) -> bool {
+    let own = view.interval();
+    match view.dialect.rules().tie {
+        TieRule::Hearer => own >= peer,
+        TieRule::HearerUnlessLessDemoted => {
+            let mine = view.demotion_byte();
+            peer_demotion < mine || (peer_demotion == mine && own >= peer)
+        }
+        TieRule::HigherLittleEndianSource => own > peer || (own == peer && lower_source),
+    }
+}
+
+/// The master advertises more slowly than we wait: it will time out, so take over now. This is how a
+/// bow-out works, preemption or not (`carp_input_c`, §9).
+fn outlasted(peer: Interval, view: &View) -> bool {
+    if view.advbase.get() == 0 && view.dialect.rules().slow_master_needs_advbase {
+        return false;
+    }
+    let skew = Interval::new(AdvBase::new(0), view.effective_skew()).micros();
+    let base = u64::from(view.advbase.get()).saturating_mul(3_000_000);
+    base.saturating_add(skew) < peer.micros()
+}
+
+fn changed(from: State, to: State, reason: Reason, wishes: Wishes) -> Effects {
+    // INIT for another reason is the same state.
+    let transition = (from != to).then_some(Transition { from, to, reason });
+    Effects {
+        wishes,
+        transition,
+        hand_over: None,
+    }
+}
+
+pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+mod effects;
+#[cfg(test)]
+mod tests;
+
+pub use effects::{Effects, HandOver, Wishes};

@@ -1,0 +1,417 @@
+//! This computer: many virtual hosts on many interfaces.
+
+use carp_proto::{MAX_FRAME_LEN, Receiver, Rejection, RxMeta};
+
+use crate::action::{Action, OwnerError, TransmitResult, TxId};
+use crate::config::{ConfigError, HostConfig, InterfaceInfo};
+use crate::event::{Event, EventQueue};
+use crate::host::{Host, Output, PeerSeen};
+use crate::hosts::Hosts;
+use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
+use crate::ledger::{Cause, LedgerError};
+use crate::machine::{Departure, Input};
+use crate::policy::Policy;
+use crate::random::SplitMix64;
+use crate::state::{Family, State};
+use crate::stats::{Stats, bump};
+use crate::storage::{GroupSlot, InterfaceSlot, Pool, Storage};
+use crate::time::{Duration, Instant};
+
+/// How soon a frame for which there was no room is tried again.
+const BUSY_RETRY: Duration = Duration::from_millis(2);
+
+/// Many virtual hosts on many interfaces: packets, time and wishes in, actions and events out.
+///
+/// **The drain rule:** after any input or command call [`poll_action`](Self::poll_action) until it
+/// returns `None`, then sleep until [`next_deadline`](Self::next_deadline). Forgetting to drain delays
+/// actions, but never loses or reorders one.
+///
+/// An adapter's loop, whenever it wakes: [`handle_timeout`](Self::handle_timeout); receive what is
+/// waiting, [`handle_packet`](Self::handle_packet) each; [`handle_drained`](Self::handle_drained);
+/// then drain actions and events.
+///
+/// `now` must not go backwards; where it does, the latest time given counts.
+///
+/// The methods come in four kinds: inspection, inputs from the world, commands of the operator, and
+/// outputs. Inputs and commands may change the deadline and lead to actions; inspection does not, and
+/// draining actions does not bring the deadline forward.
+///
+/// ```
+/// use carp_fsm::{Action, Duration, HostConfig, IfaceId, Instant, InterfaceInfo, LinkState, Node, Policy, State, Storage};
+/// use carp_fsm::{EventSlot, GroupSlot, HostSlot, InterfaceSlot};
+/// use carp_proto::{Key, MAX_FRAME_LEN, MacAddr, Vhid};
+///
+/// let (mut hosts, mut interfaces) = ([const { HostSlot::<4>::EMPTY }; 1], [InterfaceSlot::EMPTY; 1]);
+/// let (mut groups, mut events) = ([const { GroupSlot::EMPTY }; 1], [EventSlot::EMPTY; 8]);
+/// let storage = Storage::borrowed(&mut hosts, &mut interfaces, &mut groups, &mut events);
+/// let mut node = Node::new(Policy::HARDENED, 0x5eed, storage);
+///
+/// let (eth0, now) = (IfaceId(0), Instant::ZERO);
+/// node.handle_interface(now, eth0, InterfaceInfo {
+///     mac: MacAddr([2, 0, 0, 0, 0, 1]),
+///     ipv4: Some([10, 0, 0, 1].into()),
+///     ipv6: None,
+///     link: LinkState::Up,
+/// });
+/// let mut config = HostConfig::new(eth0, Vhid::new(7).unwrap(), Key::from_passphrase(b"secret").unwrap());
+/// config.addresses.insert([10, 0, 0, 100].into()).unwrap();
+/// let host = node.insert(now, config).unwrap();
+///
+/// // Nobody else is heard: MASTER after 3 * advbase + advskew / 256 seconds.
+/// let deadline = node.next_deadline().unwrap();
+/// assert_eq!(deadline, now + Duration::from_secs(3));
+/// node.handle_timeout(deadline);
+/// assert_eq!(node.state(host), Some(State::Master));
+///
+/// let mut frame = [0; MAX_FRAME_LEN];
+/// while let Some(action) = node.poll_action(deadline, &mut frame) {
+///     match action {
+///         Action::SetOwner { .. } => { /* addresses on or off, then handle_owner_result */ }
+///         Action::Transmit { len, .. } => { /* send frame[..len], then handle_transmit_result */ assert!(len > 0) }
+///     }
+/// }
+/// ```
+pub struct Node<'s, const ADDRS: usize> {
+    policy: Policy,
+    hosts: Hosts<'s, ADDRS>,
+    interfaces: Pool<'s, InterfaceSlot>,
+    groups: Pool<'s, GroupSlot>,
+    events: EventQueue<'s>,
+    stats: Stats,
+    random: SplitMix64,
+    now: Instant,
+    shutting_down: bool,
+}
+
+impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
+    /// A node without virtual hosts.
+    ///
+    /// The seed must differ at every start of every node (a hardware random number, or the MAC address
+    /// mixed with a boot counter): all counters are drawn from it, and a peer may ignore a counter that
+    /// it heard before.
+    pub fn new(policy: Policy, seed: u64, storage: Storage<'s, ADDRS>) -> Self {
+        Self {
+            policy,
+            hosts: Hosts::new(storage.hosts),
+            interfaces: storage.interfaces,
+            groups: storage.groups,
+            events: EventQueue::new(storage.events),
+            stats: Stats::default(),
+            random: SplitMix64::new(seed),
+            now: Instant::ZERO,
+            shutting_down: false,
+        }
+    }
+}
+
+/// # Inputs from the world
+impl<const ADDRS: usize> Node<'_, ADDRS> {
+    /// A packet of IP protocol 112 came in on `iface`: what [`carp_proto::frame::classify`] calls
+    /// `Carp`. Anything but a valid advertisement for one of our virtual hosts is counted by reason,
+    /// and nothing else happens.
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        iface: IfaceId,
+        meta: &RxMeta,
+        payload: &[u8],
+    ) -> Result<HostId, Rejection> {
+        let now = self.clamp(now);
+        bump(if meta.src.is_ipv4() {
+            &mut self.stats.ipackets
+        } else {
+            &mut self.stats.ipackets6
+        });
+        let hosts = &self.hosts;
+        let found = carp_proto::receive(meta, payload, |vhid| {
+            let slot = hosts.find(iface, vhid)?;
+            let host = hosts.get(slot)?;
+            let authenticators = &host.authenticators;
+            Some((
+                slot,
+                Receiver {
+                    dialect: host.config.dialect,
+                    unicast: false,
+                    authenticators,
+                },
+            ))
+        });
+        let (slot, advertisement) = found.inspect_err(|rejection| self.stats.count(*rejection))?;
+
+        let family = if meta.src.is_ipv4() {
+            Family::Ipv4
+        } else {
+            Family::Ipv6
+        };
+        let interval = advertisement.interval();
+        let lower_source = self.has_lower_source(slot, iface, meta.src);
+        if let Some(host) = self.hosts.get_mut(slot) {
+            host.peer = Some(PeerSeen {
+                source: meta.src,
+                interval,
+                at: now,
+            });
+        }
+        let input = Input::Heard {
+            family,
+            interval,
+            demotion: advertisement.demotion,
+            lower_source,
+        };
+        self.step(now, slot, input, Some(meta.src));
+        self.hosts.id(slot).ok_or(Rejection::BadVhid)
+    }
+
+    /// Time has passed. Early and repeated calls do nothing.
+    ///
+    /// If the node wakes later than [`Policy::late`] allows, its timers wait for
+    /// [`handle_drained`](Self::handle_drained): the packets that came meanwhile are heard first.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.clamp(now);
+        let overslept = match (self.hosts.earliest(), self.policy.late) {
+            (Some((deadline, _)), Some(late)) => now - deadline > late,
+            _ => false,
+        };
+        if !overslept {
+            self.run_timers(now);
+        }
+    }
+
+    /// No packet is waiting (or the adapter has taken as many as it takes in one go): timers that
+    /// waited for that go ahead.
+    pub fn handle_drained(&mut self, now: Instant) {
+        let now = self.clamp(now);
+        self.run_timers(now);
+    }
+
+    /// An interface appeared or changed. One that went away is reported with its link down. Report an
+    /// interface before (or after) its virtual hosts are inserted; without a report they stay in INIT.
+    ///
+    /// Ignored if `iface` is beyond the interface storage.
+    pub fn handle_interface(&mut self, now: Instant, iface: IfaceId, info: InterfaceInfo) {
+        let now = self.clamp(now);
+        let index = usize::from(iface.0);
+        if !self.interfaces.ensure(index, || InterfaceSlot::EMPTY) {
+            return;
+        }
+        let usable = self.carries(info.link);
+        let Some(slot) = self.interfaces.get_mut(index) else {
+            return;
+        };
+        slot.info = Some(info);
+        slot.down_since = if usable {
+            None
+        } else {
+            slot.down_since.or(Some(now))
+        };
+        for rank in self.hosts.ranks_on(iface) {
+            if let Some(slot) = self.hosts.at_rank(rank) {
+                self.settle(now, slot);
+            }
+        }
+        for group in 0..self.group_count() {
+            self.weigh(now, GroupId(group), Cause::LinkDown(iface), !usable);
+        }
+    }
+
+    /// What became of a [`Action::Transmit`].
+    pub fn handle_transmit_result(&mut self, now: Instant, tx: TxId, result: TransmitResult) {
+        let now = self.clamp(now);
+        let retry = self.policy.senderr_retry;
+        let Some(slot) = self.hosts.resolve(tx.host) else {
+            return;
+        };
+        let Some(host) = self.hosts.get_mut(slot) else {
+            return;
+        };
+        let is_advertisement = matches!(tx.output, Output::Advertise(_));
+        let verdict_changed = match result {
+            TransmitResult::Busy => {
+                bump(&mut self.stats.onomem);
+                // Who has left MASTER meanwhile has nothing more to say.
+                if host.state() == State::Master {
+                    host.pending.restore(tx.output);
+                    host.resume_at = Some(now + BUSY_RETRY);
+                }
+                false
+            }
+            TransmitResult::Sent => is_advertisement && host.sending.sent(),
+            TransmitResult::Error => {
+                bump(&mut self.stats.senderr);
+                is_advertisement && host.sending.failed(now, retry)
+            }
+        };
+        let (group, failing) = (host.config.group, host.sending.failing_since.is_some());
+        self.reschedule(slot);
+        if verdict_changed {
+            self.weigh(now, group, Cause::SendErrors(tx.host), failing);
+        }
+    }
+
+    /// What became of a [`Action::SetOwner`]. A refusal while MASTER bows out, goes to INIT and tries
+    /// again later, each time after twice the time.
+    pub fn handle_owner_result(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        seq: u32,
+        result: Result<(), OwnerError>,
+    ) {
+        let now = self.clamp(now);
+        let first_retry = self.policy.refused_retry.as_micros();
+        let Some(slot) = self.hosts.resolve(host) else {
+            return;
+        };
+        let Some(host) = self
+            .hosts
+            .get_mut(slot)
+            .filter(|host| host.owner && host.owner_seq == seq)
+        else {
+            return;
+        };
+        if result.is_ok() {
+            host.refusals = 0;
+            return;
+        }
+        let wait = Duration::from_micros(first_retry.saturating_mul(1 << host.refusals.min(6)));
+        host.refusals = host.refusals.saturating_add(1);
+        self.step(now, slot, Input::Refused(now + wait), None);
+    }
+}
+
+/// # Commands of the operator
+impl<const ADDRS: usize> Node<'_, ADDRS> {
+    /// Adds a virtual host. It starts as BACKUP as soon as its interface can carry it.
+    pub fn insert(&mut self, now: Instant, config: HostConfig<ADDRS>) -> Result<HostId, ConfigError> {
+        let now = self.clamp(now);
+        config.check()?;
+        if self.hosts.find(config.iface, config.vhid).is_some() {
+            return Err(ConfigError::Duplicate);
+        }
+        let (iface, group) = (config.iface, config.group);
+        if !self
+            .interfaces
+            .ensure(usize::from(iface.0), || InterfaceSlot::EMPTY)
+            || !self.groups.ensure(usize::from(group.0), || GroupSlot::EMPTY)
+        {
+            return Err(ConfigError::NoRoom);
+        }
+        let slot = self
+            .hosts
+            .insert(Host::new(now, config))
+            .ok_or(ConfigError::NoRoom)?;
+        self.hosts.push_ready(slot);
+        self.settle(now, slot);
+        // Its interface may be one that was down before anybody in the group used it.
+        self.weigh(now, group, Cause::LinkDown(iface), true);
+        self.hosts.id(slot).ok_or(ConfigError::NoRoom)
+    }
+
+    /// Removes a virtual host; a MASTER bows out first and goes when its successor is heard.
+    pub fn remove(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
+        self.change(now, host, |host| host.removing = true)
+    }
+
+    /// Takes a virtual host out of the election (a MASTER bows out first), or back into it.
+    pub fn set_enabled(&mut self, now: Instant, host: HostId, enabled: bool) -> Result<(), NoSuchHost> {
+        self.change(now, host, |host| host.enabled = enabled)
+    }
+
+    /// Planned hand-over: bow out, keep the address until the successor is heard, then be its BACKUP
+    /// without preempting it. If nobody takes over within [`Policy::leave_wait`], stay MASTER. The
+    /// outcome is an event.
+    pub fn hand_over(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
+        self.command(now, host, Input::Leave(Departure::HandOver))
+    }
+
+    /// `ifconfig ... state backup` or `state master`. INIT cannot be forced, nor left by force.
+    pub fn force_state(&mut self, now: Instant, host: HostId, state: State) -> Result<(), NoSuchHost> {
+        self.command(now, host, Input::Force(state))
+    }
+
+    /// Enters a cause into the ledger of a group, or changes its weight.
+    pub fn demote(
+        &mut self,
+        now: Instant,
+        group: GroupId,
+        cause: Cause,
+        weight: u16,
+    ) -> Result<(), LedgerError> {
+        let now = self.clamp(now);
+        let slot = self
+            .groups
+            .get_mut(usize::from(group.0))
+            .ok_or(LedgerError::NoSuchGroup(group))?;
+        slot.ledger.set(now, cause, weight)?;
+        self.weigh(now, group, cause, true);
+        Ok(())
+    }
+
+    /// Strikes a cause from the ledger of a group; no error if it is not there.
+    pub fn clear(&mut self, now: Instant, group: GroupId, cause: Cause) -> Result<(), LedgerError> {
+        let now = self.clamp(now);
+        if cause.is_observed() {
+            return Err(LedgerError::Observed);
+        }
+        let slot = self
+            .groups
+            .get_mut(usize::from(group.0))
+            .ok_or(LedgerError::NoSuchGroup(group))?;
+        slot.ledger.clear(cause);
+        self.weigh(now, group, cause, false);
+        Ok(())
+    }
+
+    /// Every virtual host leaves: MASTERs bow out and keep their addresses until a successor is heard,
+    /// or [`Policy::leave_wait`] has passed. Go on with the loop until [`is_quiet`](Self::is_quiet).
+    pub fn shutdown(&mut self, now: Instant) {
+        let now = self.clamp(now);
+        self.shutting_down = true;
+        for rank in self.hosts.ranks() {
+            if let Some(slot) = self.hosts.at_rank(rank) {
+                self.settle(now, slot);
+            }
+        }
+    }
+}
+
+/// # Outputs
+impl<const ADDRS: usize> Node<'_, ADDRS> {
+    /// The next thing to be done. A frame to be sent is in the buffer, until the next call.
+    pub fn poll_action(&mut self, now: Instant, frame: &mut [u8; MAX_FRAME_LEN]) -> Option<Action> {
+        let now = self.clamp(now);
+        while let Some(slot) = self.hosts.front_ready() {
+            let Some(host) = self.hosts.get_mut(slot) else {
+                self.hosts.pop_ready();
+                continue;
+            };
+            // While there is no room to transmit, the timer brings it back.
+            let output = if host.resume_at.is_some() {
+                None
+            } else {
+                host.next_output()
+            };
+            let Some(output) = output else {
+                self.hosts.pop_ready();
+                self.forget_if_removed(now, slot);
+                continue;
+            };
+            if let Some(action) = self.act(slot, output, frame) {
+                return Some(action);
+            }
+        }
+        None
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+}
+
+mod engine;
+mod inspect;
+#[cfg(test)]
+mod tests;
+
+pub use inspect::HostStatus;

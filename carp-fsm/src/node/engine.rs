@@ -1,0 +1,357 @@
+//! How inputs become steps of the machines, and their wishes become actions.
+
+use core::net::IpAddr;
+
+use carp_proto::{Counter, MAX_FRAME_LEN, TieRule};
+
+use super::Node;
+use crate::action::{Action, TransmitKind, TxId};
+use crate::config::{HostConfig, LinkMode, LinkState};
+use crate::event::EventKind;
+use crate::host::{Host, Output, SendHealth};
+use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
+use crate::ledger::{Cause, Holding};
+use crate::machine::{Departure, Input, View, Wishes};
+use crate::state::{Family, InitReason, State};
+use crate::stats::bump;
+use crate::time::{Duration, Instant};
+
+/// What holds a virtual host back from taking part.
+enum Obstacle {
+    /// Nothing can be sent either.
+    Physical(InitReason),
+    /// It is so wished: bow out first.
+    Wished(InitReason),
+}
+
+impl<const ADDRS: usize> Node<'_, ADDRS> {
+    pub(super) fn clamp(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    pub(super) fn resolve(&self, id: HostId) -> Option<&Host<ADDRS>> {
+        self.hosts.get(self.hosts.resolve(id)?)
+    }
+
+    pub(super) fn view(&self, slot: u16) -> Option<View> {
+        let host = self.hosts.get(slot)?;
+        let HostConfig {
+            dialect,
+            advbase,
+            advskew,
+            preempt,
+            group,
+            ..
+        } = host.config;
+        let (ipv4, ipv6, demotion) = (host.ipv4(), host.ipv6(), self.demotion(group));
+        Some(View {
+            dialect,
+            policy: self.policy,
+            advbase,
+            advskew,
+            demotion,
+            preempt,
+            ipv4,
+            ipv6,
+        })
+    }
+
+    pub(super) fn change(
+        &mut self,
+        now: Instant,
+        id: HostId,
+        change: impl FnOnce(&mut Host<ADDRS>),
+    ) -> Result<(), NoSuchHost> {
+        let now = self.clamp(now);
+        let slot = self.hosts.resolve(id).ok_or(NoSuchHost(id))?;
+        change(self.hosts.get_mut(slot).ok_or(NoSuchHost(id))?);
+        self.settle(now, slot);
+        self.hosts.push_ready(slot);
+        Ok(())
+    }
+
+    pub(super) fn command(&mut self, now: Instant, id: HostId, input: Input) -> Result<(), NoSuchHost> {
+        let now = self.clamp(now);
+        let slot = self.hosts.resolve(id).ok_or(NoSuchHost(id))?;
+        self.step(now, slot, input, None);
+        Ok(())
+    }
+
+    /// One step of one machine, and what follows from it.
+    pub(super) fn step(&mut self, now: Instant, slot: u16, input: Input, peer: Option<IpAddr>) {
+        let Some(view) = self.view(slot) else { return };
+        let Some(id) = self.hosts.id(slot) else { return };
+        let Some(host) = self.hosts.get_mut(slot) else {
+            return;
+        };
+        let effects = host.machine.step(now, input, &view);
+        let mut wishes = effects.wishes;
+        if let Some(transition) = effects.transition {
+            host.since = now;
+            if transition.to == State::Master {
+                bump(&mut self.stats.preempt);
+            }
+            let yields = transition.to == State::Backup && wishes.contains(Wishes::DISOWN);
+            if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
+                wishes = wishes.without(Wishes::DISOWN);
+                host.pending.silence();
+                host.disown_at = Some(now + view.policy.linger);
+            }
+            let kind = EventKind::Transition {
+                host: id,
+                from: transition.from,
+                to: transition.to,
+                reason: transition.reason,
+                peer,
+            };
+            self.events.push(now, kind);
+        }
+        if let Some(outcome) = effects.hand_over {
+            self.events.push(now, EventKind::HandOver { host: id, outcome });
+        }
+        if wishes.contains(Wishes::DISOWN) {
+            host.disown_at = None;
+        }
+        host.wish(wishes);
+        if !wishes.is_empty() {
+            self.hosts.push_ready(slot);
+        }
+        self.reschedule(slot);
+    }
+
+    pub(super) fn reschedule(&mut self, slot: u16) {
+        let deadline = self.hosts.get(slot).and_then(Host::deadline);
+        self.hosts.set_deadline(slot, deadline);
+    }
+
+    /// Every timer that is due acts, the earliest first.
+    pub(super) fn run_timers(&mut self, now: Instant) {
+        while let Some((deadline, slot)) = self.hosts.earliest() {
+            if deadline > now {
+                return;
+            }
+            self.run_timer(now, slot);
+        }
+    }
+
+    fn run_timer(&mut self, now: Instant, slot: u16) {
+        let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        let retry = self.policy.senderr_retry;
+        let Some(id) = self.hosts.id(slot) else { return };
+        let Some(host) = self.hosts.get_mut(slot) else {
+            return;
+        };
+        if due(&mut host.resume_at) {
+            self.hosts.push_ready(slot);
+        }
+        let Some(host) = self.hosts.get_mut(slot) else {
+            return;
+        };
+        if due(&mut host.disown_at) {
+            host.wish(Wishes::DISOWN);
+            self.hosts.push_ready(slot);
+        }
+        let Some(host) = self.hosts.get_mut(slot) else {
+            return;
+        };
+        let group = host.config.group;
+        if due(&mut host.sending.retry_at) {
+            if host.state() == State::Master {
+                host.sending.retry_at = retry.map(|wait| now + wait);
+            } else {
+                host.sending = SendHealth::default();
+                self.weigh(now, group, Cause::SendErrors(id), false);
+            }
+        }
+        self.step(now, slot, Input::Timeout, None);
+    }
+
+    /// Brings the machine into line with whether it can and may take part.
+    pub(super) fn settle(&mut self, now: Instant, slot: u16) {
+        let Some(host) = self.hosts.get(slot) else { return };
+        let input = match self.obstacle(host) {
+            None => Input::Start,
+            Some(Obstacle::Physical(reason)) => Input::Stop(reason),
+            Some(Obstacle::Wished(reason)) => Input::Leave(Departure::Stop(reason)),
+        };
+        self.step(now, slot, input, None);
+    }
+
+    fn obstacle(&self, host: &Host<ADDRS>) -> Option<Obstacle> {
+        let Some(interface) = self.interface(host.config.iface) else {
+            return Some(Obstacle::Physical(InitReason::NoInterface));
+        };
+        if !self.carries(interface.link) {
+            return Some(Obstacle::Physical(InitReason::LinkDown));
+        }
+        if host.config.addresses.is_empty() && !self.policy.election_only {
+            return Some(Obstacle::Physical(InitReason::NoAddress));
+        }
+        let wished = [
+            (self.shutting_down, InitReason::ShuttingDown),
+            (host.removing, InitReason::Removed),
+            (!host.enabled, InitReason::Disabled),
+        ];
+        wished
+            .into_iter()
+            .find(|(wished, _)| *wished)
+            .map(|(_, reason)| Obstacle::Wished(reason))
+    }
+
+    pub(super) fn carries(&self, link: LinkState) -> bool {
+        match link {
+            LinkState::Up => true,
+            LinkState::Down => false,
+            LinkState::Unknown => self.policy.unknown_link_is_up,
+        }
+    }
+
+    pub(super) fn forget_if_removed(&mut self, now: Instant, slot: u16) {
+        let Some(host) = self.hosts.get(slot) else { return };
+        let gone = host.removing
+            && host.state() == State::Init
+            && host.pending.is_empty()
+            && host.disown_at.is_none();
+        if gone && !host.owner {
+            let (iface, group) = (host.config.iface, host.config.group);
+            self.hosts.remove(slot);
+            self.weigh(now, group, Cause::LinkDown(iface), false);
+        }
+    }
+
+    pub(super) fn group_count(&self) -> u8 {
+        u8::try_from(self.groups.len()).unwrap_or(u8::MAX)
+    }
+
+    /// Sums up what demotes a group; if the sum changed, everybody in it says so at once.
+    pub(super) fn weigh(&mut self, now: Instant, group: GroupId, cause: Cause, holds: bool) {
+        let to = self
+            .causes(group)
+            .fold(0_u16, |sum, holding| sum.saturating_add(holding.weight));
+        let Some(slot) = self.groups.get_mut(usize::from(group.0)) else {
+            return;
+        };
+        let from = core::mem::replace(&mut slot.demotion, to);
+        if from == to {
+            return;
+        }
+        self.events.push(
+            now,
+            EventKind::Demotion {
+                group,
+                from,
+                to,
+                cause,
+                holds,
+            },
+        );
+        for rank in self.hosts.ranks() {
+            let Some(slot) = self.hosts.at_rank(rank) else {
+                continue;
+            };
+            if self
+                .hosts
+                .get(slot)
+                .is_some_and(|host| host.config.group == group)
+            {
+                self.step(now, slot, Input::DemotionChanged, None);
+            }
+        }
+    }
+
+    /// Interfaces that are down (each once, however many hosts it has) and hosts that cannot send.
+    pub(super) fn observed_causes(&self, group: GroupId) -> impl Iterator<Item = Holding> {
+        let members = self.hosts.ranks().filter_map(move |rank| {
+            let slot = self.hosts.at_rank(rank)?;
+            let host = self.hosts.get(slot)?;
+            (host.config.group == group).then_some((slot, host))
+        });
+        let mut last = None;
+        let interfaces = members.clone().filter_map(move |(_, host)| {
+            let iface = host.config.iface;
+            let first_here = last.replace(iface) != Some(iface);
+            let since = self.interfaces.get(usize::from(iface.0))?.down_since?;
+            let weight = self.policy.ifdown_demotion_factor;
+            first_here.then_some(Holding {
+                cause: Cause::LinkDown(iface),
+                weight,
+                since,
+            })
+        });
+        let senders = members.filter_map(|(slot, host)| {
+            let (id, since) = (self.hosts.id(slot)?, host.sending.failing_since?);
+            Some(Holding {
+                cause: Cause::SendErrors(id),
+                weight: self.policy.senderr_demotion_factor,
+                since,
+            })
+        });
+        interfaces.chain(senders)
+    }
+
+    pub(super) fn act(
+        &mut self,
+        slot: u16,
+        output: Output,
+        frame: &mut [u8; MAX_FRAME_LEN],
+    ) -> Option<Action> {
+        let id = self.hosts.id(slot)?;
+        let view = self.view(slot)?;
+        let counter = self.next_counter();
+        let host = self.hosts.get_mut(slot)?;
+        let kind = match output {
+            Output::Own | Output::Disown => {
+                host.owner = output == Output::Own;
+                host.owner_seq = host.owner_seq.wrapping_add(1);
+                return Some(Action::SetOwner {
+                    host: id,
+                    owner: host.owner,
+                    seq: host.owner_seq,
+                });
+            }
+            Output::Advertise(_) => TransmitKind::Advertisement,
+            Output::BowOut(_) => TransmitKind::BowOut,
+            Output::Announce(_) => TransmitKind::Announcement,
+        };
+        let iface = host.config.iface;
+        let interface = self.interfaces.get(usize::from(iface.0))?.info?;
+        let len = self
+            .hosts
+            .get(slot)?
+            .emit(output, &view, &interface, counter, frame)?;
+        match output {
+            Output::Advertise(Family::Ipv4) | Output::BowOut(Family::Ipv4) => bump(&mut self.stats.opackets),
+            Output::Advertise(Family::Ipv6) | Output::BowOut(Family::Ipv6) => bump(&mut self.stats.opackets6),
+            _ => {}
+        }
+        Some(Action::Transmit {
+            iface,
+            host: id,
+            kind,
+            len,
+            next_hop: None,
+            tx: TxId { host: id, output },
+        })
+    }
+
+    /// Never 0: a fresh OpenBSD backup takes 0 for its own (`docs/protocol.md` §6).
+    fn next_counter(&mut self) -> Counter {
+        loop {
+            let counter = self.random.draw();
+            if counter != 0 {
+                return Counter::new(counter);
+            }
+        }
+    }
+
+    /// UCarp breaks ties by comparing addresses as they lie in a little-endian machine's memory.
+    pub(super) fn has_lower_source(&self, slot: u16, iface: IfaceId, peer: IpAddr) -> bool {
+        let raw = |address: core::net::Ipv4Addr| u32::from_le_bytes(address.octets());
+        let ties = |host: &Host<ADDRS>| host.config.dialect.rules().tie == TieRule::HigherLittleEndianSource;
+        match (peer, self.interface(iface).and_then(|interface| interface.ipv4)) {
+            (IpAddr::V4(peer), Some(own)) => self.hosts.get(slot).is_some_and(ties) && raw(peer) < raw(own),
+            _ => false,
+        }
+    }
+}

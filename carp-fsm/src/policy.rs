@@ -1,0 +1,83 @@
+//! What we do better than the kernels, without changing what is on the wire or who wins.
+
+use crate::time::Duration;
+
+/// The node's manners. The [`Dialect`](carp_proto::Dialect) says what is on the wire and who wins;
+/// the policy says what else is done about it (`docs/protocol.md §11`).
+///
+/// Start from [`Policy::HARDENED`] and change single fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// Bow out when a MASTER stops on purpose (disable, removal, shutdown), in every dialect, and
+    /// keep the address until the successor is heard.
+    pub bow_out: bool,
+    /// How long a MASTER that bowed out waits for its successor. Then a shutdown goes ahead, and a
+    /// hand-over is called off.
+    pub leave_wait: Duration,
+    /// In plain mode, how long the address is kept after a better master was heard, so that clients
+    /// learn the new owner's MAC address before the old one falls silent.
+    pub linger: Duration,
+    /// Announce again with the n-th periodic advertisement after taking over. 0: as the dialect does.
+    pub reannounce: u8,
+    /// A MASTER that hears a worse one advertises and announces at once, so that the other yields, and
+    /// clients that believed it are put right, within one network delay. At most four times per
+    /// advertisement interval.
+    pub answer_worse_master: bool,
+    /// A node that wakes later than this for a deadline hears the packets already waiting before any
+    /// of its timers acts. `None`: timers act at once.
+    pub late: Option<Duration>,
+    /// Demotion while an interface of the group is down (`net.inet.carp.ifdown_demotion_factor`).
+    pub ifdown_demotion_factor: u16,
+    /// Demotion while sending fails (`net.inet.carp.senderr_demotion_factor`).
+    pub senderr_demotion_factor: u16,
+    /// A BACKUP sends nothing, so it can never show that sending works again: after this long its
+    /// send-error demotion is lifted on trial. `None`: only three successes in a row lift it.
+    pub senderr_retry: Option<Duration>,
+    /// A link whose state is unknown counts as up, in every dialect.
+    pub unknown_link_is_up: bool,
+    /// A virtual host without addresses takes part in the election (and advertises over IPv4).
+    pub election_only: bool,
+    /// First wait before a virtual host whose addresses were refused tries again; doubles up to 64
+    /// times this.
+    pub refused_retry: Duration,
+}
+
+impl Policy {
+    /// The default: safe, and a good neighbour of every BSD.
+    pub const HARDENED: Policy = Policy {
+        bow_out: true,
+        leave_wait: Duration::from_millis(1_000),
+        linger: Duration::from_millis(20),
+        reannounce: 2,
+        answer_worse_master: true,
+        late: Some(Duration::from_millis(50)),
+        ifdown_demotion_factor: 240,
+        senderr_demotion_factor: 240,
+        senderr_retry: Some(Duration::from_secs(30)),
+        unknown_link_is_up: true,
+        election_only: true,
+        refused_retry: Duration::from_secs(1),
+    };
+
+    /// The kernel's own behaviour, mistakes included, for comparing with kernels.
+    pub const KERNEL: Policy = Policy {
+        bow_out: false,
+        leave_wait: Duration::ZERO,
+        linger: Duration::ZERO,
+        reannounce: 0,
+        answer_worse_master: false,
+        late: None,
+        ifdown_demotion_factor: 240,
+        senderr_demotion_factor: 240,
+        senderr_retry: None,
+        unknown_link_is_up: false,
+        election_only: false,
+        refused_retry: Duration::from_secs(1),
+    };
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::HARDENED
+    }
+}

@@ -1,0 +1,190 @@
+//! The node's memory: the caller's, or (feature `alloc`) memory that grows.
+
+#[cfg(feature = "alloc")]
+use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
+
+use crate::config::InterfaceInfo;
+use crate::event::Event;
+use crate::host::Host;
+use crate::ledger::Ledger;
+use crate::time::Instant;
+
+/// Memory of a [`Node`](crate::Node).
+///
+/// On a microcontroller, four static arrays:
+///
+/// ```
+/// use carp_fsm::{EventSlot, GroupSlot, HostSlot, InterfaceSlot, Storage};
+///
+/// let mut hosts = [const { HostSlot::<4>::EMPTY }; 2];
+/// let mut interfaces = [InterfaceSlot::EMPTY; 1];
+/// let mut groups = [const { GroupSlot::EMPTY }; 1];
+/// let mut events = [EventSlot::EMPTY; 16];
+/// let storage = Storage::borrowed(&mut hosts, &mut interfaces, &mut groups, &mut events);
+/// # let _ = storage;
+/// ```
+///
+/// On a host, [`Storage::growing`].
+pub struct Storage<'s, const ADDRS: usize> {
+    pub(crate) hosts: Pool<'s, HostSlot<ADDRS>>,
+    pub(crate) interfaces: Pool<'s, InterfaceSlot>,
+    pub(crate) groups: Pool<'s, GroupSlot>,
+    pub(crate) events: Pool<'s, EventSlot>,
+}
+
+impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
+    /// The caller's memory: one slot per virtual host (65 534 at most), interface, group, and event
+    /// that waits to be polled.
+    pub fn borrowed(
+        hosts: &'s mut [HostSlot<ADDRS>],
+        interfaces: &'s mut [InterfaceSlot],
+        groups: &'s mut [GroupSlot],
+        events: &'s mut [EventSlot],
+    ) -> Self {
+        Self {
+            hosts: Pool::Borrowed(hosts),
+            interfaces: Pool::Borrowed(interfaces),
+            groups: Pool::Borrowed(groups),
+            events: Pool::Borrowed(events),
+        }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<const ADDRS: usize> Storage<'static, ADDRS> {
+    /// Memory that grows with every virtual host inserted; room for 4096 events that wait.
+    pub fn growing() -> Self {
+        let mut events = Vec::new();
+        events.resize_with(4096, || EventSlot::EMPTY);
+        Self {
+            hosts: Pool::Growing(Vec::new()),
+            interfaces: Pool::Growing(Vec::new()),
+            groups: Pool::Growing(Vec::new()),
+            events: Pool::Growing(events),
+        }
+    }
+}
+
+/// Memory of one virtual host with up to `ADDRS` addresses.
+///
+/// Besides its host, a slot lends one cell to each index over all hosts (deadline heap, lookup order,
+/// ready queue), so that the caller hands over a single slice.
+#[derive(Debug)]
+pub struct HostSlot<const ADDRS: usize> {
+    pub(crate) host: Option<Host<ADDRS>>,
+    pub(crate) generation: u16,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) heap_pos: Option<u16>,
+    pub(crate) ready_next: Option<u16>,
+    pub(crate) ready: bool,
+    /// Cell of the heap array.
+    pub(crate) heap: u16,
+    /// Cell of the lookup array.
+    pub(crate) sorted: u16,
+}
+
+impl<const ADDRS: usize> HostSlot<ADDRS> {
+    /// No virtual host yet.
+    pub const EMPTY: Self = Self {
+        host: None,
+        generation: 0,
+        deadline: None,
+        heap_pos: None,
+        ready_next: None,
+        ready: false,
+        heap: 0,
+        sorted: 0,
+    };
+}
+
+/// Memory of one interface.
+#[derive(Clone, Copy, Debug)]
+pub struct InterfaceSlot {
+    pub(crate) info: Option<InterfaceInfo>,
+    pub(crate) down_since: Option<Instant>,
+}
+
+impl InterfaceSlot {
+    /// No interface yet.
+    pub const EMPTY: Self = Self {
+        info: None,
+        down_since: None,
+    };
+}
+
+/// Memory of one group.
+#[derive(Clone, Debug)]
+pub struct GroupSlot {
+    pub(crate) ledger: Ledger,
+    /// Sum of what holds, remembered from the last time it was computed.
+    pub(crate) demotion: u16,
+}
+
+impl GroupSlot {
+    /// No cause holds.
+    pub const EMPTY: Self = Self {
+        ledger: Ledger::new(),
+        demotion: 0,
+    };
+}
+
+/// Memory of one event that waits.
+#[derive(Clone, Copy, Debug)]
+pub struct EventSlot {
+    pub(crate) event: Option<Event>,
+}
+
+impl EventSlot {
+    /// No event.
+    pub const EMPTY: Self = Self { event: None };
+}
+
+/// A slice of the caller's, or a vector.
+pub(crate) enum Pool<'s, T> {
+    Borrowed(&'s mut [T]),
+    #[cfg(feature = "alloc")]
+    Growing(Vec<T>),
+}
+
+impl<T> Pool<'_, T> {
+    /// Makes `index` valid, or says that there is no room.
+    #[cfg_attr(
+        not(feature = "alloc"),
+        expect(unused_variables, reason = "only a vector grows")
+    )]
+    pub(crate) fn ensure(&mut self, index: usize, empty: impl Fn() -> T) -> bool {
+        match self {
+            Pool::Borrowed(slots) => index < slots.len(),
+            #[cfg(feature = "alloc")]
+            Pool::Growing(slots) => {
+                if index >= slots.len() {
+                    slots.resize_with(index.saturating_add(1), empty);
+                }
+                true
+            }
+        }
+    }
+}
+
+impl<T> Deref for Pool<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Pool::Borrowed(slots) => slots,
+            #[cfg(feature = "alloc")]
+            Pool::Growing(slots) => slots,
+        }
+    }
+}
+
+impl<T> DerefMut for Pool<'_, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        match self {
+            Pool::Borrowed(slots) => slots,
+            #[cfg(feature = "alloc")]
+            Pool::Growing(slots) => slots,
+        }
+    }
+}

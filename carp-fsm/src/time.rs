@@ -1,0 +1,114 @@
+//! Time as the election sees it: microseconds, handed in by the caller.
+
+use core::fmt::{self, Write as _};
+use core::ops::{Add, Sub};
+
+/// A point in time: microseconds since any fixed point the caller chooses (boot, simulation start).
+///
+/// Must not go backwards. Where it does, [`Node`](crate::Node) uses the latest time it was given.
+/// Arithmetic saturates: 2^64 µs are about 584 000 years.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+/// A span of time in microseconds. Arithmetic saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Duration(u64);
+
+impl Instant {
+    /// The fixed point itself.
+    pub const ZERO: Instant = Instant(0);
+
+    /// `micros` microseconds after the fixed point.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the fixed point.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+}
+
+impl Duration {
+    /// No time at all.
+    pub const ZERO: Duration = Duration(0);
+
+    /// `micros` microseconds.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// `millis` milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000))
+    }
+
+    /// `secs` seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000))
+    }
+
+    /// Length in microseconds.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+
+    fn add(self, span: Duration) -> Instant {
+        Instant(self.0.saturating_add(span.0))
+    }
+}
+
+impl Add for Duration {
+    type Output = Duration;
+
+    fn add(self, more: Duration) -> Duration {
+        Duration(self.0.saturating_add(more.0))
+    }
+}
+
+/// The time that passed since `earlier`; zero if `earlier` is later.
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Instant) -> Duration {
+        Duration(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<Duration> for core::time::Duration {
+    fn from(span: Duration) -> Self {
+        core::time::Duration::from_micros(span.0)
+    }
+}
+
+/// Saturates at 2^64 µs.
+impl From<core::time::Duration> for Duration {
+    fn from(span: core::time::Duration) -> Self {
+        Self(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Seconds with six decimals, as in `3.390625`.
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_seconds(f, self.0)
+    }
+}
+
+/// Seconds with six decimals, as in `3.390625`.
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_seconds(f, self.0)
+    }
+}
+
+fn write_seconds(f: &mut fmt::Formatter<'_>, micros: u64) -> fmt::Result {
+    // 14 digits, point, 6 digits; written first so that width and alignment work.
+    let mut text = heapless::String::<21>::new();
+    write!(text, "{}.{:06}", micros / 1_000_000, micros % 1_000_000)?;
+    f.pad(&text)
+}

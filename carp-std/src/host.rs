@@ -1,0 +1,246 @@
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use carp_fsm::{
+    Action, ConfigError, Event, HostConfig, HostId, IfaceId, Instant, LinkMode, Node, OwnerError, Policy,
+    Storage, TransmitResult,
+};
+use carp_proto::Vhid;
+use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
+
+use crate::linux::{Clock, Stopper, Wake};
+use crate::{Link, OwnershipError, Prefix, VirtualAddress, VirtualHost};
+
+/// Room for one received frame, in bytes. Longer ones are cut, and then fail
+/// their length check; no advertisement comes near it.
+const FRAME_LEN: usize = 2048;
+
+/// A node at work: a [`Node`] and the [`Link`] that carries out what it wants.
+///
+/// Run it on a thread of its own with [`run`](Self::run), or inside another event loop: wait until the
+/// descriptor ([`AsFd`]) is readable, call [`process`](Self::process), read the events, and wait
+/// again. The descriptor covers the network, changes of interfaces and the node's deadline; there is
+/// no timer to keep.
+///
+/// *After any command (`insert`, or one through [`node_mut`](Self::node_mut)) call `process`*, or
+/// nothing happens until the next packet. `ADDRS` is the largest number of addresses of one virtual
+/// host.
+pub struct Host<L, const ADDRS: usize> {
+    node: Node<'static, ADDRS>,
+    link: L,
+    wake: Wake,
+    stopping: bool,
+    residents: HashMap<HostId, Resident>,
+    frame: Box<[u8; FRAME_LEN]>,
+}
+
+/// What the link has to know about a virtual host, and what it last said.
+#[derive(Debug)]
+struct Resident {
+    iface: IfaceId,
+    vhid: Vhid,
+    mode: LinkMode,
+    addresses: Vec<VirtualAddress>,
+    /// What failed last and has not succeeded since: being the owner (`true`), or not being it.
+    error: Option<(bool, OwnershipError)>,
+}
+
+impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
+    /// A node without virtual hosts. The seed must differ at every start:
+    /// [`random_seed`](crate::linux::random_seed).
+    pub fn new(link: L, policy: Policy, seed: u64) -> io::Result<Self> {
+        Ok(Self {
+            node: Node::new(policy, seed, Storage::growing()),
+            wake: Wake::new(&link)?,
+            link,
+            stopping: false,
+            residents: HashMap::new(),
+            frame: Box::new([0; FRAME_LEN]),
+        })
+    }
+
+    /// Adds a virtual host. `prefix` says for each of its addresses with which
+    /// prefix length it is put on the interface.
+    pub fn insert(
+        &mut self,
+        now: Instant,
+        config: HostConfig<ADDRS>,
+        prefix: impl Fn(IpAddr) -> Prefix,
+    ) -> Result<HostId, ConfigError> {
+        let address = |address| VirtualAddress {
+            address,
+            prefix: prefix(address),
+        };
+        let resident = Resident {
+            iface: config.iface,
+            vhid: config.vhid,
+            mode: config.mode,
+            addresses: config.addresses.iter().map(address).collect(),
+            error: None,
+        };
+        let host = self.node.insert(now, config)?;
+        // The node forgets a removed host some time after it was told to.
+        self.residents.retain(|&host, _| self.node.state(host).is_some());
+        self.residents.insert(host, resident);
+        Ok(host)
+    }
+
+    /// The node, for inspection.
+    pub fn node(&self) -> &Node<'static, ADDRS> {
+        &self.node
+    }
+
+    /// The node, for commands. Call [`process`](Self::process) afterwards; insert
+    /// virtual hosts with [`insert`](Self::insert).
+    pub fn node_mut(&mut self) -> &mut Node<'static, ADDRS> {
+        &mut self.node
+    }
+
+    /// The link.
+    pub fn link(&self) -> &L {
+        &self.link
+    }
+
+    /// The link, for example to add interfaces. Call [`process`](Self::process)
+    /// afterwards.
+    pub fn link_mut(&mut self) -> &mut L {
+        &mut self.link
+    }
+
+    /// Why the virtual host's addresses could not be put on (that is: what is
+    /// behind [`InitReason::AddressRefused`](carp_fsm::InitReason)), or not be
+    /// taken off. `None` once it has worked.
+    pub fn ownership_error(&self, host: HostId) -> Option<&OwnershipError> {
+        self.residents.get(&host)?.error.as_ref().map(|(_, error)| error)
+    }
+
+    /// When `process` has to be called again even if nothing arrives. The
+    /// descriptor gets readable then.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.node.next_deadline()
+    }
+
+    /// Takes in what has happened, lets the node decide and carries it out.
+    /// Never blocks; calling it too often does no harm. `now` is
+    /// [`Clock::now`]. An error means that the timer cannot be set: the host is
+    /// of no use any more.
+    pub fn process(&mut self, now: Instant) -> io::Result<()> {
+        if self.wake.take_stop() {
+            self.stopping = true;
+            self.node.shutdown(now);
+        }
+        while let Some((iface, info)) = self.link.poll_change() {
+            self.node.handle_interface(now, iface, info);
+        }
+        self.node.handle_timeout(now);
+        self.receive(now);
+        self.node.handle_drained(now);
+        self.act(now);
+        self.wake.arm(self.node.next_deadline())
+    }
+
+    /// The next event, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.node.poll_event()
+    }
+
+    /// Whether [`Stopper::stop`] was called and everything has been left in good
+    /// order: what ends [`run`](Self::run).
+    pub fn is_stopped(&self) -> bool {
+        self.stopping && self.node.is_quiet()
+    }
+
+    /// What stops this host. The next [`process`](Self::process) then shuts the
+    /// node down.
+    pub fn stopper(&self) -> Stopper {
+        self.wake.stopper()
+    }
+
+    /// Runs until [`Stopper::stop`] is called and the node has left everything
+    /// in good order. Every event is handed to `on_event`.
+    pub fn run(&mut self, mut on_event: impl FnMut(&Self, Event)) -> io::Result<()> {
+        loop {
+            self.process(Clock.now())?;
+            while let Some(event) = self.poll_event() {
+                on_event(self, event);
+            }
+            if self.is_stopped() {
+                return Ok(());
+            }
+            self.wake.wait()?;
+        }
+    }
+
+    /// Reads everything that waits. What arrives meanwhile may be read, too, but
+    /// a flood does not keep us here: see `Link::queue_limit`.
+    fn receive(&mut self, now: Instant) {
+        for _ in 0..self.link.queue_limit() {
+            let Some((iface, len)) = self.link.recv(&mut self.frame[..]) else {
+                return;
+            };
+            if let FrameClass::Carp { meta, payload } = classify(&self.frame[..len]) {
+                // A packet that is not accepted has been counted by its reason.
+                let _ = self.node.handle_packet(now, iface, &meta, payload);
+            }
+        }
+    }
+
+    fn act(&mut self, now: Instant) {
+        let mut frame = [0; MAX_FRAME_LEN];
+        while let Some(action) = self.node.poll_action(now, &mut frame) {
+            match action {
+                Action::SetOwner { host, owner, seq } => {
+                    let result = self.set_owner(host, owner);
+                    self.node.handle_owner_result(now, host, seq, result);
+                }
+                Action::Transmit {
+                    iface,
+                    len,
+                    next_hop: None,
+                    tx,
+                    ..
+                } => {
+                    let result = self.link.send_frame(iface, &frame[..len]);
+                    self.node.handle_transmit_result(now, tx, result);
+                }
+                // Unicast: no link resolves destinations, and no virtual host asks for it.
+                Action::Transmit {
+                    next_hop: Some(_),
+                    tx,
+                    ..
+                } => {
+                    self.node.handle_transmit_result(now, tx, TransmitResult::Error);
+                }
+            }
+        }
+    }
+
+    fn set_owner(&mut self, host: HostId, owner: bool) -> Result<(), OwnerError> {
+        let resident = self.residents.get_mut(&host).ok_or(OwnerError)?;
+        let virtual_host = VirtualHost {
+            iface: resident.iface,
+            vhid: resident.vhid,
+            mode: resident.mode,
+            addresses: &resident.addresses,
+        };
+        match self.link.set_owner(&virtual_host, owner) {
+            Ok(()) => {
+                // After a refusal the node disowns: that it can does not answer the refusal.
+                resident.error.take_if(|(failed, _)| owner || !*failed);
+                Ok(())
+            }
+            Err(error) => {
+                resident.error = Some((owner, error));
+                Err(OwnerError)
+            }
+        }
+    }
+}
+
+impl<L, const ADDRS: usize> AsFd for Host<L, ADDRS> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}

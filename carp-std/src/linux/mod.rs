@@ -1,0 +1,408 @@
+//! Linux: packet sockets, rtnetlink and epoll.
+
+mod clock;
+mod filter;
+mod netlink;
+mod owner;
+mod packet;
+mod sys;
+mod wake;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use carp_fsm::{IfaceId, InterfaceInfo, LinkMode, LinkState, TransmitResult};
+use carp_proto::MacAddr;
+use rustix::event::{Timespec, epoll};
+
+pub use self::clock::{Clock, random_seed};
+use self::netlink::{ADDRESS_TAG, Address, Changes, Interface, Monitor, Netlink};
+use self::owner::Device;
+use self::packet::{MAX_QUEUED, PacketSocket};
+pub use self::wake::Stopper;
+pub(crate) use self::wake::Wake;
+use crate::{Link, LinkError, OwnershipError, VirtualAddress, VirtualHost};
+
+/// The [`Link`] of Linux.
+///
+/// * One packet socket per interface. A filter in the kernel passes IP protocol 112 and nothing
+///   else; the groups of CARP are joined for the network card (packet memberships) and for switches
+///   (IGMP, MLD). Needs `CAP_NET_RAW`.
+/// * Virtual addresses go on the interface itself by rtnetlink, tagged as ours with
+///   the address protocol (`IFA_PROTO`) 112. Needs `CAP_NET_ADMIN`. On Linux before 5.18, which has no tags,
+///   a virtual address counts as ours if its prefix is exactly as configured.
+/// * When an IPv4 address goes on with a prefix shorter than /32, `promote_secondaries` of the
+///   interface is switched on, for otherwise Linux removes it together with the interface's own
+///   address.
+/// * A link belongs to the network namespace of the thread that calls [`new`](Self::new); use it on
+///   threads of that namespace only.
+#[derive(Debug)]
+pub struct LinuxLink {
+    netlink: Netlink,
+    monitor: Monitor,
+    epoll: OwnedFd,
+    /// The kernel remembers `IFA_PROTO`.
+    tags: bool,
+    /// Indexed by `IfaceId`.
+    interfaces: Vec<Slot>,
+    /// Interfaces whose sockets have something, each once. Served in turn, so that a flood on one
+    /// does not keep the others waiting.
+    ready: VecDeque<IfaceId>,
+    changes: VecDeque<(IfaceId, InterfaceInfo)>,
+    /// Something failed that should not: look at all interfaces again.
+    look_again: bool,
+}
+
+/// One interface name and what is behind it now.
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    /// `None` while there is no such interface, or it cannot be used.
+    open: Option<Open>,
+    /// As last reported.
+    info: InterfaceInfo,
+    /// What we own on it.
+    owned: Vec<VirtualAddress>,
+    /// Why `open` is `None` although the interface is there.
+    error: Option<LinkError>,
+}
+
+#[derive(Debug)]
+struct Open {
+    index: u32,
+    socket: PacketSocket,
+}
+
+impl LinuxLink {
+    /// Opens a link without interfaces, in the calling thread's network
+    /// namespace.
+    pub fn new() -> Result<Self, LinkError> {
+        let open = || -> io::Result<Self> {
+            let monitor = Monitor::open()?;
+            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+            epoll::add(
+                &epoll,
+                &monitor,
+                epoll::EventData::new_u64(MONITOR),
+                epoll::EventFlags::IN,
+            )?;
+            Ok(Self {
+                netlink: Netlink::open()?,
+                monitor,
+                epoll,
+                tags: owner::kernel_has_address_tags(),
+                interfaces: Vec::new(),
+                ready: VecDeque::new(),
+                changes: VecDeque::new(),
+                look_again: false,
+            })
+        };
+        open().map_err(LinkError::os("watch the interfaces of this machine (rtnetlink)"))
+    }
+
+    /// Adds an interface by its name, or returns its number if it was added
+    /// before.
+    ///
+    /// It must exist now. Later it may go away and come back: it then counts as
+    /// down in between.
+    pub fn add_interface(&mut self, name: &str) -> Result<IfaceId, LinkError> {
+        if let Some(known) = self.ids().find(|&iface| self.slot(iface).name == name) {
+            return Ok(known);
+        }
+        let describe = || format!("look up the interface {name}");
+        let Some(found) = self.netlink.interface(name).map_err(LinkError::os(describe()))? else {
+            let existing = self
+                .netlink
+                .interface_names()
+                .map_err(LinkError::os("list the interfaces"))?;
+            return Err(LinkError::NoSuchInterface {
+                name: name.to_owned(),
+                existing,
+            });
+        };
+        let full = |_| io::Error::other("a link has room for 65536 interfaces");
+        let number = u16::try_from(self.interfaces.len())
+            .map_err(full)
+            .map_err(LinkError::os(describe()))?;
+        let iface = IfaceId(number);
+        let open = self.open(iface, &found)?;
+        let addresses = self
+            .netlink
+            .addresses(found.index)
+            .map_err(LinkError::os(describe()))?;
+        let info = info(&found, &addresses, &[]);
+        self.interfaces.push(Slot {
+            name: name.to_owned(),
+            open: Some(open),
+            info,
+            owned: Vec::new(),
+            error: None,
+        });
+        self.changes.push_back((iface, info));
+        Ok(iface)
+    }
+
+    /// The name of an interface, or `None` if this link has not given out the
+    /// number.
+    pub fn interface_name(&self, iface: IfaceId) -> Option<&str> {
+        Some(&self.get(iface)?.name)
+    }
+
+    /// Why an interface that exists counts as down, if it is not for its cable:
+    /// it came back and could not be opened again.
+    pub fn interface_error(&self, iface: IfaceId) -> Option<&LinkError> {
+        self.get(iface)?.error.as_ref()
+    }
+
+    fn ids(&self) -> impl Iterator<Item = IfaceId> + use<> {
+        (0..=u16::MAX).take(self.interfaces.len()).map(IfaceId)
+    }
+
+    fn get(&self, iface: IfaceId) -> Option<&Slot> {
+        self.interfaces.get(usize::from(iface.0))
+    }
+
+    /// The slot of an id that this link has given out.
+    fn slot(&self, iface: IfaceId) -> &Slot {
+        &self.interfaces[usize::from(iface.0)]
+    }
+
+    fn slot_mut(&mut self, iface: IfaceId) -> &mut Slot {
+        &mut self.interfaces[usize::from(iface.0)]
+    }
+
+    fn open(&self, iface: IfaceId, found: &Interface) -> Result<Open, LinkError> {
+        if found.mac.is_none() {
+            return Err(LinkError::NotEthernet {
+                name: found.name.clone(),
+            });
+        }
+        let open = || -> io::Result<Open> {
+            let socket = PacketSocket::open(found.index)?;
+            let data = epoll::EventData::new_u64(iface.0.into());
+            epoll::add(&self.epoll, &socket, data, epoll::EventFlags::IN)?;
+            Ok(Open {
+                index: found.index,
+                socket,
+            })
+        };
+        open().map_err(LinkError::os(format!("open a packet socket on {}", found.name)))
+    }
+
+    /// Looks again at the interfaces that have changed.
+    fn refresh(&mut self, changes: &Changes) {
+        for iface in self.ids() {
+            let (changed, removed) = match &self.slot(iface).open {
+                Some(open) => (
+                    changes.changed.contains(&open.index),
+                    changes.removed.contains(&open.index),
+                ),
+                // It may be there again, under any index.
+                None => (!changes.changed.is_empty(), false),
+            };
+            if removed {
+                self.close(iface);
+            }
+            if changed || changes.overrun {
+                self.look_again |= self.refresh_one(iface).is_err();
+            }
+        }
+    }
+
+    fn refresh_one(&mut self, iface: IfaceId) -> io::Result<()> {
+        let found = self
+            .netlink
+            .interface(&self.interfaces[usize::from(iface.0)].name)?;
+        let index = found.as_ref().map(|found| found.index);
+        if self
+            .slot(iface)
+            .open
+            .as_ref()
+            .is_some_and(|open| Some(open.index) != index)
+        {
+            self.close(iface);
+        }
+        let Some(found) = found else { return Ok(()) };
+        if self.slot(iface).open.is_none() {
+            match self.open(iface, &found) {
+                Ok(open) => {
+                    let slot = self.slot_mut(iface);
+                    (slot.open, slot.error) = (Some(open), None);
+                }
+                Err(e) => {
+                    self.slot_mut(iface).error = Some(e);
+                    return Ok(());
+                }
+            }
+        }
+        let addresses = self.netlink.addresses(found.index)?;
+        self.report(iface, info(&found, &addresses, &self.slot(iface).owned));
+        Ok(())
+    }
+
+    /// The interface is another one now, or none.
+    fn close(&mut self, iface: IfaceId) {
+        let slot = &mut self.interfaces[usize::from(iface.0)];
+        if let Some(open) = slot.open.take() {
+            // It may live on under another name, and must not keep our addresses there.
+            let device = Device {
+                index: open.index,
+                name: &slot.name,
+                tags: self.tags,
+            };
+            let _ = owner::take_off(&mut self.netlink, device, &slot.owned);
+        }
+        slot.owned.clear();
+        let down = InterfaceInfo {
+            ipv4: None,
+            ipv6: None,
+            link: LinkState::Down,
+            ..slot.info
+        };
+        self.report(iface, down);
+    }
+
+    fn report(&mut self, iface: IfaceId, info: InterfaceInfo) {
+        let slot = self.slot_mut(iface);
+        if slot.info != info {
+            slot.info = info;
+            self.changes.push_back((iface, info));
+        }
+    }
+
+    /// Notes which sockets have something, without waiting.
+    fn poll(&mut self) {
+        const AT_ONCE: usize = 32;
+        let mut events = Vec::with_capacity(AT_ONCE);
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // Interrupted by a signal: whatever is ready wakes us again.
+        let _ = epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut events),
+            Some(&now),
+        );
+        let sockets = events
+            .iter()
+            .filter_map(|event| u16::try_from(event.data.u64()).ok());
+        self.ready.extend(sockets.map(IfaceId));
+    }
+}
+
+impl Link for LinuxLink {
+    fn poll_change(&mut self) -> Option<(IfaceId, InterfaceInfo)> {
+        if self.changes.is_empty() {
+            let mut changes = self.monitor.changes();
+            changes.overrun |= std::mem::take(&mut self.look_again);
+            self.refresh(&changes);
+        }
+        self.changes.pop_front()
+    }
+
+    fn recv(&mut self, frame: &mut [u8]) -> Option<(IfaceId, usize)> {
+        if self.ready.is_empty() {
+            self.poll();
+        }
+        while let Some(iface) = self.ready.pop_front() {
+            match self.slot(iface).open.as_ref().map(|open| open.socket.recv(frame)) {
+                Some(Ok(Some(len))) => {
+                    self.ready.push_back(iface);
+                    return Some((iface, len));
+                }
+                // The interface is gone, or we look again.
+                Some(Err(_)) => {
+                    self.close(iface);
+                    self.look_again = true;
+                }
+                Some(Ok(None)) | None => {}
+            }
+        }
+        None
+    }
+
+    fn queue_limit(&self) -> usize {
+        self.interfaces.len() * MAX_QUEUED
+    }
+
+    fn send_frame(&mut self, iface: IfaceId, frame: &[u8]) -> TransmitResult {
+        let Some(open) = self.get(iface).and_then(|slot| slot.open.as_ref()) else {
+            return TransmitResult::Error;
+        };
+        match open.socket.send(frame) {
+            Ok(()) => TransmitResult::Sent,
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS)) => TransmitResult::Busy,
+            Err(_) => TransmitResult::Error,
+        }
+    }
+
+    fn set_owner(&mut self, host: &VirtualHost<'_>, owner: bool) -> Result<(), OwnershipError> {
+        let Some(slot) = self.interfaces.get_mut(usize::from(host.iface.0)) else {
+            return Err(OwnershipError::NoInterface {
+                interface: format!("number {}", host.iface.0),
+            });
+        };
+        if host.mode != LinkMode::Plain {
+            return Err(OwnershipError::NoVirtualMac {
+                interface: slot.name.clone(),
+            });
+        }
+        slot.owned
+            .retain(|old| host.addresses.iter().all(|vip| vip.address != old.address));
+        let Some(open) = &slot.open else {
+            // What was on it has been taken off when it went away.
+            let gone = OwnershipError::NoInterface {
+                interface: slot.name.clone(),
+            };
+            return if owner { Err(gone) } else { Ok(()) };
+        };
+        let device = Device {
+            index: open.index,
+            name: &slot.name,
+            tags: self.tags,
+        };
+        if owner {
+            owner::put_on(&mut self.netlink, device, host.addresses)?;
+            slot.owned.extend_from_slice(host.addresses);
+            Ok(())
+        } else {
+            owner::take_off(&mut self.netlink, device, host.addresses)
+        }
+    }
+}
+
+impl AsFd for LinuxLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+/// Marks the monitor in epoll events; the others carry an interface's number.
+const MONITOR: u64 = u64::MAX;
+
+fn info(found: &Interface, addresses: &[Address], owned: &[VirtualAddress]) -> InterfaceInfo {
+    let own = || {
+        addresses.iter().filter(|there| {
+            there.tag != ADDRESS_TAG && !there.host_scope && !owned.iter().any(|vip| vip.address == there.ip)
+        })
+    };
+    InterfaceInfo {
+        mac: MacAddr(found.mac.unwrap_or_default()),
+        ipv4: own().find_map(|there| match there.ip {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        }),
+        ipv6: own().find_map(|there| match there.ip {
+            IpAddr::V6(address) if address.is_unicast_link_local() => Some(address),
+            _ => None,
+        }),
+        link: if found.running {
+            LinkState::Up
+        } else {
+            LinkState::Down
+        },
+    }
+}

@@ -1,0 +1,70 @@
+//! The few system calls that no safe crate offers: binding a packet socket and
+//! setting its options. All `unsafe` of this crate is in this file.
+#![expect(unsafe_code, reason = "each block is argued")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "libc's constants are wider than the fields they are for; lengths are a few bytes; the kernel's \
+              interface indexes are positive ints"
+)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use libc::{c_int, c_ushort};
+
+/// Binds a packet socket to one interface and starts the flow of frames of
+/// every Ethernet type. The filter must be attached before.
+pub(super) fn bind_to_interface(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as c_ushort,
+        sll_protocol: (libc::ETH_P_ALL as c_ushort).to_be(),
+        sll_ifindex: ifindex as c_int,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    // SAFETY: the pointer is to a live, fully initialised `sockaddr_ll` and the length is the size
+    // of that type. The kernel reads it during the call and keeps no pointer. The descriptor is
+    // open for as long as it is borrowed.
+    check(unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of_val(&address) as libc::socklen_t,
+        )
+    })
+}
+
+/// Keeps the frames which this machine sends out of a packet socket.
+pub(super) fn ignore_outgoing(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)
+}
+
+/// Makes the socket's filter permanent: nobody can take it off or replace it.
+pub(super) fn lock_filter(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER, 1)
+}
+
+fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    // SAFETY: the pointer is to a live `c_int` and the length is its size. The kernel reads it during
+    // the call and keeps no pointer. The descriptor is open for as long as it is borrowed.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<c_int>() as libc::socklen_t,
+        )
+    })
+}
+
+fn check(result: c_int) -> io::Result<()> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

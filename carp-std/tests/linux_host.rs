@@ -1,0 +1,265 @@
+//! Whole nodes on real interfaces: election, take-over and leaving, measured.
+//!
+//! advbase 0 (which the OpenBSD dialect has) makes them quick: a master of advskew 20 speaks every
+//! 78 ms, and a backup of advskew 80 waits 3 * 80/256 s = 938 ms.
+#![cfg(target_os = "linux")]
+
+mod netns;
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+use std::time::Duration as StdDuration;
+
+use carp_fsm::{Duration, EventKind, HostConfig, Instant, Policy, State};
+use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
+use carp_std::linux::{Clock, LinuxLink, Stopper, random_seed};
+use carp_std::{Host, Prefix};
+use netns::{Namespace, addresses, available, pair};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+const INTERVAL_20: Duration = Duration::from_micros(20 * 1_000_000 / 256);
+const MASTER_DOWN_80: Duration = Duration::from_micros(3 * 80 * 1_000_000 / 256);
+/// What a busy machine may add to every time.
+const SLACK: Duration = Duration::from_millis(100);
+
+#[test]
+fn the_better_node_is_master_and_hands_over_at_once_when_it_stops() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    let slow = Node::start(&b, 80);
+    let fast = Node::start(&a, 20);
+    assert_eq!(fast.next().1, State::Backup);
+    assert_eq!(fast.next().1, State::Master);
+    assert_eq!(slow.next().1, State::Backup);
+    assert_eq!(addresses(&a), ["10.0.0.2/24", "10.0.0.1/24"]);
+    assert_eq!(addresses(&b), ["10.0.0.3/24"]);
+    assert_eq!(
+        slow.events.try_recv(),
+        Err(mpsc::TryRecvError::Empty),
+        "the slow one was never more"
+    );
+
+    let stopped = Clock.now();
+    fast.stopper.stop();
+    let (took_over, state) = slow.next();
+    assert_eq!(state, State::Master);
+    assert!(
+        took_over - stopped < SLACK,
+        "took over after {} s",
+        took_over - stopped
+    );
+    assert_eq!(fast.next().1, State::Init);
+    fast.thread.join().unwrap();
+    assert_eq!(addresses(&a), ["10.0.0.2/24"]);
+    assert_eq!(addresses(&b), ["10.0.0.3/24", "10.0.0.1/24"]);
+
+    slow.stopper.stop();
+    slow.thread.join().unwrap();
+    assert_eq!(addresses(&b), ["10.0.0.3/24"]);
+}
+
+#[test]
+fn a_dead_master_is_replaced_on_time_and_its_heir_tidies_up() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    let slow = Node::start(&b, 80);
+    let fast = Node::start(&a, 20);
+    while fast.next().1 != State::Master {}
+    assert_eq!(slow.next().1, State::Backup);
+
+    let died = Clock.now();
+    fast.crash.store(true, Ordering::Relaxed);
+    fast.stopper.stop(); // wakes it; it falls dead instead of stopping
+    let (took_over, state) = slow.next();
+    assert_eq!(state, State::Master);
+    let silence = took_over - died;
+    // The last advertisement left at most one interval before it died.
+    assert!(
+        took_over + INTERVAL_20 >= died + MASTER_DOWN_80,
+        "too early, after {silence} s"
+    );
+    assert!(
+        took_over < died + MASTER_DOWN_80 + SLACK,
+        "too late, after {silence} s"
+    );
+    fast.thread.join().unwrap();
+    assert_eq!(
+        addresses(&a),
+        ["10.0.0.2/24", "10.0.0.1/24"],
+        "the dead do not tidy up"
+    );
+
+    let heir = Node::start(&a, 120);
+    assert_eq!(heir.next().1, State::Backup);
+    assert_eq!(addresses(&a), ["10.0.0.2/24"]);
+    assert_eq!(addresses(&b), ["10.0.0.3/24", "10.0.0.1/24"]);
+    heir.end();
+    slow.end();
+}
+
+#[test]
+fn a_master_without_a_cable_gives_its_addresses_back() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    let node = Node::start(&a, 20);
+    while node.next().1 != State::Master {}
+    b.ip("link set eth0 down");
+    assert_eq!(node.next().1, State::Init);
+    assert_eq!(addresses(&a), ["10.0.0.2/24"]);
+    b.ip("link set eth0 up");
+    assert_eq!(node.next().1, State::Backup);
+    assert_eq!(node.next().1, State::Master);
+    assert_eq!(addresses(&a), ["10.0.0.2/24", "10.0.0.1/24"]);
+
+    // Taken away and put back, it is the same interface.
+    a.ip("link del eth0");
+    assert_eq!(node.next().1, State::Init);
+    netns::connect(&a, &b);
+    assert_eq!(node.next().1, State::Backup);
+    assert_eq!(node.next().1, State::Master);
+    assert_eq!(addresses(&a), ["10.0.0.2/24", "10.0.0.1/24"]);
+    node.end();
+}
+
+#[test]
+fn the_descriptor_fits_into_a_foreign_loop() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    a.enter(|| {
+        let mut host = host(80);
+        host.process(Clock.now()).unwrap();
+        let deadline = host.deadline().unwrap();
+        while readable(&host, 0) {
+            host.process(Clock.now()).unwrap(); // our own removal of an address is a change, too
+        }
+        assert!(readable(&host, 2_000), "not woken for the deadline");
+        let late = Clock.now() - deadline;
+        assert!(Clock.now() >= deadline, "woken too early");
+        assert!(late < SLACK, "woken {late} s late");
+        host.process(Clock.now()).unwrap();
+        let id = host.node().hosts().next().unwrap();
+        assert_eq!(host.node().state(id), Some(State::Master));
+
+        // It never spins: what is woken for is dealt with.
+        let mut wakes = 0;
+        let end = Clock.now() + Duration::from_secs(1);
+        while Clock.now() < end {
+            if readable(&host, 200) {
+                wakes += 1;
+                host.process(Clock.now()).unwrap();
+            }
+        }
+        assert!(wakes < 20, "{wakes} wake-ups in a second of 3 advertisements");
+    });
+}
+
+#[test]
+fn an_address_of_somebody_else_keeps_a_node_out() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    a.ip("address add 10.0.0.1/24 dev eth0");
+    a.enter(|| {
+        let mut host = host(20);
+        let id = host.node().hosts().next().unwrap();
+        let end = Clock.now() + Duration::from_secs(2);
+        while host.ownership_error(id).is_none() || host.node().is_owner(id) {
+            assert!(Clock.now() < end);
+            host.process(Clock.now()).unwrap();
+        }
+        let error = host.ownership_error(id).unwrap().to_string();
+        assert!(error.starts_with("10.0.0.1/24 is on eth0 already"), "{error}");
+    });
+    assert_eq!(addresses(&a), ["10.0.0.2/24", "10.0.0.1/24"]);
+}
+
+/// A node with vhid 7 and 10.0.0.1 on `eth0` of this thread's namespace.
+fn host(skew: u8) -> Host<LinuxLink, 4> {
+    let mut link = LinuxLink::new().unwrap();
+    let eth0 = link.add_interface("eth0").unwrap();
+    let mut config = HostConfig::new(
+        eth0,
+        Vhid::new(7).unwrap(),
+        Key::from_passphrase(b"secret").unwrap(),
+    );
+    config.dialect = Dialect::OpenBsd;
+    config.advbase = AdvBase::new(0);
+    config.advskew = AdvSkew::new(skew);
+    config.preempt = true;
+    config.addresses.insert([10, 0, 0, 1].into()).unwrap();
+    let mut host = Host::new(link, Policy::HARDENED, random_seed().unwrap()).unwrap();
+    host.insert(Clock.now(), config, |_| Prefix::Interface).unwrap();
+    host
+}
+
+fn readable(host: impl AsFd, millis: i64) -> bool {
+    let timeout = Timespec {
+        tv_sec: millis / 1000,
+        tv_nsec: millis % 1000 * 1_000_000,
+    };
+    poll(&mut [PollFd::new(&host, PollFlags::IN)], Some(&timeout)).unwrap() > 0
+}
+
+/// A host that runs on a thread of its own.
+struct Node {
+    stopper: Stopper,
+    /// Makes it fall dead when it wakes next: no bow-out, nothing taken off.
+    crash: Arc<AtomicBool>,
+    events: Receiver<(Instant, State)>,
+    thread: JoinHandle<()>,
+}
+
+impl Node {
+    fn start(namespace: &Namespace, skew: u8) -> Self {
+        let crash = Arc::new(AtomicBool::new(false));
+        let dead = Arc::clone(&crash);
+        let (sender, events) = mpsc::channel();
+        let (hand_out, stopper) = mpsc::channel();
+        let thread = namespace.spawn(move || {
+            let mut host = host(skew);
+            hand_out.send(host.stopper()).unwrap();
+            while !dead.load(Ordering::Relaxed) {
+                host.process(Clock.now()).unwrap();
+                while let Some(event) = host.poll_event() {
+                    if let EventKind::Transition { to, .. } = event.kind {
+                        let _ = sender.send((event.at, to));
+                    }
+                }
+                if host.is_stopped() {
+                    return;
+                }
+                readable(&host, 60_000);
+            }
+        });
+        Self {
+            stopper: stopper.recv().unwrap(),
+            crash,
+            events,
+            thread,
+        }
+    }
+
+    /// The next change of state, and when it was.
+    fn next(&self) -> (Instant, State) {
+        self.events
+            .recv_timeout(StdDuration::from_secs(5))
+            .expect("a change of state")
+    }
+
+    fn end(self) {
+        self.stopper.stop();
+        self.thread.join().unwrap();
+    }
+}

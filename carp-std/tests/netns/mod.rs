@@ -1,0 +1,138 @@
+//! Network namespaces for tests, which remove themselves.
+#![allow(dead_code, reason = "not every test program needs all of it")]
+
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::{env, fs};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// Whether network namespaces can be made here. They need root; where CI
+/// promises it (`CI=true`), not having it fails the test.
+pub(crate) fn available() -> bool {
+    if rustix::process::geteuid().is_root() {
+        return true;
+    }
+    assert!(
+        env::var("CI").as_deref() != Ok("true"),
+        "this test needs root, for network namespaces"
+    );
+    eprintln!("left out: this test needs root, for network namespaces");
+    false
+}
+
+/// A network namespace, deleted on drop with everything in it.
+pub(crate) struct Namespace(String);
+
+impl Namespace {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("carp-std-test-{}-{number}", std::process::id());
+        run(&["netns", "add", &name]);
+        let namespace = Self(name);
+        // No router solicitations and no duplicate address detection: only what the test sends.
+        namespace.enter(|| {
+            for file in ["all/disable_ipv6", "default/disable_ipv6"] {
+                fs::write(format!("/proc/sys/net/ipv6/conf/{file}"), "1").unwrap();
+            }
+        });
+        namespace
+    }
+
+    /// Runs `ip` with these words in the namespace and returns what it prints.
+    pub(crate) fn ip(&self, words: &str) -> String {
+        let mut arguments = vec!["-n", &self.0];
+        arguments.extend(words.split_whitespace());
+        run(&arguments)
+    }
+
+    /// Runs many lines of `ip` at once in the namespace.
+    pub(crate) fn ip_batch(&self, lines: &str) {
+        let file = std::env::temp_dir().join(&self.0);
+        fs::write(&file, lines).unwrap();
+        self.ip(&format!("-batch {}", file.display()));
+        fs::remove_file(file).unwrap();
+    }
+
+    /// Starts a thread that lives in the namespace.
+    pub(crate) fn spawn<R: Send + 'static>(&self, f: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+        let namespace = self.open();
+        thread::spawn(move || {
+            move_here(&namespace);
+            f()
+        })
+    }
+
+    /// Runs `f` on a thread that lives in the namespace, and waits for it.
+    pub(crate) fn enter<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        let namespace = self.open();
+        thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                move_here(&namespace);
+                f()
+            });
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn open(&self) -> fs::File {
+        fs::File::open(format!("/run/netns/{}", self.0)).unwrap()
+    }
+}
+
+fn move_here(namespace: &fs::File) {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+}
+
+/// The IPv4 addresses of the namespace but that of `lo`, as `ip` shows them.
+pub(crate) fn addresses(namespace: &Namespace) -> Vec<String> {
+    let shown = namespace.ip("-o -4 address show");
+    let address = |line: &str| line.split_whitespace().nth(3).unwrap().to_owned();
+    shown
+        .lines()
+        .map(address)
+        .filter(|address| !address.starts_with("127."))
+        .collect()
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        run(&["netns", "del", &self.0]);
+    }
+}
+
+/// Two namespaces joined by a cable: `eth0` with 10.0.0.2/24 in the first,
+/// `eth0` with 10.0.0.3/24 in the second. Both ends are up.
+pub(crate) fn pair() -> (Namespace, Namespace) {
+    let (a, b) = (Namespace::new(), Namespace::new());
+    connect(&a, &b);
+    (a, b)
+}
+
+/// Lays the cable of [`pair`].
+pub(crate) fn connect(a: &Namespace, b: &Namespace) {
+    a.ip(&format!("link add eth0 type veth peer name eth0 netns {}", b.0));
+    for (namespace, address) in [(a, "10.0.0.2/24"), (b, "10.0.0.3/24")] {
+        namespace.ip(&format!("address add {address} dev eth0"));
+        namespace.ip("link set eth0 up");
+    }
+}
+
+fn run(arguments: &[&str]) -> String {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .expect("the tests need iproute2 (ip)");
+    assert!(
+        output.status.success() || thread::panicking(),
+        "ip {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}

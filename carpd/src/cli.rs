@@ -1,0 +1,245 @@
+//! The command line: what can be asked, and the exit codes.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, DEFAULT_CONTROL_SOCKET};
+
+/// Something is wrong: a mistake in the configuration, or the command failed. For `status`: degraded.
+const FAILED: u8 = 1;
+/// `status` and `ifconfig`: there is no answer, so nothing is known. Monitoring systems call this UNKNOWN.
+const NO_ANSWER: u8 = 3;
+/// The command line is not understood.
+const MISUSE: u8 = 64;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done; for status: healthy
+  1   mistakes in the configuration, or failed; for status: degraded
+  2   for status: down, every virtual host is in INIT
+  3   for status and ifconfig: no answer from carpd
+  64  the command line is not understood";
+
+/// CARP: one IP address, several machines, one of them answering.
+#[derive(Debug, Parser)]
+#[command(name = "carpd", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run in the foreground until SIGTERM or SIGINT; then hand the addresses over and end
+    #[command(long_about = "\
+Run in the foreground until SIGTERM or SIGINT.
+
+Every change of state is one line on standard output, as the FreeBSD kernel words it, with the time before and \
+details behind:
+
+  2026-11-21T10:00:00.123Z carp: 7@eth0: BACKUP -> MASTER (master timed out)
+
+On SIGTERM or SIGINT carpd says goodbye, keeps the addresses until another machine has taken over or a short time \
+has passed, removes them, and ends with exit code 0. Needs root.")]
+    Run {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Check a configuration file: every mistake with its line and what to write instead
+    Check {
+        /// The configuration file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Show the virtual hosts of the running carpd, and a verdict as the exit code
+    #[command(after_help = "Exit codes: 0 healthy, 1 degraded, 2 down, 3 no answer from carpd.")]
+    Status {
+        /// Print everything as JSON, with a stable schema
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Show the virtual hosts as BSD's ifconfig does: a tab, then "carp: MASTER vhid 200 advbase 1 advskew 0"
+    Ifconfig {
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Watch an election: three simulated nodes, no root, no network, a few milliseconds
+    ///
+    /// Election, crash and take-over, return and preemption, planned hand-over, with the measured times beside the
+    /// formula. Exit code 1 if anything differs from what CARP promises.
+    Demo,
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, clap::Args)]
+struct Socket {
+    /// The control socket of the running carpd
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONTROL_SOCKET)]
+    socket: PathBuf,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(MISUSE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match cli.command {
+        Command::Run { config } => run(&config),
+        Command::Check { file } => check(&file),
+        Command::Status { json, socket } => status(&socket.socket, json),
+        Command::Ifconfig { socket } => ifconfig(&socket.socket),
+        Command::Demo => demo(),
+        Command::Version => print(concat!("carpd ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+fn demo() -> ExitCode {
+    let (timeline, passed) = crate::demo::run();
+    match print(&timeline) {
+        ExitCode::SUCCESS if !passed => ExitCode::from(FAILED),
+        printed => printed,
+    }
+}
+
+fn check(file: &Path) -> ExitCode {
+    let Some(config) = load(file) else {
+        return ExitCode::from(FAILED);
+    };
+    print(&format!("{}: ok, {}\n", file.display(), config.size()))
+}
+
+/// Loads a configuration, with its mistakes and warnings on standard error.
+fn load(file: &Path) -> Option<Config> {
+    match config::load(file) {
+        Ok(loaded) => {
+            let _ = io::stderr().write_all(loaded.report.to_string().as_bytes());
+            loaded.config
+        }
+        Err(error) => {
+            complain(format_args!("cannot read {}: {error}", file.display()));
+            None
+        }
+    }
+}
+
+/// Tells what failed. Standard error can be closed; then there is nobody to tell.
+fn complain(what: impl Display) {
+    let _ = writeln!(io::stderr(), "carpd: {what}");
+}
+
+/// Prints to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(format_args!("cannot write to standard output: {error}"));
+            ExitCode::from(FAILED)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::path::Path;
+    use std::process::ExitCode;
+
+    use super::{FAILED, NO_ANSWER, complain, load, print};
+    use crate::control::{self, Command};
+    use crate::status::Status;
+
+    pub(super) fn run(file: &Path) -> ExitCode {
+        let Some(config) = load(file) else {
+            return ExitCode::from(FAILED);
+        };
+        match crate::run::run(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(error);
+                ExitCode::from(FAILED)
+            }
+        }
+    }
+
+    pub(super) fn status(socket: &Path, json: bool) -> ExitCode {
+        let Some(status) = ask(socket) else {
+            return ExitCode::from(NO_ANSWER);
+        };
+        let text = if json {
+            serde_json::to_string_pretty(&status).map_or_else(|error| error.to_string(), |json| json + "\n")
+        } else {
+            status.table()
+        };
+        match print(&text) {
+            ExitCode::SUCCESS => ExitCode::from(status.health() as u8),
+            failed => failed,
+        }
+    }
+
+    pub(super) fn ifconfig(socket: &Path) -> ExitCode {
+        ask(socket).map_or(ExitCode::from(NO_ANSWER), |status| print(&status.ifconfig()))
+    }
+
+    fn ask(socket: &Path) -> Option<Status> {
+        control::ask(socket, Command::Status)
+            .map_err(|error| complain(format_args!("{}: {error}", socket.display())))
+            .ok()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    use std::path::Path;
+    use std::process::ExitCode;
+
+    use super::{FAILED, NO_ANSWER, complain};
+
+    pub(super) fn run(_file: &Path) -> ExitCode {
+        needs_linux("run")
+    }
+
+    pub(super) fn status(_socket: &Path, _json: bool) -> ExitCode {
+        needs_linux("status");
+        ExitCode::from(NO_ANSWER)
+    }
+
+    pub(super) fn ifconfig(_socket: &Path) -> ExitCode {
+        needs_linux("ifconfig");
+        ExitCode::from(NO_ANSWER)
+    }
+
+    fn needs_linux(command: &str) -> ExitCode {
+        complain(format_args!("{command} needs Linux; check and version work here"));
+        ExitCode::from(FAILED)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{ifconfig, run, status};
+#[cfg(target_os = "linux")]
+use linux::{ifconfig, run, status};
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

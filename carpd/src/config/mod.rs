@@ -1,0 +1,251 @@
+//! The configuration file: TOML, one `[[vhid]]` table for each virtual host.
+//!
+//! [`load`] reports *every* mistake of a file, each as `FILE:LINE: what is wrong; what to write instead`, and
+//! gives a [`Config`] only if there is none. The keys are described in this crate's `README.md`.
+
+mod address;
+mod report;
+mod secret;
+mod syntax;
+mod table;
+mod vhid;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+pub use address::Vip;
+pub use report::{Finding, Report, Severity};
+pub use vhid::{MAX_ADDRESSES, VirtualHost};
+
+use table::{Table, type_of};
+use vhid::Draft;
+
+/// Where the control socket is unless the file or the command line says otherwise.
+pub const DEFAULT_CONTROL_SOCKET: &str = "/run/carpd/control.sock";
+
+/// Largest configuration file in bytes, so that a wrong path (`/dev/zero`) cannot eat the memory.
+const MAX_FILE: u64 = 1 << 20;
+/// Longest path of a Unix socket that every system takes.
+const MAX_SOCKET_PATH: usize = 103;
+
+/// A configuration without mistakes.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Path of the control socket.
+    pub control_socket: PathBuf,
+    /// The virtual hosts, in the order of the file; at least one.
+    pub hosts: Vec<VirtualHost>,
+}
+
+impl Config {
+    /// `1 virtual host`, `2 virtual hosts`.
+    pub fn size(&self) -> String {
+        match self.hosts.len() {
+            1 => "1 virtual host".to_owned(),
+            count => format!("{count} virtual hosts"),
+        }
+    }
+}
+
+/// What became of a configuration file.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration; `None` if the report has mistakes.
+    pub config: Option<Config>,
+    /// Mistakes and warnings.
+    pub report: Report,
+}
+
+/// Reads and checks a file against this machine: its interfaces must exist here, its password files must be
+/// readable.
+///
+/// # Errors
+///
+/// Only if the file itself cannot be read. Mistakes in it are in the report.
+pub fn load(path: &Path) -> io::Result<Loaded> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::Error::other("larger than 1 MiB, which no configuration is"));
+    }
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes());
+            let mut report = Report::new(path.display().to_string(), &text);
+            report.mistake(
+                &(good..good),
+                "this line is not UTF-8 text; save the file as UTF-8",
+            );
+            return Ok(Loaded { config: None, report });
+        }
+    };
+    Ok(check(path, &text, interfaces().as_deref()))
+}
+
+/// Checks the text of a file. `path` is named in the report, and password files are looked for beside it.
+/// `interfaces` are those of the machine; `None` if they cannot be known.
+pub fn check(path: &Path, text: &str, interfaces: Option<&[String]>) -> Loaded {
+    let mut report = Report::new(path.display().to_string(), text);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !syntax::report(text, &errors, &mut report) {
+        return Loaded { config: None, report };
+    }
+    let context = vhid::Context { path, interfaces };
+    let config = read_document(document.get_ref(), &context, &mut report);
+    let config = if report.is_usable() { config } else { None };
+    Loaded { config, report }
+}
+
+/// The names of the network interfaces here, sorted; `None` where they cannot be known.
+///
+/// `/sys/class/net` would show those of the network namespace in which it was mounted.
+fn interfaces() -> Option<Vec<String>> {
+    let table = fs::read_to_string("/proc/thread-self/net/dev").ok()?;
+    let lines = table.lines().skip(2); // two lines of headings
+    let mut names: Vec<_> = lines
+        .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
+        .collect();
+    names.sort();
+    Some(names)
+}
+
+/// Keys at the top of the file, before the first `[[vhid]]`.
+const TOP_KEYS: &[&str] = &["control_socket", "preempt", "vhid"];
+
+fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &mut Report) -> Option<Config> {
+    let top = Table {
+        items: document,
+        header: 0..0,
+    };
+    let belongs_below = |key: &str| {
+        vhid::KEYS
+            .contains(&key)
+            .then_some("move it into a [[vhid]] table")
+    };
+    top.refuse_unknown_keys(TOP_KEYS, belongs_below, report);
+
+    let control_socket = match top.string("control_socket", report) {
+        None => PathBuf::from(DEFAULT_CONTROL_SOCKET),
+        Some(text) => {
+            let path = text.get_ref();
+            if !path.starts_with('/') || path.len() > MAX_SOCKET_PATH {
+                let advice =
+                    format!("write one like {DEFAULT_CONTROL_SOCKET:?}, of at most {MAX_SOCKET_PATH} bytes");
+                report.mistake(
+                    &text.span(),
+                    format!("control_socket is not a usable path; {advice}"),
+                );
+            }
+            PathBuf::from(*text.get_ref())
+        }
+    };
+    let preempt = top.boolean("preempt", report).unwrap_or(false);
+
+    let drafts: Vec<Draft> = vhid_tables(document, report)
+        .iter()
+        .map(|table| Draft::read(table, preempt, context, report))
+        .collect();
+    refuse_equal_vhids(&drafts, report);
+    refuse_equal_addresses(&drafts, report);
+    let hosts = drafts
+        .into_iter()
+        .map(Draft::finish)
+        .collect::<Option<Vec<_>>>()?;
+    Some(Config {
+        control_socket,
+        hosts,
+    })
+}
+
+fn vhid_tables<'a>(document: &'a DeTable<'a>, report: &mut Report) -> Vec<Table<'a>> {
+    let Some((key, value)) = document.get_key_value("vhid") else {
+        report.mistake(
+            &(0..0),
+            "no virtual host; write a [[vhid]] table with interface, vhid, addresses",
+        );
+        return Vec::new();
+    };
+    let DeValue::Array(array) = value.get_ref() else {
+        let advice = match value.get_ref() {
+            DeValue::Table(_) => "[vhid] is a single table; write [[vhid]], once for each virtual host",
+            _ => "vhid is in the wrong place; write a line [[vhid]] above the keys of a virtual host",
+        };
+        report.mistake(&key.span(), advice);
+        return Vec::new();
+    };
+    if array.is_empty() {
+        report.mistake(&value.span(), "no virtual host; write a [[vhid]] table for each");
+    }
+    let mut tables = Vec::new();
+    for element in array {
+        if let DeValue::Table(items) = element.get_ref() {
+            tables.push(Table {
+                items,
+                header: element.span(),
+            });
+        } else {
+            let what = type_of(element);
+            report.mistake(
+                &element.span(),
+                format!("vhid contains {what}; write a [[vhid]] table instead"),
+            );
+        }
+    }
+    tables
+}
+
+fn refuse_equal_vhids(drafts: &[Draft], report: &mut Report) {
+    let mut seen: HashMap<(&str, u8), Range<usize>> = HashMap::new();
+    for draft in drafts {
+        let (Some(interface), Some(vhid)) = (&draft.interface, &draft.vhid) else {
+            continue;
+        };
+        let (interface, number) = (interface.as_str(), *vhid.get_ref());
+        if let Some(first) = seen.get(&(interface, number)) {
+            let line = report.line_of(first);
+            report.mistake(
+                &vhid.span(),
+                format!(
+                    "vhid {number} is already used on {interface} in line {line}; write another number, or put \
+                     the addresses into that table"
+                ),
+            );
+        } else {
+            seen.insert((interface, number), vhid.span());
+        }
+    }
+}
+
+fn refuse_equal_addresses(drafts: &[Draft], report: &mut Report) {
+    let mut seen: HashMap<(_, Option<&str>), &Spanned<Vip>> = HashMap::new();
+    for draft in drafts {
+        for vip in &draft.addresses {
+            let ip = vip.get_ref().ip;
+            // A link-local address means something else on each interface.
+            let scope = draft
+                .interface
+                .as_deref()
+                .filter(|_| vip.get_ref().is_link_local());
+            if let Some(first) = seen.get(&(ip, scope)) {
+                let line = report.line_of(&first.span());
+                report.mistake(
+                    &vip.span(),
+                    format!("{ip} is already used in line {line}; write it once"),
+                );
+            } else {
+                seen.insert((ip, scope), vip);
+            }
+        }
+    }
+}
+
+#[cfg(all(test, unix))] // with file modes
+mod tests;

@@ -1,0 +1,141 @@
+//! Golden files: `tests/vectors/config/*.toml` with what is said about them in `*.expected`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use carp_proto::{AdvBase, AdvSkew, Dialect, Key};
+
+use super::*;
+use crate::testing::TempDir;
+
+fn vectors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/config")
+}
+
+/// Copies the vectors, because a checkout keeps no file modes: only `world*` shall be readable by everybody.
+fn copy_with_modes(to: &Path) {
+    for entry in fs::read_dir(vectors()).expect("the vectors") {
+        let from = entry.expect("a directory entry").path();
+        let name = from.file_name().expect("a name");
+        let copy = to.join(name);
+        fs::write(&copy, fs::read(&from).expect("a vector")).expect("a copy");
+        let mode = if name.to_string_lossy().starts_with("world") {
+            0o644
+        } else {
+            0o600
+        };
+        fs::set_permissions(&copy, fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+}
+
+fn check_file(path: &Path) -> Loaded {
+    let here = ["eth0", "eth1", "lo"].map(str::to_owned);
+    let text = fs::read_to_string(path).expect("a vector");
+    check(path, &text, Some(&here))
+}
+
+#[test]
+fn every_kind_of_mistake_is_reported_as_expected() {
+    let dir = TempDir::new("golden");
+    copy_with_modes(dir.path());
+    let bless = std::env::var_os("CARP_BLESS").is_some();
+    let mut wrong = String::new();
+    let mut files: Vec<_> = fs::read_dir(dir.path())
+        .expect("the copies")
+        .map(|e| e.expect("an entry").path())
+        .collect();
+    files.sort();
+    for file in files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|e| e == "toml"))
+    {
+        let loaded = check_file(file);
+        let name = file.file_name().expect("a name").to_string_lossy();
+        let said = loaded
+            .report
+            .to_string()
+            .replace(&format!("{}/", dir.path().display()), "");
+        assert_eq!(loaded.config.is_some(), loaded.report.is_usable(), "{name}");
+        assert_eq!(
+            said.lines().count(),
+            loaded.report.findings().len(),
+            "{name}: one line each:\n{said}"
+        );
+        assert_eq!(name.starts_with("ok-"), said.is_empty(), "{name}:\n{said}");
+        for secret in ["opensesame", "correct horse", "12345678"] {
+            assert!(!said.contains(secret), "{name} gives a password away:\n{said}");
+        }
+        let golden = vectors().join(Path::new(&*name).with_extension("expected"));
+        if bless {
+            fs::write(&golden, &said).expect("an expectation");
+        } else if fs::read_to_string(&golden).ok().as_deref() != Some(&*said) {
+            wrong += &said;
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "not as expected (CARP_BLESS=1 rewrites the expectations):\n{wrong}"
+    );
+}
+
+#[test]
+fn all_keys_arrive() {
+    let loaded = check_file(&vectors().join("ok-full.toml"));
+    let config = loaded.config.expect("no mistakes");
+    assert_eq!(config.control_socket, Path::new("/run/carpd/other.sock"));
+    let [lan, wan] = config.hosts.as_slice() else {
+        panic!("two hosts")
+    };
+    let key = Key::from_passphrase(b"opensesame").expect("short enough");
+    assert_eq!(
+        (lan.interface.as_str(), lan.vhid.get(), lan.dialect),
+        ("eth0", 7, Dialect::OpenBsd)
+    );
+    assert_eq!(
+        (lan.advbase, lan.advskew, lan.preempt),
+        (AdvBase::new(255), AdvSkew::new(240), false)
+    );
+    assert_eq!(lan.description.as_deref(), Some("LAN gateway"));
+    assert_eq!(
+        lan.addresses.iter().map(|vip| vip.prefix).collect::<Vec<_>>(),
+        [Some(24), Some(32), None, Some(64)]
+    );
+    assert_eq!(lan.key, key);
+    assert_eq!(
+        (wan.interface.as_str(), wan.vhid.get(), wan.dialect),
+        ("eth1", 7, Dialect::FreeBsd)
+    );
+    assert_eq!(
+        (wan.advbase, wan.advskew, wan.preempt),
+        (AdvBase::new(1), AdvSkew::new(0), true)
+    );
+    assert_eq!(wan.key, key, "without the line end");
+    assert_eq!(wan.description, None);
+}
+
+#[test]
+fn a_file_that_is_no_text_is_located() {
+    let dir = TempDir::new("utf8");
+    let file = dir.path().join("latin1.toml");
+    fs::write(&file, b"# one\n# caf\xe9\n").expect("a file");
+    let report = load(&file).expect("readable").report.to_string();
+    assert!(
+        report.ends_with("latin1.toml:2: this line is not UTF-8 text; save the file as UTF-8\n"),
+        "{report}"
+    );
+}
+
+#[test]
+fn no_text_makes_it_panic() {
+    // Every prefix of a file with every key, and the same with one byte replaced.
+    let text = fs::read_to_string(vectors().join("ok-full.toml")).expect("a vector");
+    for end in 0..text.len() {
+        let _ = check(Path::new("x"), &text[..end], None);
+        for byte in ["\"", "[", "=", "\n", "9"] {
+            let mut changed = text.clone();
+            changed.replace_range(end..=end, byte);
+            let _ = check(Path::new("x"), &changed, None);
+        }
+    }
+}

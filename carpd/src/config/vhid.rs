@@ -1,0 +1,287 @@
+//! One `[[vhid]]` table.
+
+use std::path::Path;
+
+use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
+use toml::Spanned;
+
+use super::address::Vip;
+use super::report::Report;
+use super::secret::{self, mode_if_world_readable};
+use super::table::Table;
+
+/// The keys of a `[[vhid]]` table.
+pub(super) const KEYS: &[&str] = &[
+    "interface",
+    "vhid",
+    "addresses",
+    "password",
+    "password_file",
+    "advbase",
+    "advskew",
+    "preempt",
+    "description",
+    "dialect",
+];
+
+/// Most addresses that one virtual host can have.
+pub const MAX_ADDRESSES: usize = 32;
+
+/// One virtual host, as configured.
+#[derive(Debug, Clone)]
+pub struct VirtualHost {
+    /// Name of the interface on which it lives.
+    pub interface: String,
+    /// Virtual host identifier.
+    pub vhid: Vhid,
+    /// Virtual addresses; at least one.
+    pub addresses: Vec<Vip>,
+    /// Made from the password; [`Key::NONE`] if the peers have none.
+    pub key: Key,
+    /// Seconds between advertisements, 1 to 255.
+    pub advbase: AdvBase,
+    /// Added to `advbase`, in 1/256 s, 0 to 254. The lowest sum is master.
+    pub advskew: AdvSkew,
+    /// Whether to take over from a master that advertises more slowly.
+    pub preempt: bool,
+    /// Free text for the status table.
+    pub description: Option<String>,
+    /// Whose rules to follow.
+    pub dialect: Dialect,
+}
+
+/// What the checks need to know beside the table.
+pub(super) struct Context<'a> {
+    /// Path of the configuration file.
+    pub(super) path: &'a Path,
+    /// Interfaces of this machine, if they can be known.
+    pub(super) interfaces: Option<&'a [String]>,
+}
+
+/// A virtual host that may have holes: each `None` that a [`VirtualHost`] cannot have has been reported.
+pub(super) struct Draft {
+    pub(super) interface: Option<String>,
+    pub(super) vhid: Option<Spanned<u8>>,
+    pub(super) addresses: Vec<Spanned<Vip>>,
+    key: Option<Key>,
+    advbase: u8,
+    advskew: u8,
+    preempt: bool,
+    description: Option<String>,
+    dialect: Dialect,
+}
+
+impl Draft {
+    pub(super) fn read(table: &Table<'_>, preempt: bool, context: &Context<'_>, report: &mut Report) -> Self {
+        let belongs_above = |key: &str| {
+            (key == "control_socket").then_some("move it to the top of the file, above the first [[vhid]]")
+        };
+        table.refuse_unknown_keys(KEYS, belongs_above, report);
+        let dialect = dialect(table, report);
+        Self {
+            interface: interface(table, context, report),
+            vhid: vhid(table, report),
+            addresses: addresses(table, dialect, report),
+            key: key(table, context, report),
+            advbase: advbase(table, report),
+            advskew: advskew(table, dialect, report),
+            preempt: table.boolean("preempt", report).unwrap_or(preempt),
+            description: description(table, report),
+            dialect,
+        }
+    }
+
+    /// The virtual host, if nothing of it is missing.
+    pub(super) fn finish(self) -> Option<VirtualHost> {
+        Some(VirtualHost {
+            interface: self.interface?,
+            vhid: Vhid::new(self.vhid?.into_inner())?,
+            addresses: self.addresses.into_iter().map(Spanned::into_inner).collect(),
+            key: self.key?,
+            advbase: AdvBase::new(self.advbase),
+            advskew: AdvSkew::new(self.advskew),
+            preempt: self.preempt,
+            description: self.description,
+            dialect: self.dialect,
+        })
+    }
+}
+
+fn interface(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Option<String> {
+    let known = context.interfaces.map(|names| names.join(", "));
+    if !table.items.contains_key("interface") {
+        let here = known
+            .map(|names| format!(" (this machine has {names})"))
+            .unwrap_or_default();
+        report.mistake(
+            &table.header,
+            format!("no interface; write interface = \"NAME\"{here}"),
+        );
+        return None;
+    }
+    let name = table.string("interface", report)?;
+    if let Some(names) = context.interfaces
+        && !names.iter().any(|n| n == name.get_ref())
+    {
+        let wrong = name.get_ref().escape_debug();
+        let names = known.unwrap_or_default();
+        report.mistake(
+            &name.span(),
+            format!("there is no interface {wrong}; write one of {names}"),
+        );
+    }
+    Some((*name.get_ref()).to_owned())
+}
+
+fn vhid(table: &Table<'_>, report: &mut Report) -> Option<Spanned<u8>> {
+    if !table.items.contains_key("vhid") {
+        report.mistake(
+            &table.header,
+            "no vhid; write vhid = N, from 1 to 255, the same on all nodes",
+        );
+    }
+    table.number("vhid", 1..=255, ", the same on all nodes", report)
+}
+
+fn addresses(table: &Table<'_>, dialect: Dialect, report: &mut Report) -> Vec<Spanned<Vip>> {
+    const EXAMPLE: &str = "192.0.2.10/24";
+    if !table.items.contains_key("addresses") {
+        report.mistake(
+            &table.header,
+            format!("no addresses; write addresses = [\"{EXAMPLE}\"]"),
+        );
+    }
+    let Some(list) = table.strings("addresses", EXAMPLE, report) else {
+        return Vec::new();
+    };
+    let mut vips = Vec::new();
+    for text in list.get_ref() {
+        match Vip::parse(text.get_ref()) {
+            Ok(vip) => vips.push(Spanned::new(text.span(), vip)),
+            Err(why) => report.mistake(&text.span(), why),
+        }
+    }
+    let single = dialect.rules().single_ipv4;
+    if table.is_empty_list("addresses") {
+        report.mistake(
+            &list.span(),
+            format!("no addresses; write at least one, like \"{EXAMPLE}\""),
+        );
+    } else if single && (vips.len() > 1 || vips.iter().any(|vip| vip.get_ref().ip.is_ipv6())) {
+        report.mistake(
+            &list.span(),
+            "UCarp has one IPv4 address for each vhid; write a [[vhid]] table for each",
+        );
+    } else if vips.len() > MAX_ADDRESSES {
+        report.mistake(
+            &list.span(),
+            format!("more than {MAX_ADDRESSES} addresses; write a second [[vhid]] table for the others"),
+        );
+    }
+    vips
+}
+
+fn key(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Option<Key> {
+    let password = table.string("password", report);
+    let file = table.string("password_file", report);
+    match (password, file) {
+        (Some(_), Some(file)) => {
+            report.mistake(
+                &file.span(),
+                "password and password_file are both here; write only one of them",
+            );
+            None
+        }
+        (Some(text), None) => {
+            let key = secret::key(text.get_ref().as_bytes())
+                .map_err(|why| report.mistake(&text.span(), why))
+                .ok()?;
+            if key == Key::NONE {
+                let risk =
+                    "anybody on the network can become master; write one unless the peers have none too";
+                report.warning(&text.span(), format!("the password is empty: {risk}"));
+            } else if let Some(mode) = mode_if_world_readable(context.path) {
+                let fact = format!("every user can read the password here (this file has mode {mode:04o})");
+                report.warning(
+                    &text.span(),
+                    format!("{fact}; chmod 600 it, or write password_file = \"FILE\""),
+                );
+            }
+            Some(key)
+        }
+        (None, Some(text)) => {
+            let path = context
+                .path
+                .parent()
+                .unwrap_or(Path::new(""))
+                .join(text.get_ref());
+            let key = secret::key_in(&path)
+                .map_err(|why| report.mistake(&text.span(), why))
+                .ok()?;
+            if let Some(mode) = mode_if_world_readable(&path) {
+                let shown = path.display();
+                report.warning(
+                    &text.span(),
+                    format!("every user can read {shown} (it has mode {mode:04o}); chmod 600 it"),
+                );
+            }
+            Some(key)
+        }
+        (None, None) => {
+            if !table.items.contains_key("password") && !table.items.contains_key("password_file") {
+                let advice = "write password_file = \"FILE\" or password = \"...\", the same on all nodes";
+                report.mistake(&table.header, format!("no password; {advice}"));
+            }
+            None
+        }
+    }
+}
+
+fn advbase(table: &Table<'_>, report: &mut Report) -> u8 {
+    let meaning = ", the seconds between advertisements";
+    table
+        .number("advbase", 1..=255, meaning, report)
+        .map_or(1, Spanned::into_inner)
+}
+
+fn advskew(table: &Table<'_>, dialect: Dialect, report: &mut Report) -> u8 {
+    let meaning = ", in 1/256 s (255 is kept for the goodbye of a master)";
+    let Some(advskew) = table.number("advskew", 0..=254, meaning, report) else {
+        return 0;
+    };
+    let sent = dialect.effective_skew(AdvSkew::new(*advskew.get_ref()), 0).get();
+    if sent < *advskew.get_ref() {
+        let advice = format!("write at most {sent}, or two such nodes tie");
+        report.warning(
+            &advskew.span(),
+            format!("{dialect} sends every advskew above {sent} as {sent}; {advice}"),
+        );
+    }
+    advskew.into_inner()
+}
+
+fn description(table: &Table<'_>, report: &mut Report) -> Option<String> {
+    let text = table.string("description", report)?;
+    if text.get_ref().chars().any(char::is_control) {
+        report.mistake(
+            &text.span(),
+            "the description contains control characters; write it in one line",
+        );
+    }
+    Some((*text.get_ref()).to_owned())
+}
+
+fn dialect(table: &Table<'_>, report: &mut Report) -> Dialect {
+    let Some(name) = table.string("dialect", report) else {
+        return Dialect::default();
+    };
+    name.get_ref().parse().unwrap_or_else(|_| {
+        let wrong = name.get_ref().escape_debug();
+        let names = Dialect::ALL.map(|dialect| dialect.to_string()).join(", ");
+        report.mistake(
+            &name.span(),
+            format!("there is no dialect {wrong}; write one of {names}"),
+        );
+        Dialect::default()
+    })
+}

@@ -1,0 +1,90 @@
+//! The asking side of the control socket.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Command, Refusal};
+use crate::status::{SCHEMA, Status};
+
+/// How long to wait for an answer. The daemon needs some microseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why there is no answer. `Display` says what to do, in one line.
+#[derive(Debug)]
+pub enum AskError {
+    /// Nobody listens.
+    NotRunning(io::Error),
+    /// This user may not connect.
+    NotAllowed,
+    /// The connection broke, or nothing came in time.
+    NoAnswer(io::Error),
+    /// The daemon refused, and says why.
+    Refused(String),
+    /// The answer is no status of this schema.
+    NotUnderstood(String),
+}
+
+/// Asks the daemon whose socket this is.
+pub fn ask(socket: &Path, command: Command) -> Result<Status, AskError> {
+    let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => AskError::NotAllowed,
+        _ => AskError::NotRunning(error),
+    })?;
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .map_err(AskError::NoAnswer)?;
+    stream
+        .set_write_timeout(Some(PATIENCE))
+        .map_err(AskError::NoAnswer)?;
+    // A daemon that refuses does so before it has read anything: writing may fail, and reading tells why.
+    let written = stream.write_all(command.to_line().as_bytes());
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    if answer.is_empty() {
+        read.map_err(AskError::NoAnswer)?;
+        written.map_err(AskError::NoAnswer)?;
+        return Err(AskError::NoAnswer(io::ErrorKind::UnexpectedEof.into()));
+    }
+    if let Ok(refusal) = serde_json::from_str::<Refusal>(&answer) {
+        return Err(AskError::Refused(refusal.error));
+    }
+    let status: Status =
+        serde_json::from_str(&answer).map_err(|error| AskError::NotUnderstood(error.to_string()))?;
+    if status.schema != SCHEMA {
+        return Err(AskError::NotUnderstood(format!("schema {}", status.schema)));
+    }
+    Ok(status)
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning(error) => {
+                write!(
+                    f,
+                    "no carpd is running here ({error}); start it with carpd run, or name its --socket"
+                )
+            }
+            Self::NotAllowed => f.write_str("permission denied; ask as root or as the user of the daemon"),
+            Self::NoAnswer(error) => {
+                write!(
+                    f,
+                    "carpd does not answer ({error}); look at its log, or restart it"
+                )
+            }
+            Self::Refused(why) => f.write_str(why),
+            Self::NotUnderstood(why) => {
+                write!(
+                    f,
+                    "the answer is not understood ({why}); use the carpd command of the running version"
+                )
+            }
+        }
+    }
+}
+
+impl Error for AskError {}

@@ -1,0 +1,222 @@
+//! The answering side of the control socket.
+//!
+//! Clients are served by threads of their own, so that none of them can hold up the election: a thread reads
+//! the request, puts it into a queue, wakes the daemon's loop, and waits for the answer.
+
+use std::error::Error;
+use std::fmt;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+
+use super::{Command, MAX_REQUEST, refusal};
+use crate::status::Status;
+
+/// Clients that are served at the same time; more are turned away.
+const MAX_CLIENTS: usize = 8;
+/// How long a client may take for its request, and to read the answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A listening control socket. Dropping it removes the socket's file.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+    jobs: Receiver<Job>,
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub struct Job {
+    /// What is asked for.
+    pub command: Command,
+    answer: SyncSender<String>,
+}
+
+/// Why there is no control socket. `Display` says what to do, in one line.
+#[derive(Debug)]
+pub enum StartError {
+    /// Another process listens on it.
+    Taken(PathBuf, Option<i32>),
+    /// The path is taken by something that is no socket.
+    NoSocket(PathBuf),
+    /// The system refuses.
+    Io(PathBuf, io::Error),
+}
+
+impl Server {
+    /// Listens on `path`. The directory is made if it is missing (mode 0755); a socket that nobody listens on
+    /// any more is replaced. `wake` is called, from another thread, whenever there is a new job.
+    pub fn start(path: &Path, wake: impl Fn() + Send + Sync + 'static) -> Result<Self, StartError> {
+        let failed = |error| StartError::Io(path.to_owned(), error);
+        if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+            fs::DirBuilder::new()
+                .mode(0o755)
+                .create(directory)
+                .map_err(failed)?;
+        }
+        remove_stale(path)?;
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        // Everybody may connect: who is not allowed gets a sentence instead of "permission denied".
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
+        let (queue, jobs) = mpsc::sync_channel(MAX_CLIENTS);
+        thread::Builder::new()
+            .name("control".into())
+            .spawn(move || accept(&listener, &queue, &Arc::new(wake)))
+            .map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            jobs,
+        })
+    }
+
+    /// The next request, if one waits.
+    pub fn next_job(&self) -> Option<Job> {
+        self.jobs.try_recv().ok()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Job {
+    /// Answers. A client that has gone away is no matter.
+    pub fn answer(self, status: &Status) {
+        let line =
+            serde_json::to_string(status).map_or_else(|error| refusal(error.to_string()), |json| json + "\n");
+        let _ = self.answer.try_send(line);
+    }
+}
+
+/// Removes the socket of a dead process, and nothing else.
+fn remove_stale(path: &Path) -> Result<(), StartError> {
+    let failed = |error| StartError::Io(path.to_owned(), error);
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(StartError::NoSocket(path.to_owned()));
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Ok(stream) => {
+            let pid = socket_peercred(&stream)
+                .ok()
+                .map(|peer| peer.pid.as_raw_nonzero().get());
+            Err(StartError::Taken(path.to_owned(), pid))
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn accept<W: Fn() + Send + Sync + 'static>(listener: &UnixListener, queue: &SyncSender<Job>, wake: &Arc<W>) {
+    let clients = Arc::new(AtomicUsize::new(0));
+    for stream in listener.incoming() {
+        let Ok(mut stream) = stream else {
+            thread::sleep(Duration::from_millis(100)); // out of file descriptors: do not spin
+            continue;
+        };
+        if let Err(why) = admit(&stream, &clients) {
+            // The answer fits into the socket's buffer, so this does not block.
+            let _ = stream.write_all(refusal(why).as_bytes());
+            continue;
+        }
+        clients.fetch_add(1, Ordering::Relaxed);
+        let (queue, wake, done) = (queue.clone(), Arc::clone(wake), Arc::clone(&clients));
+        let serve = move || {
+            let _ = serve(stream, &queue, &*wake);
+            done.fetch_sub(1, Ordering::Relaxed);
+        };
+        if thread::Builder::new().name("client".into()).spawn(serve).is_err() {
+            clients.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether a client is served, judged before a byte of it is read.
+fn admit(stream: &UnixStream, clients: &AtomicUsize) -> Result<(), String> {
+    let peer = socket_peercred(stream).map_err(|error| format!("cannot tell who asks: {error}"))?;
+    let own = geteuid();
+    if !peer.uid.is_root() && peer.uid != own {
+        let (uid, own) = (peer.uid.as_raw(), own.as_raw());
+        return Err(format!(
+            "user {uid} may not ask this carpd; ask as root or as its own user ({own})"
+        ));
+    }
+    if clients.load(Ordering::Relaxed) >= MAX_CLIENTS {
+        return Err(format!("{MAX_CLIENTS} clients are being served; try again"));
+    }
+    Ok(())
+}
+
+fn serve(mut stream: UnixStream, queue: &SyncSender<Job>, wake: &dyn Fn()) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = Vec::new();
+    BufReader::new(&stream)
+        .take(MAX_REQUEST as u64 + 1)
+        .read_until(b'\n', &mut line)?;
+    let answer = if line.last() == Some(&b'\n') {
+        line.pop();
+        Command::from_line(&line)
+    } else if line.len() > MAX_REQUEST {
+        Err(format!(
+            "the request is longer than {MAX_REQUEST} bytes; write one line of JSON"
+        ))
+    } else {
+        Err("the request does not end with a newline; write one line of JSON".into())
+    }
+    .and_then(|command| {
+        let (answer, answered) = mpsc::sync_channel(1);
+        queue
+            .try_send(Job { command, answer })
+            .map_err(|_| "carpd is busy or stopping; try again".to_owned())?;
+        wake();
+        answered
+            .recv_timeout(PATIENCE)
+            .map_err(|_| "carpd is busy or stopping; try again".to_owned())
+    })
+    .unwrap_or_else(refusal);
+    stream.write_all(answer.as_bytes())
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken(path, pid) => {
+                let who = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+                let path = path.display();
+                write!(
+                    f,
+                    "another carpd listens on {path}{who}; stop it, or set another control_socket"
+                )
+            }
+            Self::NoSocket(path) => {
+                write!(
+                    f,
+                    "{} is no socket; remove it, or set another control_socket",
+                    path.display()
+                )
+            }
+            Self::Io(path, error) => write!(f, "no control socket {}: {error}", path.display()),
+        }
+    }
+}
+
+impl Error for StartError {}

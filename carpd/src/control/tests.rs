@@ -1,0 +1,159 @@
+//! The two sides against each other, with a thread in place of the daemon's loop.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+use crate::status::tests::example;
+use crate::testing::TempDir;
+
+fn socket_in(dir: &TempDir) -> PathBuf {
+    dir.path().join("run/control.sock")
+}
+
+/// A daemon that answers every request with the example, until its socket is gone.
+fn serve(path: &Path) {
+    let (wake, woken) = mpsc::channel();
+    let server = Server::start(path, move || {
+        let _ = wake.send(());
+    })
+    .expect("a control socket");
+    thread::spawn(move || {
+        while woken.recv_timeout(Duration::from_secs(5)).is_ok() {
+            while let Some(job) = server.next_job() {
+                assert_eq!(job.command, Command::Status);
+                job.answer(&example());
+            }
+        }
+    });
+}
+
+/// Writes anything, and reads the answer.
+fn talk(path: &Path, request: &[u8]) -> String {
+    let mut stream = UnixStream::connect(path).expect("a connection");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("a timeout");
+    let _ = stream.write_all(request);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn a_question_is_answered() {
+    let dir = TempDir::new("control-answer");
+    let path = socket_in(&dir);
+    serve(&path);
+    assert_eq!(ask(&path, Command::Status).expect("an answer"), example());
+    let directory = path.parent().expect("a directory");
+    assert_eq!(directory.metadata().expect("a directory").mode() & 0o777, 0o755);
+}
+
+#[test]
+fn a_silent_client_holds_up_nobody() {
+    let dir = TempDir::new("control-silent");
+    let path = socket_in(&dir);
+    serve(&path);
+    let silent: Vec<_> = (0..3)
+        .map(|_| UnixStream::connect(&path).expect("a connection"))
+        .collect();
+    assert_eq!(ask(&path, Command::Status).expect("an answer"), example());
+    drop(silent);
+}
+
+#[test]
+fn too_many_clients_are_turned_away() {
+    let dir = TempDir::new("control-many");
+    let path = socket_in(&dir);
+    serve(&path);
+    let _silent: Vec<_> = (0..8)
+        .map(|_| UnixStream::connect(&path).expect("a connection"))
+        .collect();
+    let error = ask(&path, Command::Status).expect_err("no place").to_string();
+    assert_eq!(error, "8 clients are being served; try again");
+}
+
+#[test]
+fn nonsense_is_refused_with_a_reason() {
+    let dir = TempDir::new("control-nonsense");
+    let path = socket_in(&dir);
+    serve(&path);
+    for (request, reason) in [
+        (&b"status\n"[..], "the request is not understood"),
+        (
+            b"{\"schema\":1,\"command\":\"status\",\"colour\":1}\n",
+            "unknown field `colour`",
+        ),
+        (
+            b"{\"schema\":2,\"command\":\"status\"}\n",
+            "this carpd speaks schema 1, not 2",
+        ),
+        (
+            b"{\"schema\":1,\"command\":\"dance\"}\n",
+            "there is no command \\\"dance\\\"; write status",
+        ),
+        (
+            b"{\"schema\":1,\"command\":\"status\"}",
+            "does not end with a newline",
+        ),
+        (b"", "does not end with a newline"),
+        (&[b'x'; 10_000], "longer than 4096 bytes"),
+        (b"\xff\xfe\n", "the request is not understood"),
+    ] {
+        let answer = talk(&path, request);
+        assert!(
+            answer.starts_with("{\"schema\":1,\"error\":\"") && answer.contains(reason),
+            "{answer}"
+        );
+    }
+    assert_eq!(ask(&path, Command::Status).expect("still alive"), example());
+}
+
+#[test]
+fn the_socket_of_a_dead_process_is_replaced_and_a_living_one_is_not() {
+    let dir = TempDir::new("control-stale");
+    let path = dir.path().join("control.sock");
+    let living = UnixListener::bind(&path).expect("a socket");
+    let error = Server::start(&path, || {}).expect_err("taken").to_string();
+    let pid = std::process::id();
+    assert!(
+        error.starts_with("another carpd listens on ") && error.contains(&format!("(process {pid})")),
+        "{error}"
+    );
+    drop(living);
+    assert!(path.exists());
+    drop(Server::start(&path, || {}).expect("replaced"));
+    assert!(!path.exists(), "removed at the end");
+}
+
+#[test]
+fn what_is_no_socket_is_left_alone() {
+    let dir = TempDir::new("control-file");
+    let path = dir.path().join("precious");
+    std::fs::write(&path, "data").expect("a file");
+    let error = Server::start(&path, || {}).expect_err("no socket").to_string();
+    assert!(
+        error.ends_with("is no socket; remove it, or set another control_socket"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&path).expect("still there"), b"data");
+}
+
+#[test]
+fn without_a_daemon_the_client_says_so() {
+    let dir = TempDir::new("control-none");
+    let error = ask(&dir.path().join("control.sock"), Command::Status)
+        .expect_err("nobody")
+        .to_string();
+    assert!(
+        error.starts_with("no carpd is running here (No such file"),
+        "{error}"
+    );
+}

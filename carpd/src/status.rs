@@ -1,0 +1,278 @@
+//! What a running carpd says about itself: the JSON document of `carpd status --json`, and its renderings.
+//!
+//! The document is stable: a later version may add members, and raises [`SCHEMA`] if it changes or removes one.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the document and of the control socket's protocol.
+pub const SCHEMA: u32 = 1;
+
+/// The whole daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of the running daemon.
+    pub version: String,
+    /// Its process identifier.
+    pub pid: u32,
+    /// When it was started, RFC 3339 in UTC.
+    pub started: String,
+    /// What makes this machine less fit to be master.
+    pub demotion: Demotion,
+    /// The virtual hosts, in the order of the configuration.
+    pub virtual_hosts: Vec<HostStatus>,
+    /// Packet counters by the names of the BSD kernels (`netstat -s -p carp`).
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// How much all virtual hosts are demoted: added to their advskew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demotion {
+    /// The sum of the causes' weights; 0 if nothing is wrong.
+    pub total: u16,
+    /// What is wrong now.
+    pub causes: Vec<DemotionCause>,
+}
+
+/// Something that demotes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemotionCause {
+    /// In words: `interface down`.
+    pub cause: String,
+    /// The interface (`eth0`) or virtual host (`eth0@7`) it is about, if it is about one.
+    pub subject: Option<String>,
+    /// What it adds to the advskew.
+    pub weight: u16,
+    /// For how long it has held, in milliseconds.
+    pub age_ms: u64,
+}
+
+/// One virtual host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Interface and VHID: `eth0@7`.
+    pub name: String,
+    /// Name of the interface.
+    pub interface: String,
+    /// Virtual host identifier, 1 to 255.
+    pub vhid: u8,
+    /// Free text from the configuration.
+    pub description: Option<String>,
+    /// Virtual addresses as configured: `192.0.2.10/24`.
+    pub addresses: Vec<String>,
+    /// State of the election.
+    pub state: State,
+    /// Why it is in this state, in the words of the BSD kernels.
+    pub reason: String,
+    /// Since when, RFC 3339 in UTC.
+    pub since: String,
+    /// For how long, in milliseconds. Unlike `since`, it does not jump when the wall clock is set.
+    pub age_ms: u64,
+    /// Whether it has said goodbye, and keeps its addresses only until its successor is heard.
+    pub leaving: bool,
+    /// Whether the virtual addresses are wanted on this machine now.
+    pub owner: bool,
+    /// Why the addresses are not on the interface although wanted, or on it although not wanted.
+    pub address_error: Option<String>,
+    /// Seconds between advertisements, as configured.
+    pub advbase: u8,
+    /// Added to advbase, in 1/256 s, as configured.
+    pub advskew: u8,
+    /// The advskew that is sent and compared: as configured, and demotion.
+    pub advskew_sent: u8,
+    /// Whether it takes over from a slower master.
+    pub preempt: bool,
+    /// Whose rules it follows: `freebsd`, `openbsd`, `netbsd` or `ucarp`.
+    pub dialect: String,
+    /// The last other machine that was heard with a valid advertisement.
+    pub last_peer: Option<Peer>,
+}
+
+/// The other machine of a virtual host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Source address of its advertisement.
+    pub address: IpAddr,
+    /// The advbase in it.
+    pub advbase: u8,
+    /// The advskew in it, demotion included.
+    pub advskew: u8,
+    /// How long ago, in milliseconds.
+    pub age_ms: u64,
+}
+
+/// State of the election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum State {
+    /// Takes no part: something is missing or wrong.
+    Init,
+    /// Listens to the master.
+    Backup,
+    /// Has the virtual addresses.
+    Master,
+}
+
+/// The verdict on a [`Status`], and the exit code of `carpd status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// Everything takes part in the election, undemoted, with its addresses in order.
+    Healthy = 0,
+    /// Something is in INIT or demoted, or addresses are not as they should be.
+    Degraded = 1,
+    /// Everything is in INIT.
+    Down = 2,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Init => "INIT",
+            Self::Backup => "BACKUP",
+            Self::Master => "MASTER",
+        })
+    }
+}
+
+/// `interface down: eth0`.
+impl fmt::Display for DemotionCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)?;
+        self.subject
+            .as_ref()
+            .map_or(Ok(()), |subject| write!(f, ": {subject}"))
+    }
+}
+
+impl Status {
+    /// The table of `carpd status`, its lines ended, with the verdict below.
+    pub fn table(&self) -> String {
+        let described = self.virtual_hosts.iter().any(|host| host.description.is_some());
+        let last = if described { "Description" } else { "" };
+        let mut rows =
+            vec![["Interface and VHID", "Virtual IP addresses", "Status", last].map(str::to_owned)];
+        for host in &self.virtual_hosts {
+            let state = match host.state {
+                State::Init => format!("INIT ({})", host.reason),
+                state => state.to_string(),
+            };
+            let description = host.description.clone().unwrap_or_default();
+            rows.push([host.name.clone(), host.addresses.join(", "), state, description]);
+        }
+        let width = |column: usize| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let (names, addresses, states) = (width(0), width(1), width(2));
+        let mut text = String::new();
+        for [name, address, state, description] in &rows {
+            let line = format!("{name:names$}  {address:addresses$}  {state:states$}  {description}");
+            text += line.trim_end();
+            text.push('\n');
+        }
+        for HostStatus {
+            name, address_error, ..
+        } in &self.virtual_hosts
+        {
+            if let Some(error) = address_error {
+                let _ = writeln!(text, "\n{name}: {error}");
+            }
+        }
+        let _ = writeln!(text, "\n{}", self.verdict());
+        text
+    }
+
+    /// The lines that BSD's `ifconfig` prints: a tab, then `carp: MASTER vhid 200 advbase 1 advskew 0`.
+    pub fn ifconfig(&self) -> String {
+        let mut text = String::new();
+        for HostStatus {
+            state,
+            vhid,
+            advbase,
+            advskew,
+            ..
+        } in &self.virtual_hosts
+        {
+            let _ = writeln!(
+                text,
+                "\tcarp: {state} vhid {vhid} advbase {advbase} advskew {advskew}"
+            );
+        }
+        text
+    }
+
+    /// How this node is.
+    pub fn health(&self) -> Health {
+        let init = self.count(State::Init);
+        if init > 0 && init == self.virtual_hosts.len() {
+            Health::Down
+        } else if init > 0 || self.demotion.total > 0 || self.address_errors() > 0 {
+            Health::Degraded
+        } else {
+            Health::Healthy
+        }
+    }
+
+    /// One line for a tired operator: `healthy: 6/6 MASTER`.
+    pub fn verdict(&self) -> String {
+        let all = self.virtual_hosts.len();
+        let counts: Vec<_> = [State::Master, State::Backup, State::Init]
+            .into_iter()
+            .map(|state| (self.count(state), state))
+            .filter(|(count, _)| *count > 0)
+            .collect();
+        let mut text = match self.health() {
+            Health::Healthy => "healthy: ",
+            Health::Degraded => "degraded: ",
+            Health::Down => "down: ",
+        }
+        .to_owned();
+        if let [(_, state)] = counts.as_slice() {
+            let _ = write!(text, "{all}/{all} {state}");
+        } else {
+            let counts: Vec<_> = counts
+                .iter()
+                .map(|(count, state)| format!("{count} {state}"))
+                .collect();
+            text += &counts.join(", ");
+        }
+        if self.demotion.total > 0 {
+            let causes: Vec<_> = self.demotion.causes.iter().map(ToString::to_string).collect();
+            let _ = write!(
+                text,
+                "; demoted by {} ({})",
+                self.demotion.total,
+                causes.join(", ")
+            );
+        }
+        let errors = self.address_errors();
+        if errors > 0 {
+            let _ = write!(text, "; addresses not in order: {errors}");
+        }
+        text
+    }
+
+    fn address_errors(&self) -> usize {
+        self.virtual_hosts
+            .iter()
+            .filter(|host| host.address_error.is_some())
+            .count()
+    }
+
+    fn count(&self, state: State) -> usize {
+        self.virtual_hosts
+            .iter()
+            .filter(|host| host.state == state)
+            .count()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,142 @@
+//! The command as its user meets it: output, messages and exit codes.
+#![cfg(unix)]
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::{fs, str};
+
+use common::TempDir;
+
+fn carpd(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_carpd"))
+        .args(args)
+        .output()
+        .expect("carpd starts")
+}
+
+/// Exit code, standard output, standard error.
+fn outcome(args: &[&str]) -> (i32, String, String) {
+    let output = carpd(args);
+    let text = |bytes| str::from_utf8(bytes).expect("text").to_owned();
+    (
+        output.status.code().expect("no signal"),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+fn manifest_dir() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The example with an interface that every machine has, beside its password files.
+#[test]
+fn the_example_configuration_is_good() {
+    let dir = TempDir::new("example");
+    dir.write("lan.password", "opensesame\n");
+    dir.write("wan.password", "opensesame too\n");
+    let example = fs::read_to_string(manifest_dir().join("examples/carpd.toml")).expect("the example");
+    let here = example
+        .replace("\"eth0\"", "\"lo\"")
+        .replace("\"eth1\"", "\"lo\"");
+    let file = dir.write("carpd.toml", &here);
+    assert_eq!(
+        outcome(&["check", &file]),
+        (0, format!("{file}: ok, 2 virtual hosts\n"), String::new())
+    );
+}
+
+#[test]
+fn check_reports_every_mistake_and_fails() {
+    let dir = TempDir::new("mistakes");
+    let vector = manifest_dir().join("../tests/vectors/config/many-mistakes.toml");
+    let file = dir.write("carpd.toml", &fs::read_to_string(vector).expect("the vector"));
+    let (code, out, err) = outcome(&["check", &file]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    let lines: Vec<_> = err.lines().collect();
+    assert_eq!(lines.len(), 7, "{err}");
+    for (line, number) in lines.iter().zip(2..) {
+        assert!(line.starts_with(&format!("{file}:{number}: ")), "{line}");
+    }
+    #[cfg(target_os = "linux")]
+    assert!(
+        lines[0].contains("there is no interface em0; write one of ") && lines[0].contains("lo"),
+        "{err}"
+    );
+    assert!(!err.contains("correct horse"), "{err}");
+}
+
+#[test]
+fn check_shows_warnings_but_succeeds() {
+    let dir = TempDir::new("warnings");
+    let text = "[[vhid]]\ninterface = \"lo\"\nvhid = 1\naddresses = [\"192.0.2.1/24\"]\npassword = \"\"\n";
+    let file = dir.write("carpd.toml", text);
+    let (code, out, err) = outcome(&["check", &file]);
+    assert_eq!((code, out), (0, format!("{file}: ok, 1 virtual host\n")));
+    assert!(
+        err.starts_with(&format!("{file}:5: warning: the password is empty")),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let dir = TempDir::new("unreadable");
+    let file = dir
+        .path()
+        .join("carpd.toml")
+        .to_str()
+        .expect("a plain path")
+        .to_owned();
+    for command in [&["check", &file][..], &["run", "--config", &file]] {
+        let message = format!("carpd: cannot read {file}: No such file or directory (os error 2)\n");
+        assert_eq!(outcome(command), (1, String::new(), message));
+    }
+}
+
+#[test]
+fn misuse_is_explained_with_its_own_exit_code() {
+    for (args, hint) in [
+        (&[][..], "Usage: carpd <COMMAND>"),
+        (&["chekc", "x"], "a similar subcommand exists: 'check'"),
+        (&["check"], "<FILE>"),
+        (&["run"], "--config <FILE>"),
+        (&["run", "carpd.toml"], "unexpected argument 'carpd.toml'"),
+        (&["status", "--jsn"], "'--json'"),
+    ] {
+        let (code, out, err) = outcome(args);
+        assert_eq!((code, out.as_str()), (64, ""), "{args:?}: {err}");
+        assert!(err.contains(hint), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn help_and_version_are_on_standard_output() {
+    let (code, out, err) = outcome(&["--help"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    for word in ["run", "check", "status", "ifconfig", "version", "Exit codes:"] {
+        assert!(out.contains(word), "{word} is missing: {out}");
+    }
+    let version = format!("carpd {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(outcome(&["version"]), (0, version.clone(), String::new()));
+    assert_eq!(outcome(&["--version"]), (0, version, String::new()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_daemon_nothing_is_known() {
+    for args in [
+        &["status", "--socket", "/nowhere/control.sock"][..],
+        &["ifconfig", "--socket", "/nowhere/control.sock"],
+    ] {
+        let (code, out, err) = outcome(args);
+        assert_eq!((code, out.as_str()), (3, ""));
+        assert!(
+            err.starts_with("carpd: /nowhere/control.sock: no carpd is running here"),
+            "{err}"
+        );
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+}
