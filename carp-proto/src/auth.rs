@@ -257,7 +257,8 @@ mod tests {
     #[test]
     fn every_bit_that_is_covered_counts_and_no_other() {
         let authenticator = authenticator(b"pass123", 1, &["192.168.88.44"], HmacVariant::Plain);
-        for bit in 0..PACKET.len() * 8 {
+        // Miri takes minutes for all of them.
+        for bit in (0..PACKET.len() * 8).step_by(if cfg!(miri) { 7 } else { 1 }) {
             let mut bytes = PACKET;
             bytes[bit / 8] ^= 0x80 >> (bit % 8);
             let verified = authenticator.verify(&Packet::new_checked(bytes).unwrap());

@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn order_and_micros_agree_for_all_values() {
         let mut previous = None;
-        for raw in 0..=u16::MAX {
+        // Miri takes minutes for all of them.
+        for raw in (0..=u16::MAX).step_by(if cfg!(miri) { 1021 } else { 1 }) {
             let interval = Interval(raw);
             let (base, skew) = (u64::from(interval.base().get()), u64::from(interval.skew().get()));
             assert_eq!(interval.micros(), base * 1_000_000 + skew * 1_000_000 / 256);
