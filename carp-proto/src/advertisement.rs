@@ -55,8 +55,8 @@ impl Advertisement {
         self.interval() == Interval::BOW_OUT
     }
 
-    /// The fields of `packet`. Type, authlen and checksum are not looked at: the type and the authlen are checked by
-    /// nobody, and what the checksum covers depends on the dialect.
+    /// The fields of `packet`. Type, authlen and checksum are not looked at: the type and the authlen are
+    /// checked by nobody, and what the checksum covers depends on the dialect.
     pub fn parse<T: AsRef<[u8]>>(packet: &Packet<T>) -> Result<Self, ParseError> {
         if packet.version() != CARP_VERSION {
             return Err(ParseError::Version);
@@ -77,7 +77,8 @@ impl Advertisement {
         }
     }
 
-    /// Writes the advertisement with the checksum that all dialects but NetBSD in IPv6 use: over the 36 bytes.
+    /// Writes the advertisement with the checksum that all dialects but NetBSD in IPv6 use: over the 36
+    /// bytes.
     pub fn emit(&self, buffer: &mut [u8; ADVERTISEMENT_LEN]) {
         self.emit_with(Sum::new(), buffer);
     }

@@ -1,7 +1,7 @@
 //! HMAC-SHA1 (RFC 2104) over a prefix known beforehand and a counter of 8 bytes.
 //!
-//! Both midstates, and the block that the counter completes, are laid out once. A digest then costs two compressions
-//! while the tail of the prefix, the counter and the padding fit one block, and three otherwise.
+//! Both midstates, and the block that the counter completes, are laid out once. A digest then costs two
+//! compressions while the tail of the prefix, the counter and the padding fit one block, and three otherwise.
 
 use core::slice::from_ref;
 

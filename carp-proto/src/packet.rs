@@ -101,7 +101,8 @@ impl<T: AsRef<[u8]>> Packet<T> {
         })
     }
 
-    /// The digest as it came. Comparing it is the work of [`Authenticator::verify`](crate::Authenticator::verify).
+    /// The digest as it came. Comparing it is the work of
+    /// [`Authenticator::verify`](crate::Authenticator::verify).
     pub fn digest_bytes(&self) -> &[u8; 20] {
         self.bytes().last_chunk().unwrap_or(&[0; 20])
     }

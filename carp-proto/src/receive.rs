@@ -16,8 +16,8 @@ const _: () = assert!(ADVERTISEMENT_LEN == PSEUDO_HEADER_LEN as usize);
 /// Why a packet of IP protocol 112 was not accepted; each has the name of the kernels' counter in
 /// `netstat -s -p carp` (`docs/protocol.md` §3).
 ///
-/// Exhaustive on purpose: the kernels' counters are a closed set, and whoever keeps one number for each wants the
-/// compiler to say that none was forgotten.
+/// Exhaustive on purpose: the kernels' counters are a closed set, and whoever keeps one number for each wants
+/// the compiler to say that none was forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -33,12 +33,13 @@ pub enum Rejection {
     BadVhid,
     /// Not version 2.
     BadVer,
-    /// The digest is wrong: another password or another list of addresses. Or the packet is the receiver's own.
+    /// The digest is wrong: another password or another list of addresses. Or the packet is the receiver's
+    /// own.
     BadAuth,
     /// It came in where no CARP is spoken. [`receive`] does not know interfaces: the caller finds this out.
     BadIf,
-    /// The headers could not be read in one piece. Kernels bump it when their buffers run out; bytes in a slice are
-    /// always in one piece, so only callers that have a kernel's reasons use it.
+    /// The headers could not be read in one piece. Kernels bump it when their buffers run out; bytes in a
+    /// slice are always in one piece, so only callers that have a kernel's reasons use it.
     HdrOps,
 }
 
@@ -79,13 +80,13 @@ pub struct Receiver<'a> {
     pub authenticators: &'a [Authenticator],
 }
 
-/// From the payload of an IP packet of protocol 112 to a verified advertisement, or to the counter that the kernel
-/// of the dialect would bump.
+/// From the payload of an IP packet of protocol 112 to a verified advertisement, or to the counter that the
+/// kernel of the dialect would bump.
 ///
-/// The order of the checks is that of the dialect (`docs/protocol.md` §3). The lookup runs at most once, before all of
-/// them, because a unicast peer changes what the others look for; for a vhid that it does not know, the rules of the
-/// default dialect apply. FreeBSD has virtual hosts per address family: a lookup for it returns `None` if the virtual
-/// host has no address of the packet's family.
+/// The order of the checks is that of the dialect (`docs/protocol.md` §3). The lookup runs at most once,
+/// before all of them, because a unicast peer changes what the others look for; for a vhid that it does not
+/// know, the rules of the default dialect apply. FreeBSD has virtual hosts per address family: a lookup for
+/// it returns `None` if the virtual host has no address of the packet's family.
 pub fn receive<'a, H>(
     meta: &RxMeta,
     payload: &[u8],

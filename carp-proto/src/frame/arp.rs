@@ -50,8 +50,8 @@ pub(super) fn classify(packet: &[u8]) -> FrameClass<'_> {
     }
 }
 
-/// Writes a gratuitous ARP and returns its length, 42 bytes: a broadcast request from `addr` for `addr`, whose sender
-/// hardware address is `hw`, as the BSDs announce an address (`docs/protocol.md` §7).
+/// Writes a gratuitous ARP and returns its length, 42 bytes: a broadcast request from `addr` for `addr`,
+/// whose sender hardware address is `hw`, as the BSDs announce an address (`docs/protocol.md` §7).
 ///
 /// `eth_src` is the Ethernet source: see [`Rules::announcement_source`](crate::Rules::announcement_source).
 pub fn emit_gratuitous_arp(

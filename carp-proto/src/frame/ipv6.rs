@@ -32,7 +32,8 @@ pub(super) fn classify(packet: &[u8], link: Option<LinkMeta>) -> FrameClass<'_> 
         _ => return FrameClass::Malformed(Malformed::Truncated),
     };
     let Some(payload) = rest.get(..usize::from(u16::from_be_bytes([l0, l1]))) else {
-        // Most of a router's traffic has neither extension headers nor a length to doubt: say so only if it matters.
+        // Most of a router's traffic has neither extension headers nor a length to doubt: say so only if it
+        // matters.
         return match next_header {
             IP_PROTOCOL | ICMPV6 => FrameClass::Malformed(Malformed::TotalLength),
             _ => FrameClass::Other,
