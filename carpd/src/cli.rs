@@ -224,7 +224,9 @@ mod elsewhere {
     }
 
     fn needs_linux(command: &str) -> ExitCode {
-        complain(format_args!("{command} needs Linux; check and version work here"));
+        complain(format_args!(
+            "{command} needs Linux; check, demo and version work here"
+        ));
         ExitCode::from(FAILED)
     }
 }
