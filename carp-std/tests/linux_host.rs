@@ -123,7 +123,7 @@ fn a_master_without_a_cable_gives_its_addresses_back() {
     // Taken away and put back, it is the same interface.
     a.ip("link del eth0");
     assert_eq!(node.next().1, State::Init);
-    netns::connect(&a, &b);
+    netns::connect(&a, &b, 11);
     assert_eq!(node.next().1, State::Backup);
     assert_eq!(node.next().1, State::Master);
     assert_eq!(addresses(&a), ["10.0.0.2/24", "10.0.0.1/24"]);
