@@ -7,6 +7,8 @@ pub mod cli;
 pub mod config;
 #[cfg(target_os = "linux")]
 pub mod control;
+#[cfg(target_os = "linux")]
+pub mod lab;
 pub mod log;
 #[cfg(target_os = "linux")]
 pub mod run;
