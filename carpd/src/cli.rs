@@ -268,10 +268,11 @@ mod linux {
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
+    use std::net::Ipv4Addr;
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, complain};
+    use super::{FAILED, NO_ANSWER, Peer, complain};
 
     pub(super) fn run(_file: &Path) -> ExitCode {
         needs_linux("run")
