@@ -17,9 +17,6 @@ use crate::stats::{Stats, bump};
 use crate::storage::{GroupSlot, InterfaceSlot, Pool, Storage};
 use crate::time::{Duration, Instant};
 
-/// How soon a frame for which there was no room is tried again.
-const BUSY_RETRY: Duration = Duration::from_millis(2);
-
 /// Many virtual hosts on many interfaces: packets, time and wishes in, actions and events out.
 ///
 /// **The drain rule:** after any input or command call [`poll_action`](Self::poll_action) until it
@@ -117,15 +114,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         payload: &[u8],
     ) -> Result<HostId, Rejection> {
         let now = self.clamp(now);
-        bump(if meta.src.is_ipv4() {
-            &mut self.stats.ipackets
-        } else {
-            &mut self.stats.ipackets6
+        let family = Family::of(meta.src);
+        bump(match family {
+            Family::Ipv4 => &mut self.stats.ipackets,
+            Family::Ipv6 => &mut self.stats.ipackets6,
         });
         let hosts = &self.hosts;
         let found = carp_proto::receive(meta, payload, |vhid| {
             let slot = hosts.find(iface, vhid)?;
-            let host = hosts.get(slot)?;
+            let host = hosts.get(slot).filter(|host| host.speaks(family))?;
             let authenticators = &host.authenticators;
             Some((
                 slot,
@@ -138,11 +135,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         });
         let (slot, advertisement) = found.inspect_err(|rejection| self.stats.count(*rejection))?;
 
-        let family = if meta.src.is_ipv4() {
-            Family::Ipv4
-        } else {
-            Family::Ipv6
-        };
         let interval = advertisement.interval();
         let lower_source = self.has_lower_source(slot, iface, meta.src);
         if let Some(host) = self.hosts.get_mut(slot) {
@@ -228,11 +220,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let verdict_changed = match result {
             TransmitResult::Busy => {
                 bump(&mut self.stats.onomem);
-                // Who has left MASTER meanwhile has nothing more to say.
-                if host.state() == State::Master {
-                    host.pending.restore(tx.output);
-                    host.resume_at = Some(now + BUSY_RETRY);
-                }
+                host.restore(now, tx.output);
                 false
             }
             TransmitResult::Sent => is_advertisement && host.sending.sent(),
@@ -265,7 +253,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let Some(host) = self
             .hosts
             .get_mut(slot)
-            .filter(|host| host.owner && host.owner_seq == seq)
+            .filter(|host| host.is_owner() && host.owner_seq == seq)
         else {
             return;
         };

@@ -1,6 +1,6 @@
 //! Time as the election sees it: microseconds, handed in by the caller.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::ops::{Add, Sub};
 
 /// A point in time: microseconds since any fixed point the caller chooses (boot, simulation start).
@@ -62,6 +62,14 @@ impl Add<Duration> for Instant {
     }
 }
 
+impl Add for Duration {
+    type Output = Duration;
+
+    fn add(self, more: Duration) -> Duration {
+        Duration(self.0.saturating_add(more.0))
+    }
+}
+
 /// The time that passed since `earlier`; zero if `earlier` is later.
 impl Sub for Instant {
     type Output = Duration;
@@ -99,5 +107,8 @@ impl fmt::Display for Duration {
 }
 
 fn write_seconds(f: &mut fmt::Formatter<'_>, micros: u64) -> fmt::Result {
-    write!(f, "{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+    // 14 digits, point, 6 digits; written first so that width and alignment work.
+    let mut text = heapless::String::<21>::new();
+    write!(text, "{}.{:06}", micros / 1_000_000, micros % 1_000_000)?;
+    f.pad(&text)
 }

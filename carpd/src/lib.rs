@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 #[cfg(target_os = "linux")]
 pub mod control;
+pub mod demo;
 #[cfg(target_os = "linux")]
 pub mod lab;
 pub mod log;
