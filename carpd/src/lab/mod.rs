@@ -132,13 +132,8 @@ fn measure_all(options: &Options, measurements: &mut Vec<Measurement>) -> Result
             "A {}, B {}: building the network",
             software[0], software[1]
         ));
-        let setup = |node: usize| Setup {
-            software: software[node],
-            advskew: ADVSKEWS[node],
-            preempt: true,
-            password: "carpd lab".to_owned(),
-        };
-        let mut lab = Lab::new(&options.carpd, [setup(0), setup(1)], Arc::clone(&interrupted))?;
+        let setups = [0, 1].map(|node| Setup::new(software[node], ADVSKEWS[node]));
+        let mut lab = Lab::new(&options.carpd, setups, Arc::clone(&interrupted))?;
         let result = faults::measure(&mut lab, options.runs, measurements);
         if let Err(LabError::NeverHappened { .. }) = result {
             for node in &lab.nodes {

@@ -41,6 +41,18 @@ pub struct Setup {
     pub password: String,
 }
 
+impl Setup {
+    /// A node that preempts, with the password of the lab.
+    pub fn new(software: Software, advskew: u8) -> Self {
+        Self {
+            software,
+            advskew,
+            preempt: true,
+            password: "carpd lab".to_owned(),
+        }
+    }
+}
+
 /// One of the machines that share the address.
 #[derive(Debug)]
 pub struct Node {
@@ -80,6 +92,11 @@ impl Node {
             process: None,
             starts: 0,
         })
+    }
+
+    /// The number of its station.
+    pub fn station(&self) -> u8 {
+        self.station
     }
 
     /// Its own address.
@@ -148,9 +165,9 @@ impl Node {
         Ok(())
     }
 
-    /// Fails if its daemon has ended by itself.
-    pub fn must_run(&mut self) -> Result<(), LabError> {
-        self.process.as_mut().map_or(Ok(()), Process::must_run)
+    /// Whether it was started, and neither killed nor seen to end.
+    pub fn is_up(&self) -> bool {
+        self.process.is_some()
     }
 
     /// What its daemon has written since it was started; nothing if none runs.

@@ -84,14 +84,6 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Fails if it has ended.
-    pub fn must_run(&mut self) -> Result<(), LabError> {
-        match self.try_wait() {
-            None => Ok(()),
-            Some(_) => Err(self.ended()),
-        }
-    }
-
     /// The error that says that it has ended, with its last words.
     pub(super) fn ended(&self) -> LabError {
         LabError::Ended {
