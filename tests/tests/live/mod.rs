@@ -120,6 +120,15 @@ pub(crate) fn succession(lab: &mut Lab, old: usize, since: Instant) -> Successio
         .unwrap()
 }
 
+/// Waits until something holds.
+pub(crate) fn eventually(lab: &mut Lab, what: &str, holds: impl Fn(&Lab) -> bool) {
+    let end = Clock.now() + PATIENCE.into();
+    while !holds(lab) {
+        assert!(Clock.now() < end, "waited in vain: {what}");
+        lab.client.pause(Duration::from_millis(20)).unwrap();
+    }
+}
+
 /// Lets time pass and returns who advertised meanwhile.
 pub(crate) fn masters_during(lab: &mut Lab, time: Duration) -> Vec<Ipv4Addr> {
     let start = Clock.now();
