@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::common::TempDir;
 
-/// The virtual address of every carpd in these tests.
+/// The virtual address of every carpd, unless a test says otherwise.
 pub(crate) const VIP: &str = "192.0.2.10/24";
 
 /// Runs `ip`, which must succeed.
@@ -33,6 +33,8 @@ fn ip(args: &[&str]) -> String {
 pub(crate) struct Network {
     namespace: String,
     pub(crate) dir: TempDir,
+    /// The virtual address, with prefix.
+    pub(crate) vip: &'static str,
 }
 
 impl Network {
@@ -54,7 +56,11 @@ impl Network {
         let dir = TempDir::new(name);
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
         ip(&["netns", "add", &namespace]);
-        let network = Self { namespace, dir };
+        let network = Self {
+            namespace,
+            dir,
+            vip: VIP,
+        };
         network.ip(&["link", "add", "here", "type", "veth", "peer", "name", "there"]);
         for (interface, address) in [("here", "192.0.2.2/24"), ("there", "192.0.2.3/24")] {
             network.ip(&["address", "add", address, "dev", interface]);
@@ -69,7 +75,7 @@ impl Network {
 
     pub(crate) fn has_vip(&self, interface: &str) -> bool {
         self.ip(&["-o", "address", "show", "dev", interface])
-            .contains(VIP)
+            .contains(self.vip)
     }
 
     /// The control socket of the carpd on an interface.
@@ -81,9 +87,10 @@ impl Network {
     pub(crate) fn run(&self, interface: &str, more: &str) -> Command {
         let socket = self.socket(interface);
         let config = format!(
-            "control_socket = \"{}\"\n[[vhid]]\ninterface = \"{interface}\"\nvhid = 7\naddresses = [\"{VIP}\"]\n\
+            "control_socket = \"{}\"\n[[vhid]]\ninterface = \"{interface}\"\nvhid = 7\naddresses = [\"{}\"]\n\
              password = \"opensesame\"\ndescription = \"LAN gateway\"\n{more}",
-            socket.display()
+            socket.display(),
+            self.vip
         );
         let config = self.dir.write(&format!("{interface}.toml"), &config);
         let mut command = Command::new("ip");
