@@ -85,26 +85,14 @@ impl Advertisement {
 
     /// Writes the advertisement; the checksum also covers what `pseudo_header` has summed.
     pub(crate) fn emit_with(&self, pseudo_header: Sum, buffer: &mut [u8; ADVERTISEMENT_LEN]) {
-        let (header, digest) = buffer.split_at_mut(16);
         let [c0, c1, c2, c3, c4, c5, c6, c7] = self.counter.0.to_be_bytes();
+        #[rustfmt::skip]
         let fields = [
-            VERSION_AND_TYPE,
-            self.vhid.get(),
-            self.advskew.get(),
-            AUTHLEN,
-            self.demotion.0,
-            self.advbase.get(),
-            0,
-            0,
-            c0,
-            c1,
-            c2,
-            c3,
-            c4,
-            c5,
-            c6,
-            c7,
+            VERSION_AND_TYPE, self.vhid.get(), self.advskew.get(), AUTHLEN,
+            self.demotion.0, self.advbase.get(), 0, 0,
+            c0, c1, c2, c3, c4, c5, c6, c7,
         ];
+        let (header, digest) = buffer.split_at_mut(fields.len());
         header.copy_from_slice(&fields);
         digest.copy_from_slice(self.digest.as_bytes());
         let [high, low] = pseudo_header.add(buffer).finish().to_be_bytes();

@@ -3,15 +3,13 @@
 use core::{fmt, net::IpAddr};
 
 use crate::{
-    ADVERTISEMENT_LEN, Advertisement, AuthError, Authenticator, ChecksumCover, Dialect, IP_PROTOCOL,
-    MULTICAST_V4, Packet, Rules, RxMeta, Verified, Vhid, checksum::Sum, dialect::CARP_VERSION,
+    ADVERTISEMENT_LEN, Advertisement, Authenticator, ChecksumCover, Dialect, IP_PROTOCOL, MULTICAST_V4,
+    Packet, Rules, RxMeta, Verified, Vhid, checksum::Sum, dialect::CARP_VERSION,
+    packet::ADVERTISEMENT_LEN_U16,
 };
 
 /// The TTL or hop limit of a packet that no router has touched.
 const TTL: u8 = 255;
-/// The 36 bytes as the length in an IPv6 pseudo-header.
-const PSEUDO_HEADER_LEN: u16 = 36;
-const _: () = assert!(ADVERTISEMENT_LEN == PSEUDO_HEADER_LEN as usize);
 
 /// Why a packet of IP protocol 112 was not accepted; each has the name of the kernels' counter in
 /// `netstat -s -p carp` (`docs/protocol.md` §3).
@@ -38,8 +36,8 @@ pub enum Rejection {
     BadAuth,
     /// It came in where no CARP is spoken. [`receive`] does not know interfaces: the caller finds this out.
     BadIf,
-    /// The headers could not be read in one piece. Kernels bump it when their buffers run out; bytes in a
-    /// slice are always in one piece, so only callers that have a kernel's reasons use it.
+    /// The headers could not be read in one piece: kernels bump it when their buffers run out. [`receive`]
+    /// never returns it; it is here so that the counters are complete.
     HdrOps,
 }
 
@@ -127,9 +125,8 @@ pub fn receive<'a, H>(
     let packet = packet.map_err(|_| Rejection::BadLen)?;
     let (host, receiver) = found.ok_or(Rejection::BadVhid)?;
     for authenticator in receiver.authenticators {
-        match authenticator.verify(&packet) {
-            Ok(advertisement) => return Ok((host, advertisement)),
-            Err(AuthError::Digest | AuthError::Version | AuthError::Vhid) => {}
+        if let Ok(advertisement) = authenticator.verify(&packet) {
+            return Ok((host, advertisement));
         }
     }
     Err(Rejection::BadAuth)
@@ -146,7 +143,7 @@ fn checksum_is_right(rules: &Rules, meta: &RxMeta, payload: &[u8]) -> bool {
     let sum = match (cover, addresses) {
         (ChecksumCover::Payload, _) => Sum::new().add(payload),
         (ChecksumCover::PseudoHeader, Some((src, dst))) => Sum::new()
-            .add_ipv6_pseudo_header(&src, &dst, PSEUDO_HEADER_LEN, IP_PROTOCOL)
+            .add_ipv6_pseudo_header(&src, &dst, ADVERTISEMENT_LEN_U16, IP_PROTOCOL)
             .add(advertisement),
         (ChecksumCover::Advertisement | ChecksumCover::PseudoHeader, _) => Sum::new().add(advertisement),
     };

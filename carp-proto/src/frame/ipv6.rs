@@ -1,10 +1,7 @@
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::{FrameClass, LinkMeta, Malformed, RxMeta, ndp, writer::Writer};
-use crate::{ADVERTISEMENT_LEN, IP_PROTOCOL};
-
-pub(super) const ADVERTISEMENT_PAYLOAD_LEN: u16 = 36;
-const _: () = assert!(ADVERTISEMENT_PAYLOAD_LEN as usize == ADVERTISEMENT_LEN);
+use crate::IP_PROTOCOL;
 
 const HOP_LIMIT: u8 = 255;
 /// A packet with more extension headers than this is nobody's advertisement.

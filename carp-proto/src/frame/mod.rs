@@ -22,7 +22,7 @@ pub use vrrp::Vrrp;
 
 use crate::{
     ADVERTISEMENT_LEN, Advertisement, ChecksumCover, Dialect, IP_PROTOCOL, MULTICAST_V4, MULTICAST_V6,
-    MacAddr, Vhid, checksum::Sum,
+    MacAddr, Vhid, checksum::Sum, packet::ADVERTISEMENT_LEN_U16,
 };
 use writer::Writer;
 
@@ -215,12 +215,9 @@ pub fn emit_advertisement(
         }
         (IpAddr::V6(src), IpAddr::V6(dst)) => {
             let pseudo_header = match dialect.rules().checksum_ipv6 {
-                ChecksumCover::PseudoHeader => Sum::new().add_ipv6_pseudo_header(
-                    &src,
-                    &dst,
-                    ipv6::ADVERTISEMENT_PAYLOAD_LEN,
-                    IP_PROTOCOL,
-                ),
+                ChecksumCover::PseudoHeader => {
+                    Sum::new().add_ipv6_pseudo_header(&src, &dst, ADVERTISEMENT_LEN_U16, IP_PROTOCOL)
+                }
                 ChecksumCover::Advertisement | ChecksumCover::Payload => Sum::new(),
             };
             advertisement.emit_with(pseudo_header, &mut body);
@@ -230,7 +227,7 @@ pub fn emit_advertisement(
                 src,
                 dst,
                 envelope.tos,
-                ipv6::ADVERTISEMENT_PAYLOAD_LEN,
+                ADVERTISEMENT_LEN_U16,
                 IP_PROTOCOL,
             );
         }
