@@ -178,7 +178,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             counter,
             digest,
         };
-        // Without an address of its own the interface speaks from a virtual one (`carp_best_ifa`, §2).
+        // Without an address of its own the interface speaks from a virtual one (`carp_best_ifa`, §1).
         let envelope = match family {
             Family::Ipv4 => {
                 let source = interface.ipv4.or_else(|| addresses.ipv4().next());
@@ -276,9 +276,9 @@ impl Pending {
         self.bits == 0
     }
 
-    /// A node that is no longer MASTER has nothing to say, except that it leaves.
+    /// A node that is no longer MASTER has nothing to say.
     pub(crate) fn silence(&mut self) {
-        self.bits &= !(OWN | AD4 | AD6 | ANNOUNCE);
+        self.bits &= !(OWN | AD4 | AD6 | BOW4 | BOW6 | ANNOUNCE);
     }
 
     fn add(&mut self, wishes: Wishes, ipv4: bool, ipv6: bool) {
@@ -297,8 +297,9 @@ impl Pending {
             self.announced = 0;
         }
         if wishes.contains(Wishes::DISOWN) {
-            self.silence();
-            self.bits |= DISOWN;
+            // A bow-out that waits is still sent, unless nobody ever saw a MASTER here.
+            let last_words = if self.bits & OWN == 0 { BOW4 | BOW6 } else { 0 };
+            self.bits = self.bits & last_words | DISOWN;
         }
     }
 
@@ -393,8 +394,13 @@ impl SendHealth {
             return false;
         }
         self.failing_since = Some(now);
-        self.retry_at = retry.map(|wait| now + wait);
+        self.try_later(now, retry);
         true
+    }
+
+    /// Sets the time of the next trial; one without any wait would never end.
+    pub(crate) fn try_later(&mut self, now: Instant, retry: Option<Duration>) {
+        self.retry_at = retry.map(|wait| now + wait.max(BUSY_RETRY));
     }
 }
 

@@ -197,12 +197,19 @@ impl Machine {
     }
 
     fn refused(&mut self, retry: Instant) -> Effects {
-        if self.state() != State::Master {
-            return Effects::default();
+        match self.role {
+            Role::Init { .. } | Role::Backup { .. } => Effects::default(),
+            // On its way out, and it has said so.
+            Role::Leaving {
+                then: Departure::Stop(reason),
+                ..
+            } => self.become_init(reason, None),
+            Role::Leaving { .. } | Role::Master { .. } => {
+                let mut effects = self.become_init(InitReason::AddressRefused, Some(retry));
+                effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
+                effects
+            }
         }
-        let mut effects = self.become_init(InitReason::AddressRefused, Some(retry));
-        effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
-        effects
     }
 
     fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {

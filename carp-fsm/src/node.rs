@@ -258,7 +258,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             (true, Err(OwnerError)) => self.refused(now, slot),
             (false, Ok(())) => {}
             (false, Err(OwnerError)) => {
-                host.disown_at = Some(now + self.policy.refused_retry);
+                // Where they are is not known now.
+                host.owner = None;
+                if host.state() != State::Master {
+                    host.disown_at = Some(now + self.policy.refused_retry);
+                }
                 self.reschedule(slot);
             }
         }

@@ -314,3 +314,19 @@ fn announcements_say_whose_mac_address_the_address_has() {
         assert_eq!(&frame[28..32], [192, 0, 2, 1]);
     }
 }
+
+#[test]
+fn who_was_never_seen_as_master_does_not_bow_out() {
+    let mut host = vmac();
+    take_over(&mut host);
+    host.wish(Wishes::BOW_OUT.with(Wishes::DISOWN));
+    assert_eq!(drain(&mut host), [Output::Disown]);
+}
+
+#[test]
+fn a_bow_out_that_waits_is_still_sent_before_the_address_goes() {
+    let mut host = vmac();
+    host.wish(Wishes::BOW_OUT);
+    host.wish(Wishes::DISOWN);
+    assert_eq!(drain(&mut host), [BOW4, BOW6, Output::Disown]);
+}

@@ -79,7 +79,7 @@ const TABLE: &str = "
                     I    W             B                     R                     M             H             S
 start             | B  | W           | B                   | R                   | M           | H           | M ad
 stop              | I  | I           | I                   | I                   | I disown    | I disown    | I disown
-refused           | I  | W           | B                   | R                   | W bow disown| W bow disown| W bow disown
+refused           | I  | W           | B                   | R                   | W bow disown| W bow disown| I disown
 hand over         | I  | W           | B                   | R                   | H bow       | H           | S
 leave             | I  | I           | I                   | I                   | S bow       | S           | S
 heard better      | I  | W           | B                   | R                   | B disown    | R disown    | I disown
