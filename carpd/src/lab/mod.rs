@@ -60,7 +60,7 @@ pub struct Lab {
     pub client: Client,
     /// The network.
     pub topology: Topology,
-    dir: TempDir,
+    _files: TempDir,
 }
 
 impl Lab {
@@ -75,7 +75,7 @@ impl Lab {
             nodes,
             client,
             topology,
-            dir,
+            _files: dir,
         })
     }
 
@@ -86,11 +86,6 @@ impl Lab {
     /// If there is no such node.
     pub fn start(&mut self, node: usize) -> Result<(), LabError> {
         self.nodes[node].start(&self.topology)
-    }
-
-    /// A place for files, which goes away with the lab.
-    pub fn dir(&self) -> &TempDir {
-        &self.dir
     }
 }
 

@@ -63,16 +63,6 @@ impl Process {
         })
     }
 
-    /// What it was called at the start.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its process identifier.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends a signal. That it has ended already is no error.
     pub fn signal(&self, signal: Signal) {
         // The child has not been waited for, so that its identifier is still its own.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use carp_fsm::Duration;
 use serde::{Serialize, Serializer};
 
-use super::measure::{Loss, Succession};
+use super::measure::{LostPings, Succession};
 use super::{LabError, Software};
 
 /// Version of the JSON document.
@@ -174,16 +174,16 @@ impl Measurement {
         formula: Duration,
         takeover: Duration,
         succession: Succession,
-        loss: Loss,
+        lost: LostPings,
     ) -> Self {
         let detection = (succession.first - succession.last).as_micros();
         let (formula, tolerance) = (formula.as_micros(), TOLERANCE.as_micros());
         let difference = detection.checked_signed_diff(formula).unwrap_or(i64::MAX);
         let kept = match case.limit() {
             Limit::None => None,
-            Limit::FewPings => Some(loss.pings <= FEW_PINGS),
+            Limit::FewPings => Some(lost.count <= FEW_PINGS),
             Limit::Formula => {
-                Some(difference.unsigned_abs() <= tolerance && loss.outage.as_micros() <= formula + tolerance)
+                Some(difference.unsigned_abs() <= tolerance && lost.outage.as_micros() <= formula + tolerance)
             }
         };
         Self {
@@ -192,8 +192,8 @@ impl Measurement {
             detection_us: detection,
             formula_us: case.is_silent().then_some(formula),
             difference_us: case.is_silent().then_some(difference),
-            pings_lost: loss.pings,
-            outage_us: loss.outage.as_micros(),
+            pings_lost: lost.count,
+            outage_us: lost.outage.as_micros(),
             verdict: match kept {
                 None => Verdict::NotJudged,
                 Some(true) => Verdict::Pass,
@@ -316,11 +316,11 @@ mod tests {
             last: Instant::ZERO,
             first: Instant::from_micros(detection * 1000),
         };
-        let loss = Loss {
-            pings,
+        let lost = LostPings {
+            count: pings,
             outage: Duration::from_millis(outage),
         };
-        Measurement::new(case, FORMULA, Duration::ZERO, succession, loss).verdict
+        Measurement::new(case, FORMULA, Duration::ZERO, succession, lost).verdict
     }
 
     #[test]
