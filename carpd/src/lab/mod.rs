@@ -8,7 +8,7 @@ mod error;
 mod faults;
 pub mod measure;
 mod node;
-pub mod probe;
+pub(crate) mod probe;
 pub mod process;
 pub mod report;
 pub mod topology;
@@ -49,7 +49,7 @@ pub struct Options {
     pub carpd: PathBuf,
 }
 
-/// Two nodes and a client on one switch, with a master.
+/// Two nodes and a client on one switch.
 ///
 /// The fields are in the order in which they go away: the namespaces when no process is left in them.
 #[derive(Debug)]

@@ -139,8 +139,8 @@ impl Node {
     }
 
     /// Asks its daemon to end.
-    pub fn terminate(&self) {
-        if let Some(process) = &self.process {
+    pub fn terminate(&mut self) {
+        if let Some(process) = &mut self.process {
             process.signal(Signal::TERM);
         }
     }

@@ -299,7 +299,17 @@ mod tests {
 
     const FORMULA: Duration = Duration::from_micros(3_390_625);
 
-    fn judge(event: Event, [from, to]: [Software; 2], detection: u64, pings: u32, outage: u64) -> Verdict {
+    fn judge(event: Event, software: [Software; 2], detection: u64, pings: u32, outage: u64) -> Verdict {
+        measured(event, software, detection, pings, outage).verdict
+    }
+
+    fn measured(
+        event: Event,
+        [from, to]: [Software; 2],
+        detection: u64,
+        pings: u32,
+        outage: u64,
+    ) -> Measurement {
         let case = Case {
             run: 0,
             event,
@@ -320,7 +330,7 @@ mod tests {
             count: pings,
             outage: Duration::from_millis(outage),
         };
-        Measurement::new(case, FORMULA, Duration::ZERO, succession, lost).verdict
+        Measurement::new(case, FORMULA, Duration::from_millis(3300), succession, lost)
     }
 
     #[test]
@@ -368,5 +378,23 @@ mod tests {
         assert_eq!(judge(event, both, 9999, 999, 9999), Verdict::NotJudged);
         assert!(Report::new(Vec::new(), None).passed);
         assert!(!Report::new(Vec::new(), Some(LabError::Interrupted)).passed);
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_measurement() {
+        let (crash, stop) = (Event::Loss(Fault::Crash), Event::Loss(Fault::Stop));
+        let measurements = vec![
+            measured(crash, [Software::Carpd, Software::Carpd], 3389, 339, 3390),
+            measured(stop, [Software::Carpd, Software::Ucarp], 1, 0, 0),
+        ];
+        let table = Report::new(measurements, None).table();
+        let lines: Vec<_> = table.lines().take(4).collect();
+        let expected = [
+            "event       master              takeover  detection  formula  difference  pings lost  outage  verdict",
+            "crash       A carpd -> B carpd   3.300 s    3.389 s  3.391 s    -0.002 s         339  3.39 s  PASS",
+            "clean stop  A carpd -> B ucarp   3.300 s    0.001 s        -           -           0  0.00 s  -",
+            "",
+        ];
+        assert_eq!(lines, expected);
     }
 }
