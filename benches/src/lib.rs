@@ -1,1 +1,3 @@
-//! Crate root.
+#![doc = include_str!("../README.md")]
+
+pub mod wire;

@@ -1,3 +1,3 @@
-//! Placeholder crate root, replaced in the next commits.
 #![no_std]
 #![forbid(unsafe_code)]
+#![doc = include_str!("../README.md")]

@@ -35,6 +35,8 @@ pub(crate) struct Host<const ADDRS: usize> {
     /// What the adapter was last asked to make true; `None`: not asked yet.
     pub(crate) owner: Option<bool>,
     pub(crate) owner_seq: u32,
+    /// It could not take the addresses off.
+    pub(crate) disown_failed: bool,
     /// A yielded address is given up then.
     pub(crate) disown_at: Option<Instant>,
     /// There was no room to transmit; try again then.
@@ -79,6 +81,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             removing: false,
             owner: None,
             owner_seq: 0,
+            disown_failed: false,
             disown_at: None,
             resume_at: None,
             refusals: 0,
@@ -219,6 +222,14 @@ impl<const ADDRS: usize> Host<ADDRS> {
 
     pub(crate) fn is_owner(&self) -> bool {
         self.owner == Some(true)
+    }
+
+    /// The addresses could not be taken off: it is tried again, unless a MASTER wants them by now.
+    pub(crate) fn still_there(&mut self, now: Instant, retry: Duration) {
+        self.disown_failed = true;
+        if self.state() != State::Master {
+            self.disown_at = Some(now + retry.max(BUSY_RETRY));
+        }
     }
 
     /// There was no room for a frame. It is still to be sent, unless something contrary was wished since:

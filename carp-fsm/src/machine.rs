@@ -25,6 +25,8 @@ enum Role {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
         reannounce: u8,
+        /// Before this, a worse master gets no further answer.
+        answer_from: Instant,
     },
     /// Bowed out; still owner, no longer advertising, until the successor is heard.
     Leaving {
@@ -155,6 +157,7 @@ impl Machine {
                 Role::Master { .. } if master_yields(interval, demotion, lower_source, view) => {
                     self.become_backup(now, Reason::MoreFrequentAdvertisement, false, view)
                 }
+                Role::Master { .. } if interval != Interval::BOW_OUT => self.answer_worse_master(now, view),
                 Role::Init { .. } | Role::Master { .. } => Effects::default(),
                 Role::Leaving { since, then, .. } => self.heard_successor(now, interval, since, then, view),
             },
@@ -185,6 +188,7 @@ impl Machine {
         self.role = Role::Master {
             next_ad: now + view.period(view.effective_skew()),
             reannounce: 0,
+            answer_from: now,
         };
         Effects {
             wishes: Wishes::ADVERTISE,
@@ -285,6 +289,23 @@ impl Machine {
         Effects::default()
     }
 
+    fn answer_worse_master(&mut self, now: Instant, view: &View) -> Effects {
+        let period = view.period(view.effective_skew());
+        match &mut self.role {
+            Role::Master {
+                next_ad, answer_from, ..
+            } if view.policy.answer_worse_master && *answer_from <= now => {
+                *next_ad = now + period;
+                *answer_from = now + Duration::from_micros(period.as_micros() / 4);
+                Effects {
+                    wishes: Wishes::ADVERTISE.with(Wishes::ANNOUNCE),
+                    ..Effects::default()
+                }
+            }
+            _ => Effects::default(),
+        }
+    }
+
     /// Any advertisement that is no bow-out itself shows that somebody else is MASTER now.
     fn heard_successor(
         &mut self,
@@ -313,7 +334,9 @@ impl Machine {
             Role::Init { .. } => self.start(now, view),
             // Either family alone is enough (`carp_master_down`, §8).
             Role::Backup { .. } => self.become_master(now, Reason::MasterTimedOut, view),
-            Role::Master { next_ad, reannounce } => {
+            Role::Master {
+                next_ad, reannounce, ..
+            } => {
                 // Counted from the deadline, not from now, so that lateness does not add up; what was
                 // slept through is not made up for.
                 let period = view.period(view.effective_skew());
@@ -364,6 +387,7 @@ impl Machine {
         self.role = Role::Master {
             next_ad,
             reannounce: view.reannounce(),
+            answer_from: now,
         };
         let wishes = Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE);
         changed(from, State::Master, reason, wishes)

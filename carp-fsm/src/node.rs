@@ -15,7 +15,7 @@ use crate::random::SplitMix64;
 use crate::state::{Family, State};
 use crate::stats::{Stats, bump};
 use crate::storage::{GroupSlot, InterfaceSlot, Pool, Storage};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
 /// Many virtual hosts on many interfaces: packets, time and wishes in, actions and events out.
 ///
@@ -236,8 +236,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
     }
 
-    /// What became of a [`Action::SetOwner`]. A refusal while MASTER bows out, goes to INIT and tries
-    /// again later, each time after twice the time.
+    /// What became of a [`Action::SetOwner`]. A MASTER whose addresses were refused bows out, goes to INIT
+    /// and tries again later, each time after twice the time. Addresses that could not be taken off are
+    /// tried again every [`Policy::refused_retry`].
     pub fn handle_owner_result(
         &mut self,
         now: Instant,
@@ -246,24 +247,21 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         result: Result<(), OwnerError>,
     ) {
         let now = self.clamp(now);
-        let first_retry = self.policy.refused_retry.as_micros();
         let Some(slot) = self.hosts.resolve(host) else {
             return;
         };
-        let Some(host) = self
-            .hosts
-            .get_mut(slot)
-            .filter(|host| host.is_owner() && host.owner_seq == seq)
-        else {
+        let Some(host) = self.hosts.get_mut(slot).filter(|host| host.owner_seq == seq) else {
             return;
         };
-        if result.is_ok() {
-            host.refusals = 0;
-            return;
+        match (host.is_owner(), result) {
+            (true, Ok(())) => host.refusals = 0,
+            (true, Err(OwnerError)) => self.refused(now, slot),
+            (false, Ok(())) => {}
+            (false, Err(OwnerError)) => {
+                host.still_there(now, self.policy.refused_retry);
+                self.reschedule(slot);
+            }
         }
-        let wait = Duration::from_micros(first_retry.saturating_mul(1 << host.refusals.min(6)));
-        host.refusals = host.refusals.saturating_add(1);
-        self.step(now, slot, Input::Refused(now + wait), None);
     }
 }
 

@@ -19,6 +19,10 @@ pub struct Policy {
     pub linger: Duration,
     /// Announce again with the n-th periodic advertisement after taking over. 0: as the dialect does.
     pub reannounce: u8,
+    /// A MASTER that hears a worse one advertises and announces at once, so that the other yields, and
+    /// clients that believed it are put right, within one network delay. At most four times per
+    /// advertisement interval.
+    pub answer_worse_master: bool,
     /// A node that wakes later than this for a deadline hears the packets already waiting before any
     /// of its timers acts. `None`: timers act at once.
     pub late: Option<Duration>,
@@ -45,6 +49,7 @@ impl Policy {
         leave_wait: Duration::from_millis(1_000),
         linger: Duration::from_millis(20),
         reannounce: 2,
+        answer_worse_master: true,
         late: Some(Duration::from_millis(50)),
         ifdown_demotion_factor: 240,
         senderr_demotion_factor: 240,
@@ -60,6 +65,7 @@ impl Policy {
         leave_wait: Duration::ZERO,
         linger: Duration::ZERO,
         reannounce: 0,
+        answer_worse_master: false,
         late: None,
         ifdown_demotion_factor: 240,
         senderr_demotion_factor: 240,

@@ -315,9 +315,10 @@ impl Sim {
         }
     }
 
-    /// What every adapter does: actions until there are none, then events.
+    /// What every adapter does: events and actions until there are none.
     fn drain(&mut self, id: NodeId) {
         let now = self.now;
+        self.note_events(id);
         let mut frame = [0; MAX_FRAME_LEN];
         while let Some(action) = self
             .running(id)
@@ -339,6 +340,10 @@ impl Sim {
                 }
             }
         }
+        self.note_events(id);
+    }
+
+    fn note_events(&mut self, id: NodeId) {
         while let Some(event) = self.running(id).and_then(Node::poll_event) {
             self.note(id, TraceKind::Event(event.kind));
         }

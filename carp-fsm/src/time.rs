@@ -62,6 +62,14 @@ impl Add<Duration> for Instant {
     }
 }
 
+impl Add for Duration {
+    type Output = Duration;
+
+    fn add(self, more: Duration) -> Duration {
+        Duration(self.0.saturating_add(more.0))
+    }
+}
+
 /// The time that passed since `earlier`; zero if `earlier` is later.
 impl Sub for Instant {
     type Output = Duration;

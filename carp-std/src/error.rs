@@ -33,9 +33,11 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// For `map_err`: what was being done.
+    #[cfg(target_os = "linux")]
     pub(crate) fn os(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        |source| match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => Self::NotPermitted,
+        |source| match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::NotPermitted,
             _ => Self::Os {
                 what: what.into(),
                 source,
@@ -105,6 +107,11 @@ pub enum OwnershipError {
         /// The interface.
         interface: String,
     },
+    /// The interface takes no IPv6 addresses.
+    Ipv6Disabled {
+        /// Its name.
+        interface: String,
+    },
     /// The process may not change addresses.
     NotPermitted {
         /// The interface.
@@ -148,6 +155,11 @@ impl fmt::Display for OwnershipError {
                     "addresses on {interface} cannot have the virtual MAC address: use plain mode"
                 )
             }
+            Self::Ipv6Disabled { interface } => write!(
+                f,
+                "IPv6 is switched off on {interface}: 'sysctl net.ipv6.conf.{interface}.disable_ipv6=0', \
+                 or take the IPv6 addresses out of the virtual host"
+            ),
             Self::NotPermitted { interface } => write!(
                 f,
                 "not permitted to change the addresses of {interface}: run as root, \

@@ -5,9 +5,9 @@ mod netns;
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-use carp_fsm::{Duration, IfaceId, InterfaceInfo, LinkMode, LinkState, TransmitResult};
+use carp_fsm::{IfaceId, InterfaceInfo, LinkMode, LinkState, TransmitResult};
 use carp_proto::Vhid;
-use carp_std::linux::{Clock, LinuxLink};
+use carp_std::linux::LinuxLink;
 use carp_std::{Link, LinkError, OwnershipError, Prefix, VirtualAddress, VirtualHost};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
@@ -15,6 +15,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use netns::{Namespace, addresses, available, pair};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 const VIRTUAL_MAC: [u8; 6] = [0, 0, 0x5e, 0, 1, 7];
 const GROUP_MAC: [u8; 6] = [1, 0, 0x5e, 0, 0, 0x12];
@@ -231,6 +232,24 @@ fn foreign_addresses_are_never_touched() {
 }
 
 #[test]
+fn all_addresses_go_on_or_none() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair(); // where IPv6 is switched off
+    a.enter(|| {
+        let (mut link, iface) = open_eth0();
+        let vips = [
+            vip("10.0.0.1", Prefix::Interface),
+            vip("2001:db8::1", Prefix::Host),
+        ];
+        let error = link.set_owner(&host(iface, &vips), true).unwrap_err();
+        assert!(matches!(error, OwnershipError::Ipv6Disabled { .. }), "{error}");
+        assert_eq!(addresses(&a), ["10.0.0.2/24"]);
+    });
+}
+
+#[test]
 fn a_foreign_address_in_the_network_of_a_virtual_one_survives_it() {
     if !available() {
         return;
@@ -265,7 +284,7 @@ fn cable_address_and_mac_changes_are_reported() {
 
     let mut expect = |what: &str, words: &str, at: &Namespace, expected: InterfaceInfo| {
         at.ip(words);
-        assert_eq!(next_change(&mut link), Some(expected), "{what}");
+        assert_eq!(settle(&mut link), [expected], "{what}");
     };
     expect(
         "cable pulled",
@@ -306,10 +325,26 @@ fn cable_address_and_mac_changes_are_reported() {
 
     // A virtual address is no address to send from, even if it is the only one.
     a.ip("address flush dev eth0");
-    assert_eq!(next_change(&mut link).unwrap().ipv4, None);
+    assert_eq!(settle(&mut link).last().unwrap().ipv4, None);
     let vips = [vip("10.0.0.1", Prefix::Length(24))];
     link.set_owner(&host(iface, &vips), true).unwrap();
-    assert_eq!(next_change(&mut link), None);
+    assert_eq!(settle(&mut link), []);
+}
+
+#[test]
+fn lost_messages_are_made_up_for() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    let (mut link, _) = a.enter(open_eth0);
+    // More than the socket's buffer holds, and then the one that counts.
+    let add = |i: u32| format!("address add 127.1.{}.{}/32 dev lo\n", i / 250, i % 250);
+    let mut batch: String = (0..2000).map(add).collect();
+    batch += "address del 10.0.0.2/24 dev eth0\n";
+    a.ip_batch(&batch);
+    let seen = settle(&mut link);
+    assert!(matches!(seen[..], [InterfaceInfo { ipv4: None, .. }]), "{seen:?}");
 }
 
 #[test]
@@ -322,7 +357,7 @@ fn an_interface_is_known_by_its_name() {
     let vips = [vip("10.0.0.1", Prefix::Interface)];
 
     a.ip("link del eth0");
-    assert_eq!(next_change(&mut link).unwrap().link, LinkState::Down);
+    assert_eq!(settle(&mut link).last().unwrap().link, LinkState::Down);
     assert_eq!(
         link.send_frame(iface, &frame(GROUP_MAC, None, 0x0800, 112)),
         TransmitResult::Error
@@ -333,8 +368,8 @@ fn an_interface_is_known_by_its_name() {
     assert!(matches!(error, OwnershipError::NoInterface { .. }), "{error}");
 
     // The thread that opens it again must be in the namespace, as the one that runs a host is.
-    netns::connect(&a, &b);
-    a.enter(|| while next_change(&mut link).is_some() {});
+    netns::connect(&a, &b, 11);
+    a.enter(|| settle(&mut link));
     let (mut peer, peer_iface) = b.enter(open_eth0);
     let sent = frame(GROUP_MAC, None, 0x0800, 112);
     assert_eq!(peer.send_frame(peer_iface, &sent), TransmitResult::Sent);
@@ -346,8 +381,28 @@ fn an_interface_is_known_by_its_name() {
     assert_eq!(addresses(&a), ["10.0.0.2/24", "10.0.0.1/24"]);
     a.ip("link set eth0 down");
     a.ip("link set eth0 name lan0");
-    a.enter(|| while next_change(&mut link).is_some() {});
+    a.enter(|| settle(&mut link));
     assert_eq!(addresses(&a), ["10.0.0.2/24"]);
+}
+
+#[test]
+fn an_interface_that_was_replaced_is_opened_again() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    let (mut link, iface) = a.enter(open_eth0);
+    // Quicker than anybody looks, and with the same index.
+    a.ip("link del eth0");
+    netns::connect(&a, &b, 10);
+    let seen = a.enter(|| settle(&mut link));
+    assert_eq!(seen.first().unwrap().link, LinkState::Down);
+    assert_eq!(seen.last().unwrap().link, LinkState::Up);
+    let (mut peer, peer_iface) = b.enter(open_eth0);
+    let sent = frame(GROUP_MAC, None, 0x0800, 112);
+    assert_eq!(peer.send_frame(peer_iface, &sent), TransmitResult::Sent);
+    assert!(wakes(&link, 1000));
+    assert_eq!(recv(&mut link), Some((iface, sent)));
 }
 
 #[test]
@@ -373,6 +428,74 @@ fn a_wrong_name_is_answered_with_the_right_ones() {
         let iface = link.add_interface("eth0").unwrap();
         assert_eq!(link.add_interface("eth0").unwrap(), iface);
         assert_eq!(link.interface_name(iface), Some("eth0"));
+    });
+}
+
+#[test]
+fn missing_capabilities_are_named() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    a.enter(|| {
+        let (mut link, iface) = open_eth0();
+        // Of this thread only.
+        let mut mine = capabilities(None).unwrap();
+        mine.effective -= CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
+        set_capabilities(None, mine).unwrap();
+        let error = LinuxLink::new().unwrap().add_interface("eth0").unwrap_err();
+        assert!(matches!(error, LinkError::NotPermitted), "{error}");
+        assert!(error.to_string().contains("CAP_NET_RAW"), "{error}");
+        let vips = [vip("10.0.0.1", Prefix::Interface)];
+        let error = link.set_owner(&host(iface, &vips), true).unwrap_err();
+        assert!(matches!(error, OwnershipError::NotPermitted { .. }), "{error}");
+        assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    });
+}
+
+#[test]
+fn ipv6_addresses_work_at_once() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    a.enter(|| {
+        std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0").unwrap();
+        a.ip("-6 address add 2001:db8::2/64 dev eth0 nodad");
+        a.ip("-6 address add fe80::2/64 dev eth0 nodad");
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        let source = changes(&mut link).last().unwrap().ipv6;
+        assert!(
+            source.is_some_and(|source| source.is_unicast_link_local()),
+            "{source:?}"
+        );
+        let vips = [
+            vip("fe80::1", Prefix::Host),
+            vip("2001:db8::1", Prefix::Interface),
+        ];
+        for _ in 0..2 {
+            link.set_owner(&host(iface, &vips), true).unwrap();
+            let shown = a.ip("-o -6 address show dev eth0");
+            for expected in ["2001:db8::1/64", "fe80::1/128"] {
+                let line = shown
+                    .lines()
+                    .find(|line| line.contains(expected))
+                    .expect(expected);
+                assert!(!line.contains("tentative"), "{line}");
+            }
+            assert_eq!(changes(&mut link), [], "a virtual address is no source");
+        }
+        link.set_owner(&host(iface, &vips), false).unwrap();
+        let shown = a.ip("-o -6 address show dev eth0");
+        assert!(
+            !shown.contains("2001:db8::1/") && !shown.contains("fe80::1/"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("2001:db8::2/64") && shown.contains("fe80::2/64"),
+            "{shown}"
+        );
     });
 }
 
@@ -436,17 +559,15 @@ fn changes(link: &mut LinuxLink) -> Vec<InterfaceInfo> {
         .collect()
 }
 
-/// Waits for the next change as a host does: it looks only when it is woken.
-fn next_change(link: &mut LinuxLink) -> Option<InterfaceInfo> {
-    let end = Clock.now() + Duration::from_secs(1);
-    while Clock.now() < end {
-        if wakes(link, 300)
-            && let Some((_, info)) = link.poll_change()
-        {
-            return Some(info);
-        }
+/// Reads changes until none come for a while. It looks as a host does: only when it is woken, and then
+/// it reads all.
+fn settle(link: &mut LinuxLink) -> Vec<InterfaceInfo> {
+    let mut seen = Vec::new();
+    while wakes(link, 200) {
+        seen.extend(changes(link));
+        assert_eq!(recv(link), None); // picks up the error of an interface that went down
     }
-    None
+    seen
 }
 
 /// The tags (`IFA_PROTO`) of this namespace's IPv4 addresses, 0 where there is none.

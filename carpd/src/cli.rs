@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and the exit codes.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ details behind:
   2026-11-21T10:00:00.123Z carp: 7@eth0: BACKUP -> MASTER (master timed out)
 
 On SIGTERM or SIGINT carpd says goodbye, keeps the addresses until another machine has taken over or a short time \
-has passed, removes them, and ends with exit code 0. A second signal does not wait. Needs root.")]
+has passed, removes them, and ends with exit code 0. Needs root.")]
     Run {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -56,6 +57,7 @@ has passed, removes them, and ends with exit code 0. A second signal does not wa
         file: PathBuf,
     },
     /// Show the virtual hosts of the running carpd, and a verdict as the exit code
+    #[command(after_help = "Exit codes: 0 healthy, 1 degraded, 2 down, 3 no answer from carpd.")]
     Status {
         /// Print everything as JSON, with a stable schema
         #[arg(long)]
@@ -68,6 +70,11 @@ has passed, removes them, and ends with exit code 0. A second signal does not wa
         #[command(flatten)]
         socket: Socket,
     },
+    /// Watch an election: three simulated nodes, no root, no network, a few milliseconds
+    ///
+    /// Election, crash and take-over, return and preemption, planned hand-over, with the measured times beside the
+    /// formula. Exit code 1 if anything differs from what CARP promises.
+    Demo,
     /// Print the version
     Version,
 }
@@ -97,7 +104,16 @@ pub fn main() -> ExitCode {
         Command::Check { file } => check(&file),
         Command::Status { json, socket } => status(&socket.socket, json),
         Command::Ifconfig { socket } => ifconfig(&socket.socket),
+        Command::Demo => demo(),
         Command::Version => print(concat!("carpd ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+fn demo() -> ExitCode {
+    let (timeline, passed) = crate::demo::run();
+    match print(&timeline) {
+        ExitCode::SUCCESS if !passed => ExitCode::from(FAILED),
+        printed => printed,
     }
 }
 
@@ -105,13 +121,7 @@ fn check(file: &Path) -> ExitCode {
     let Some(config) = load(file) else {
         return ExitCode::from(FAILED);
     };
-    let count = config.hosts.len();
-    let hosts = if count == 1 {
-        "virtual host"
-    } else {
-        "virtual hosts"
-    };
-    print(&format!("{}: ok, {count} {hosts}\n", file.display()))
+    print(&format!("{}: ok, {}\n", file.display(), config.size()))
 }
 
 /// Loads a configuration, with its mistakes and warnings on standard error.
@@ -122,17 +132,22 @@ fn load(file: &Path) -> Option<Config> {
             loaded.config
         }
         Err(error) => {
-            eprintln!("carpd: cannot read {}: {error}", file.display());
+            complain(format_args!("cannot read {}: {error}", file.display()));
             None
         }
     }
+}
+
+/// Tells what failed. Standard error can be closed; then there is nobody to tell.
+fn complain(what: impl Display) {
+    let _ = writeln!(io::stderr(), "carpd: {what}");
 }
 
 /// Prints to standard output. A reader that has seen enough (`| head`) is no failure.
 fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("carpd: cannot write to standard output: {error}");
+            complain(format_args!("cannot write to standard output: {error}"));
             ExitCode::from(FAILED)
         }
         _ => ExitCode::SUCCESS,
@@ -144,7 +159,7 @@ mod linux {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, load, print};
+    use super::{FAILED, NO_ANSWER, complain, load, print};
     use crate::control::{self, Command};
     use crate::status::Status;
 
@@ -155,7 +170,7 @@ mod linux {
         match crate::run::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("carpd: {error}");
+                complain(error);
                 ExitCode::from(FAILED)
             }
         }
@@ -182,7 +197,7 @@ mod linux {
 
     fn ask(socket: &Path) -> Option<Status> {
         control::ask(socket, Command::Status)
-            .map_err(|error| eprintln!("carpd: {}: {error}", socket.display()))
+            .map_err(|error| complain(format_args!("{}: {error}", socket.display())))
             .ok()
     }
 }
@@ -192,7 +207,7 @@ mod elsewhere {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER};
+    use super::{FAILED, NO_ANSWER, complain};
 
     pub(super) fn run(_file: &Path) -> ExitCode {
         needs_linux("run")
@@ -209,7 +224,9 @@ mod elsewhere {
     }
 
     fn needs_linux(command: &str) -> ExitCode {
-        eprintln!("carpd: {command} needs Linux; check and version work here");
+        complain(format_args!(
+            "{command} needs Linux; check, demo and version work here"
+        ));
         ExitCode::from(FAILED)
     }
 }

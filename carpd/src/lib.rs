@@ -7,9 +7,10 @@ pub mod cli;
 pub mod config;
 #[cfg(target_os = "linux")]
 pub mod control;
+pub mod demo;
 pub mod log;
 #[cfg(target_os = "linux")]
 pub mod run;
 pub mod status;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod testing;

@@ -22,12 +22,34 @@ pub struct Status {
     pub pid: u32,
     /// When it was started, RFC 3339 in UTC.
     pub started: String,
-    /// Added to the advskew of every virtual host; 0 if nothing is wrong.
-    pub demotion: u16,
+    /// What makes this machine less fit to be master.
+    pub demotion: Demotion,
     /// The virtual hosts, in the order of the configuration.
     pub virtual_hosts: Vec<HostStatus>,
     /// Packet counters by the names of the BSD kernels (`netstat -s -p carp`).
     pub counters: BTreeMap<String, u64>,
+}
+
+/// How much all virtual hosts are demoted: added to their advskew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demotion {
+    /// The sum of the causes' weights; 0 if nothing is wrong.
+    pub total: u16,
+    /// What is wrong now.
+    pub causes: Vec<DemotionCause>,
+}
+
+/// Something that demotes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemotionCause {
+    /// In words: `interface down`.
+    pub cause: String,
+    /// The interface (`eth0`) or virtual host (`eth0@7`) it is about, if it is about one.
+    pub subject: Option<String>,
+    /// What it adds to the advskew.
+    pub weight: u16,
+    /// For how long it has held, in milliseconds.
+    pub age_ms: u64,
 }
 
 /// One virtual host.
@@ -51,13 +73,18 @@ pub struct HostStatus {
     pub since: String,
     /// For how long, in milliseconds. Unlike `since`, it does not jump when the wall clock is set.
     pub age_ms: u64,
-    /// Whether the virtual addresses are wanted on this machine now. It can outlast MASTER for a moment: a
-    /// master that gives up keeps them until its successor is heard.
+    /// Whether it has said goodbye, and keeps its addresses only until its successor is heard.
+    pub leaving: bool,
+    /// Whether the virtual addresses are wanted on this machine now.
     pub owner: bool,
+    /// Why the addresses are not on the interface although wanted, or on it although not wanted.
+    pub address_error: Option<String>,
     /// Seconds between advertisements, as configured.
     pub advbase: u8,
     /// Added to advbase, in 1/256 s, as configured.
     pub advskew: u8,
+    /// The advskew that is sent and compared: as configured, and demotion.
+    pub advskew_sent: u8,
     /// Whether it takes over from a slower master.
     pub preempt: bool,
     /// Whose rules it follows: `freebsd`, `openbsd`, `netbsd` or `ucarp`.
@@ -71,6 +98,10 @@ pub struct HostStatus {
 pub struct Peer {
     /// Source address of its advertisement.
     pub address: IpAddr,
+    /// The advbase in it.
+    pub advbase: u8,
+    /// The advskew in it, demotion included.
+    pub advskew: u8,
     /// How long ago, in milliseconds.
     pub age_ms: u64,
 }
@@ -90,9 +121,9 @@ pub enum State {
 /// The verdict on a [`Status`], and the exit code of `carpd status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// Everything takes part in the election, undemoted.
+    /// Everything takes part in the election, undemoted, with its addresses in order.
     Healthy = 0,
-    /// Something is in INIT or demoted.
+    /// Something is in INIT or demoted, or addresses are not as they should be.
     Degraded = 1,
     /// Everything is in INIT.
     Down = 2,
@@ -105,6 +136,16 @@ impl fmt::Display for State {
             Self::Backup => "BACKUP",
             Self::Master => "MASTER",
         })
+    }
+}
+
+/// `interface down: eth0`.
+impl fmt::Display for DemotionCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)?;
+        self.subject
+            .as_ref()
+            .map_or(Ok(()), |subject| write!(f, ": {subject}"))
     }
 }
 
@@ -136,6 +177,14 @@ impl Status {
             text += line.trim_end();
             text.push('\n');
         }
+        for HostStatus {
+            name, address_error, ..
+        } in &self.virtual_hosts
+        {
+            if let Some(error) = address_error {
+                let _ = writeln!(text, "\n{name}: {error}");
+            }
+        }
         let _ = writeln!(text, "\n{}", self.verdict());
         text
     }
@@ -161,10 +210,13 @@ impl Status {
 
     /// How this node is.
     pub fn health(&self) -> Health {
-        match self.count(State::Init) {
-            0 if self.demotion == 0 => Health::Healthy,
-            init if init > 0 && init == self.virtual_hosts.len() => Health::Down,
-            _ => Health::Degraded,
+        let init = self.count(State::Init);
+        if init > 0 && init == self.virtual_hosts.len() {
+            Health::Down
+        } else if init > 0 || self.demotion.total > 0 || self.address_errors() > 0 {
+            Health::Degraded
+        } else {
+            Health::Healthy
         }
     }
 
@@ -191,10 +243,27 @@ impl Status {
                 .collect();
             text += &counts.join(", ");
         }
-        if self.demotion > 0 {
-            let _ = write!(text, "; demoted by {}", self.demotion);
+        if self.demotion.total > 0 {
+            let causes: Vec<_> = self.demotion.causes.iter().map(ToString::to_string).collect();
+            let _ = write!(
+                text,
+                "; demoted by {} ({})",
+                self.demotion.total,
+                causes.join(", ")
+            );
+        }
+        let errors = self.address_errors();
+        if errors > 0 {
+            let _ = write!(text, "; addresses not in order: {errors}");
         }
         text
+    }
+
+    fn address_errors(&self) -> usize {
+        self.virtual_hosts
+            .iter()
+            .filter(|host| host.address_error.is_some())
+            .count()
     }
 
     fn count(&self, state: State) -> usize {
@@ -206,127 +275,4 @@ impl Status {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::State::{Backup, Init, Master};
-    use super::*;
-
-    pub(crate) fn example() -> Status {
-        let lan = HostStatus {
-            name: "eth0@7".into(),
-            interface: "eth0".into(),
-            vhid: 7,
-            description: Some("LAN gateway".into()),
-            addresses: vec!["192.0.2.10/24".into(), "2001:db8::10/64".into()],
-            state: State::Master,
-            reason: "master timed out".into(),
-            since: "2026-11-21T10:00:00.123Z".into(),
-            age_ms: 1234,
-            owner: true,
-            advbase: 1,
-            advskew: 0,
-            preempt: true,
-            dialect: "freebsd".into(),
-            last_peer: Some(Peer {
-                address: "192.0.2.2".parse().expect("an address"),
-                age_ms: 5678,
-            }),
-        };
-        let wan = HostStatus {
-            name: "eth1@200".into(),
-            interface: "eth1".into(),
-            vhid: 200,
-            description: None,
-            addresses: vec!["198.51.100.1".into()],
-            state: State::Init,
-            reason: "hardware interface down".into(),
-            advskew: 100,
-            owner: false,
-            last_peer: None,
-            ..lan.clone()
-        };
-        Status {
-            schema: SCHEMA,
-            version: "0.1.0".into(),
-            pid: 42,
-            started: "2026-11-21T09:59:00.000Z".into(),
-            demotion: 240,
-            virtual_hosts: vec![lan, wan],
-            counters: BTreeMap::from([("badauth".into(), 0), ("ipackets".into(), 12)]),
-        }
-    }
-
-    #[test]
-    fn the_table_has_the_known_columns() {
-        let expected = "\
-Interface and VHID  Virtual IP addresses            Status                          Description
-eth0@7              192.0.2.10/24, 2001:db8::10/64  MASTER                          LAN gateway
-eth1@200            198.51.100.1                    INIT (hardware interface down)
-
-degraded: 1 MASTER, 1 INIT; demoted by 240
-";
-        assert_eq!(example().table(), expected);
-        let mut plain = example();
-        plain.virtual_hosts.truncate(1);
-        plain.virtual_hosts[0].description = None;
-        plain.demotion = 0;
-        let expected = "\
-Interface and VHID  Virtual IP addresses            Status
-eth0@7              192.0.2.10/24, 2001:db8::10/64  MASTER
-
-healthy: 1/1 MASTER
-";
-        assert_eq!(plain.table(), expected);
-    }
-
-    #[test]
-    fn ifconfig_lines_are_those_of_the_bsds() {
-        let expected =
-            "\tcarp: MASTER vhid 7 advbase 1 advskew 0\n\tcarp: INIT vhid 200 advbase 1 advskew 100\n";
-        assert_eq!(example().ifconfig(), expected);
-    }
-
-    #[test]
-    fn verdicts() {
-        let with = |states: &[State], demotion| {
-            let mut status = example();
-            let host = status.virtual_hosts[0].clone();
-            status.virtual_hosts = states
-                .iter()
-                .map(|&state| HostStatus {
-                    state,
-                    ..host.clone()
-                })
-                .collect();
-            status.demotion = demotion;
-            (status.health(), status.verdict())
-        };
-        let healthy = |text: &str| (Health::Healthy, text.to_owned());
-        assert_eq!(with(&[Master; 6], 0), healthy("healthy: 6/6 MASTER"));
-        assert_eq!(with(&[Backup; 2], 0), healthy("healthy: 2/2 BACKUP"));
-        assert_eq!(with(&[Backup, Master], 0), healthy("healthy: 1 MASTER, 1 BACKUP"));
-        assert_eq!(
-            with(&[Backup], 240),
-            (Health::Degraded, "degraded: 1/1 BACKUP; demoted by 240".into())
-        );
-        assert_eq!(
-            with(&[Backup, Init], 0),
-            (Health::Degraded, "degraded: 1 BACKUP, 1 INIT".into())
-        );
-        assert_eq!(with(&[Init], 0), (Health::Down, "down: 1/1 INIT".into()));
-    }
-
-    #[test]
-    fn the_document_is_stable() {
-        let json = serde_json::to_string_pretty(&example()).expect("a document");
-        let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/status.json");
-        if std::env::var_os("CARP_BLESS").is_some() {
-            std::fs::write(&golden, format!("{json}\n")).expect("an expectation");
-        }
-        let expected = std::fs::read_to_string(&golden).expect("tests/vectors/status.json");
-        assert_eq!(format!("{json}\n"), expected);
-        assert_eq!(
-            serde_json::from_str::<Status>(&expected).expect("the same document"),
-            example()
-        );
-    }
-}
+pub(crate) mod tests;

@@ -1,1 +1,1 @@
-//! Crate root.
+#![doc = include_str!("../README.md")]

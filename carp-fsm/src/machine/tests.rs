@@ -84,7 +84,7 @@ hand over         | I  | W           | B                   | R                  
 leave             | I  | I           | I                   | I                   | S bow       | S           | S
 heard better      | I  | W           | B                   | R                   | B disown    | R disown    | I disown
 heard equal       | I  | W           | B                   | R                   | B disown    | R disown    | I disown
-heard worse       | I  | W           | M own ad announce   | R                   | M           | R disown    | I disown
+heard worse       | I  | W           | M own ad announce   | R                   | M ad announce | R disown    | I disown
 heard bow-out     | I  | W           | M own ad announce   | M own ad announce   | M           | H           | S
 timeout           | I  | B           | M own ad announce   | M own ad announce   | M ad        | M ad        | I disown
 early timeout     | I  | W           | B                   | R                   | M           | H           | S
@@ -119,6 +119,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         'M' => Role::Master {
             next_ad: until,
             reannounce: view.reannounce(),
+            answer_from: now,
         },
         'H' => leaving(Departure::HandOver),
         'S' => leaving(Departure::Stop(reason)),
@@ -435,6 +436,25 @@ fn a_master_ignores_a_slower_one_and_its_timer_goes_on() {
         );
         assert_eq!(machine, before, "{dialect}");
     }
+}
+
+#[test]
+fn a_hardened_master_answers_a_slower_one_at_once_but_not_every_time() {
+    let view = hardened(1, 0);
+    let mut machine = master(&view);
+    let start = 3 * SECOND + 5;
+    let answers =
+        |machine: &mut Machine, time| !machine.step(at(time), heard(1, 100), &view).wishes.is_empty();
+    assert!(answers(&mut machine, start));
+    // A quarter of the interval later at the earliest, and never to a bow-out.
+    assert!(!answers(&mut machine, start + 1));
+    assert!(!answers(&mut machine, start + SECOND / 4 - 1));
+    assert_eq!(
+        machine.step(at(start + SECOND / 4), heard(255, 255), &view),
+        Effects::default()
+    );
+    assert!(answers(&mut machine, start + SECOND / 4));
+    assert_eq!(machine.deadline(), Some(at(start + SECOND / 4 + SECOND)));
 }
 
 // --- advertisements heard by a BACKUP ---

@@ -130,6 +130,17 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.hosts.set_deadline(slot, deadline);
     }
 
+    /// A MASTER without its addresses is none.
+    pub(super) fn refused(&mut self, now: Instant, slot: u16) {
+        let first_retry = self.policy.refused_retry.as_micros();
+        let Some(host) = self.hosts.get_mut(slot) else {
+            return;
+        };
+        let wait = Duration::from_micros(first_retry.saturating_mul(1 << host.refusals.min(6)));
+        host.refusals = host.refusals.saturating_add(1);
+        self.step(now, slot, Input::Refused(now + wait), None);
+    }
+
     /// Every timer that is due acts, the earliest first.
     pub(super) fn run_timers(&mut self, now: Instant) {
         while let Some(due) = self.hosts.earliest().filter(|(deadline, _)| *deadline <= now) {
@@ -328,7 +339,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                     host.wish(Wishes::OWN);
                 }
                 // Who yields and takes over again within the linger owns all the time.
-                if host.owner.replace(owner) == Some(owner) {
+                let failed = core::mem::take(&mut host.disown_failed);
+                if host.owner.replace(owner) == Some(owner) && !failed {
                     return None;
                 }
                 host.owner_seq = host.owner_seq.wrapping_add(1);

@@ -10,6 +10,7 @@ mod wake;
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem::{self, MaybeUninit};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -36,7 +37,8 @@ use crate::{Link, LinkError, OwnershipError, VirtualAddress, VirtualHost};
 /// * When an IPv4 address goes on with a prefix shorter than /32, `promote_secondaries` of the
 ///   interface is switched on, for otherwise Linux removes it together with the interface's own
 ///   address.
-/// * Everything happens in the network namespace of the thread that calls [`new`](Self::new).
+/// * A link belongs to the network namespace of the thread that calls [`new`](Self::new); use it on
+///   threads of that namespace only.
 #[derive(Debug)]
 pub struct LinuxLink {
     netlink: Netlink,
@@ -50,8 +52,8 @@ pub struct LinuxLink {
     /// does not keep the others waiting.
     ready: VecDeque<IfaceId>,
     changes: VecDeque<(IfaceId, InterfaceInfo)>,
-    /// The kernel did not answer a question: ask again.
-    unanswered: bool,
+    /// Something failed that should not: look at all interfaces again.
+    look_again: bool,
 }
 
 /// One interface name and what is behind it now.
@@ -91,11 +93,11 @@ impl LinuxLink {
                 netlink: Netlink::open()?,
                 monitor,
                 epoll,
-                tags: kernel_has_address_tags(),
+                tags: owner::kernel_has_address_tags(),
                 interfaces: Vec::new(),
                 ready: VecDeque::new(),
                 changes: VecDeque::new(),
-                unanswered: false,
+                look_again: false,
             })
         };
         open().map_err(LinkError::os("watch the interfaces of this machine (rtnetlink)"))
@@ -146,19 +148,21 @@ impl LinuxLink {
     /// The name of an interface, or `None` if this link has not given out the
     /// number.
     pub fn interface_name(&self, iface: IfaceId) -> Option<&str> {
-        self.interfaces
-            .get(usize::from(iface.0))
-            .map(|slot| slot.name.as_str())
+        Some(&self.get(iface)?.name)
     }
 
     /// Why an interface that exists counts as down, if it is not for its cable:
     /// it came back and could not be opened again.
     pub fn interface_error(&self, iface: IfaceId) -> Option<&LinkError> {
-        self.interfaces.get(usize::from(iface.0))?.error.as_ref()
+        self.get(iface)?.error.as_ref()
     }
 
     fn ids(&self) -> impl Iterator<Item = IfaceId> + use<> {
         (0..=u16::MAX).take(self.interfaces.len()).map(IfaceId)
+    }
+
+    fn get(&self, iface: IfaceId) -> Option<&Slot> {
+        self.interfaces.get(usize::from(iface.0))
     }
 
     /// The slot of an id that this link has given out.
@@ -203,7 +207,7 @@ impl LinuxLink {
                 self.close(iface);
             }
             if changed || changes.overrun {
-                self.unanswered |= self.refresh_one(iface).is_err();
+                self.look_again |= self.refresh_one(iface).is_err();
             }
         }
     }
@@ -221,7 +225,10 @@ impl LinuxLink {
         {
             self.close(iface);
         }
-        let Some(found) = found else { return Ok(()) };
+        let Some(found) = found else {
+            self.slot_mut(iface).error = None;
+            return Ok(());
+        };
         if self.slot(iface).open.is_none() {
             match self.open(iface, &found) {
                 Ok(open) => {
@@ -271,22 +278,18 @@ impl LinuxLink {
 
     /// Notes which sockets have something, without waiting.
     fn poll(&mut self) {
-        const AT_ONCE: usize = 32;
-        let mut events = Vec::with_capacity(AT_ONCE);
+        let mut events = [const { MaybeUninit::uninit() }; 32];
         let now = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // Interrupted by a signal: whatever is ready wakes us again.
-        let _ = epoll::wait(
-            &self.epoll,
-            rustix::buffer::spare_capacity(&mut events),
-            Some(&now),
-        );
-        let sockets = events
-            .iter()
-            .filter_map(|event| u16::try_from(event.data.u64()).ok());
-        self.ready.extend(sockets.map(IfaceId));
+        // An error is that of a signal; whatever is ready wakes us again.
+        if let Ok((ready, _)) = epoll::wait(&self.epoll, &mut events[..], Some(&now)) {
+            let sockets = ready
+                .iter()
+                .filter_map(|event| u16::try_from(event.data.u64()).ok());
+            self.ready.extend(sockets.map(IfaceId));
+        }
     }
 }
 
@@ -294,7 +297,7 @@ impl Link for LinuxLink {
     fn poll_change(&mut self) -> Option<(IfaceId, InterfaceInfo)> {
         if self.changes.is_empty() {
             let mut changes = self.monitor.changes();
-            changes.overrun |= std::mem::take(&mut self.unanswered);
+            changes.overrun |= mem::take(&mut self.look_again);
             self.refresh(&changes);
         }
         self.changes.pop_front()
@@ -310,8 +313,11 @@ impl Link for LinuxLink {
                     self.ready.push_back(iface);
                     return Some((iface, len));
                 }
-                // The interface is gone, as rtnetlink is about to say.
-                Some(Err(_)) => self.close(iface),
+                // The interface is gone, or we look again.
+                Some(Err(_)) => {
+                    self.close(iface);
+                    self.look_again = true;
+                }
                 Some(Ok(None)) | None => {}
             }
         }
@@ -323,8 +329,7 @@ impl Link for LinuxLink {
     }
 
     fn send_frame(&mut self, iface: IfaceId, frame: &[u8]) -> TransmitResult {
-        let slot = self.interfaces.get(usize::from(iface.0));
-        let Some(open) = slot.and_then(|slot| slot.open.as_ref()) else {
+        let Some(open) = self.get(iface).and_then(|slot| slot.open.as_ref()) else {
             return TransmitResult::Error;
         };
         match open.socket.send(frame) {
@@ -345,7 +350,8 @@ impl Link for LinuxLink {
                 interface: slot.name.clone(),
             });
         }
-        slot.owned.retain(|vip| !host.addresses.contains(vip));
+        slot.owned
+            .retain(|old| host.addresses.iter().all(|vip| vip.address != old.address));
         let Some(open) = &slot.open else {
             // What was on it has been taken off when it went away.
             let gone = OwnershipError::NoInterface {
@@ -398,41 +404,5 @@ fn info(found: &Interface, addresses: &[Address], owned: &[VirtualAddress]) -> I
         } else {
             LinkState::Down
         },
-    }
-}
-
-/// `IFA_PROTO` came with Linux 5.18.
-fn kernel_has_address_tags() -> bool {
-    let uname = rustix::system::uname();
-    kernel_is_at_least(&uname.release().to_string_lossy(), (5, 18))
-}
-
-fn kernel_is_at_least(release: &str, wanted: (u32, u32)) -> bool {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|number| number.parse().ok());
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(major), Some(minor)) => (major, minor) >= wanted,
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernel_releases_are_compared_by_number() {
-        for (release, expected) in [
-            ("6.1.0-13-amd64", true),
-            ("5.18.0", true),
-            ("5.18-rc1", true),
-            ("5.4.0-150-generic", false),
-            ("4.19", false),
-            ("10.0", true),
-            ("unknown", false),
-        ] {
-            assert_eq!(kernel_is_at_least(release, (5, 18)), expected, "{release}");
-        }
     }
 }

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{
-    Emitable, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
-    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator, Parseable,
+    Emitable, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE,
+    NLMSG_ERROR, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator, Parseable,
 };
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeader, AddressMessage, AddressProtocol, AddressScope,
@@ -118,6 +118,16 @@ impl Netlink {
     /// The addresses of an interface, in the kernel's order. Empty if there is
     /// no such interface.
     pub(super) fn addresses(&mut self, ifindex: u32) -> io::Result<Vec<Address>> {
+        loop {
+            match self.addresses_once(ifindex) {
+                // They changed while they were listed.
+                Err(e) if is(&e, libc::EINTR) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    fn addresses_once(&mut self, ifindex: u32) -> io::Result<Vec<Address>> {
         let mut request = AddressMessage::default();
         request.header.index = ifindex;
         let mut addresses = Vec::new();
@@ -165,7 +175,8 @@ impl Netlink {
     }
 
     /// Sends a request and hands every message of the answer to `each` with its
-    /// type, up to the acknowledgement or the end of the dump.
+    /// type, up to the acknowledgement or the end of the dump. Fails with
+    /// `EINTR` if a dump is inconsistent.
     fn request(
         &mut self,
         message: RouteNetlinkMessage,
@@ -182,15 +193,19 @@ impl Netlink {
         message.serialize(&mut bytes);
         self.socket.send(&bytes, 0)?;
 
+        let mut interrupted = false;
         loop {
             receive(&self.socket, &mut self.buffer)?;
             for message in messages(&self.buffer) {
                 // Else it is the rest of an answer that was given up half way.
-                if message.sequence_number() == self.sequence {
-                    match message.message_type() {
-                        NLMSG_ERROR | NLMSG_DONE => return result(message.payload()),
-                        kind => each(kind, message.payload()),
-                    }
+                if message.sequence_number() != self.sequence {
+                    continue;
+                }
+                interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
+                match message.message_type() {
+                    NLMSG_DONE if interrupted => return Err(io::Error::from_raw_os_error(libc::EINTR)),
+                    NLMSG_ERROR | NLMSG_DONE => return result(message.payload()),
+                    kind => each(kind, message.payload()),
                 }
             }
         }

@@ -80,7 +80,7 @@ fn put_one_on(
     }
     match netlink.add_address(device.index, vip.address, prefix_len) {
         // Somebody has put it there since we looked.
-        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => Err(device.foreign(&Address {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(device.foreign(&Address {
             ip: vip.address,
             prefix_len,
             tag: 0,
@@ -147,7 +147,8 @@ impl Device<'_> {
     fn refused(self, address: IpAddr, source: io::Error) -> OwnershipError {
         let interface = self.name.to_owned();
         match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => OwnershipError::NotPermitted { interface },
+            Some(libc::EPERM) => OwnershipError::NotPermitted { interface },
+            Some(libc::EACCES) if address.is_ipv6() => OwnershipError::Ipv6Disabled { interface },
             Some(libc::ENODEV) => OwnershipError::NoInterface { interface },
             _ => OwnershipError::Refused {
                 interface,
@@ -189,6 +190,22 @@ fn same_network(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
         _ => return false,
     };
     difference.checked_shr(host_bits.into()).unwrap_or(0) == 0
+}
+
+/// `IFA_PROTO` came with Linux 5.18.
+pub(super) fn kernel_has_address_tags() -> bool {
+    let uname = rustix::system::uname();
+    kernel_is_at_least(&uname.release().to_string_lossy(), (5, 18))
+}
+
+fn kernel_is_at_least(release: &str, wanted: (u32, u32)) -> bool {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) => (major, minor) >= wanted,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -278,5 +295,20 @@ mod tests {
         assert!(device(false).is_ours(&there("10.0.0.1", 24, 0), &vip, &present));
         assert!(!device(false).is_ours(&there("10.0.0.1", 32, 0), &vip, &present));
         assert!(!device(false).is_ours(&there("10.0.0.1", 24, 4), &vip, &present));
+    }
+
+    #[test]
+    fn kernel_releases_are_compared_by_number() {
+        for (release, expected) in [
+            ("6.1.0-13-amd64", true),
+            ("5.18.0", true),
+            ("5.18-rc1", true),
+            ("5.4.0-150-generic", false),
+            ("4.19", false),
+            ("10.0", true),
+            ("unknown", false),
+        ] {
+            assert_eq!(kernel_is_at_least(release, (5, 18)), expected, "{release}");
+        }
     }
 }

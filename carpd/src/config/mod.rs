@@ -43,6 +43,16 @@ pub struct Config {
     pub hosts: Vec<VirtualHost>,
 }
 
+impl Config {
+    /// `1 virtual host`, `2 virtual hosts`.
+    pub fn size(&self) -> String {
+        match self.hosts.len() {
+            1 => "1 virtual host".to_owned(),
+            count => format!("{count} virtual hosts"),
+        }
+    }
+}
+
 /// What became of a configuration file.
 #[derive(Debug)]
 pub struct Loaded {
@@ -94,13 +104,14 @@ pub fn check(path: &Path, text: &str, interfaces: Option<&[String]>) -> Loaded {
     Loaded { config, report }
 }
 
-/// The names of this machine's network interfaces, sorted; `None` where they cannot be known.
+/// The names of the network interfaces here, sorted; `None` where they cannot be known.
+///
+/// `/sys/class/net` would show those of the network namespace in which it was mounted.
 fn interfaces() -> Option<Vec<String>> {
-    let entries = fs::read_dir("/sys/class/net").ok()?;
-    let mut names: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().is_dir()) // not `bonding_masters`
-        .filter_map(|entry| entry.file_name().into_string().ok())
+    let table = fs::read_to_string("/proc/thread-self/net/dev").ok()?;
+    let lines = table.lines().skip(2); // two lines of headings
+    let mut names: Vec<_> = lines
+        .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
         .collect();
     names.sort();
     Some(names)
@@ -236,5 +247,5 @@ fn refuse_equal_addresses(drafts: &[Draft], report: &mut Report) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))] // with file modes
 mod tests;

@@ -1,6 +1,7 @@
 //! Golden files: `tests/vectors/config/*.toml` with what is said about them in `*.expected`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key};
@@ -19,16 +20,12 @@ fn copy_with_modes(to: &Path) {
         let name = from.file_name().expect("a name");
         let copy = to.join(name);
         fs::write(&copy, fs::read(&from).expect("a vector")).expect("a copy");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = if name.to_string_lossy().starts_with("world") {
-                0o644
-            } else {
-                0o600
-            };
-            fs::set_permissions(&copy, fs::Permissions::from_mode(mode)).expect("a mode");
-        }
+        let mode = if name.to_string_lossy().starts_with("world") {
+            0o644
+        } else {
+            0o600
+        };
+        fs::set_permissions(&copy, fs::Permissions::from_mode(mode)).expect("a mode");
     }
 }
 
@@ -38,7 +35,6 @@ fn check_file(path: &Path) -> Loaded {
     check(path, &text, Some(&here))
 }
 
-#[cfg(unix)]
 #[test]
 fn every_kind_of_mistake_is_reported_as_expected() {
     let dir = TempDir::new("golden");

@@ -1,0 +1,237 @@
+//! Events of the node as lines of the log, in the words of the FreeBSD kernel, with details behind.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use carp_fsm::{Cause, Duration, Event, EventKind, HandOver, HostId, Instant, Reason, State};
+use carp_std::OwnershipError;
+
+use super::Carp;
+use crate::config::{Config, VirtualHost};
+use crate::log::Log;
+
+/// The virtual hosts in the order of the configuration, and what has to be remembered about them.
+pub(super) struct Journal<'a> {
+    pub(super) hosts: Vec<(HostId, &'a VirtualHost)>,
+    pub(super) started: Instant,
+    /// The last transition of each virtual host that had one.
+    last: HashMap<HostId, (Instant, Reason)>,
+    /// What the log has said about the addresses of each virtual host, so that it is said once.
+    said: HashMap<HostId, String>,
+}
+
+impl<'a> Journal<'a> {
+    pub(super) fn new(hosts: Vec<(HostId, &'a VirtualHost)>, started: Instant) -> Self {
+        Self {
+            hosts,
+            started,
+            last: HashMap::new(),
+            said: HashMap::new(),
+        }
+    }
+
+    /// Writes what the beginning looks like: a virtual host that stays in INIT has no transition to tell of.
+    pub(super) fn start(&self, carp: &Carp, config: &Config, log: &mut Log) {
+        let (size, socket) = (config.size(), config.control_socket.display());
+        let version = env!("CARGO_PKG_VERSION");
+        log.line(&format!(
+            "carpd: {version} started, {size}, control socket {socket}"
+        ));
+        for &(id, _) in &self.hosts {
+            if let Some(reason) = carp.node().status(id).and_then(|status| status.init_reason) {
+                log.line(&format!("carp: {}: INIT ({reason})", self.name(id)));
+            }
+        }
+    }
+
+    /// Why the host is in its state: the reason of its last transition.
+    pub(super) fn reason(&self, host: HostId) -> Option<Reason> {
+        self.last.get(&host).map(|(_, reason)| *reason)
+    }
+
+    /// Writes what has happened.
+    pub(super) fn write(&mut self, carp: &Carp, event: Event, log: &mut Log) {
+        match event.kind {
+            EventKind::Transition {
+                host,
+                from,
+                to,
+                reason,
+                peer,
+            } => {
+                let before = self.last.insert(host, (event.at, reason));
+                let since = before.map_or(self.started, |(at, _)| at);
+                let mut line = transition(&self.name(host), from, to, reason);
+                let _ = write!(line, " after={}", seconds(event.at - since));
+                if let Some(peer) = peer {
+                    let _ = write!(line, " peer={peer}");
+                }
+                log.line(&line);
+            }
+            EventKind::Demotion {
+                from,
+                to,
+                cause,
+                holds,
+                ..
+            } => {
+                let mut line = demotion(from, to, &self.cause(cause, holds));
+                if let Cause::LinkDown(iface) = cause
+                    && let Some(interface) = carp.link().interface_name(iface)
+                {
+                    let _ = write!(line, " interface={interface}");
+                }
+                log.line(&line);
+            }
+            EventKind::HandOver { host, outcome } => {
+                log.line(&format!("carp: {}: {}", self.name(host), hand_over(outcome)));
+            }
+            EventKind::Lost(count) => log.line(&format!("carpd: {count} events lost")),
+            other => log.line(&format!("carpd: {other:?}")),
+        }
+    }
+
+    /// Writes what is newly wrong with the addresses of virtual hosts.
+    ///
+    /// No event tells of it: an address can fail to come off some time after the transition.
+    pub(super) fn write_errors(&mut self, carp: &Carp, log: &mut Log) {
+        for &(id, _) in &self.hosts {
+            let Some(error) = carp.ownership_error(id) else {
+                self.said.remove(&id);
+                continue;
+            };
+            let error = error.to_string();
+            if self.said.get(&id) != Some(&error) {
+                log.line(&format!("carpd: {}: {error}", self.name(id)));
+                self.said.insert(id, error);
+            }
+        }
+    }
+
+    /// How many virtual hosts have addresses here that carpd put on and could not take off.
+    pub(super) fn left_behind(&self, carp: &Carp) -> usize {
+        let is_ours = |error: &&OwnershipError| !matches!(error, OwnershipError::Foreign { .. });
+        self.hosts
+            .iter()
+            .filter_map(|&(id, _)| carp.ownership_error(id))
+            .filter(is_ours)
+            .count()
+    }
+
+    /// `7@eth0`, as the kernel's log has it.
+    fn name(&self, host: HostId) -> String {
+        match self.hosts.iter().find(|(id, _)| *id == host) {
+            Some((_, VirtualHost { vhid, interface, .. })) => format!("{vhid}@{interface}"),
+            None => host.to_string(),
+        }
+    }
+
+    /// A cause of demotion that came or went, in the kernel's words.
+    fn cause(&self, cause: Cause, holds: bool) -> String {
+        match cause {
+            Cause::LinkDown(_) => if holds { "interface down" } else { "interface up" }.to_owned(),
+            Cause::SendErrors(host) => {
+                let interface = self.hosts.iter().find(|(id, _)| *id == host);
+                let interface = interface.map_or("", |(_, host)| host.interface.as_str());
+                format!("send {} on {interface}", if holds { "error" } else { "ok" })
+            }
+            other if holds => other.to_string(),
+            other => format!("{other} ended"),
+        }
+    }
+}
+
+fn transition(name: &str, from: State, to: State, reason: Reason) -> String {
+    format!("carp: {name}: {from} -> {to} ({reason})")
+}
+
+fn demotion(from: u16, to: u16, cause: &str) -> String {
+    format!(
+        "carp: demoted by {} to {to} ({cause})",
+        i32::from(to) - i32::from(from)
+    )
+}
+
+fn hand_over(outcome: HandOver) -> String {
+    match outcome {
+        HandOver::Done(after) => format!("handed over after={}", seconds(after)),
+        HandOver::NobodyTookOver(after) => {
+            format!("nobody took over, still MASTER after={}", seconds(after))
+        }
+        HandOver::NotMaster => "nothing to hand over".to_owned(),
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    let millis = duration.as_micros() / 1000;
+    format!("{}.{:03}s", millis / 1000, millis % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use carp_fsm::InitReason;
+
+    use super::*;
+
+    /// Lines that people search for: they must stay as the FreeBSD kernel prints them.
+    #[test]
+    fn the_words_are_the_kernels() {
+        for (from, to, reason, line) in [
+            (
+                State::Init,
+                State::Backup,
+                Reason::InitializationComplete,
+                "INIT -> BACKUP (initialization complete)",
+            ),
+            (
+                State::Backup,
+                State::Master,
+                Reason::MasterTimedOut,
+                "BACKUP -> MASTER (master timed out)",
+            ),
+            (
+                State::Backup,
+                State::Master,
+                Reason::MasterWillTimeOut,
+                "BACKUP -> MASTER (master will time out)",
+            ),
+            (
+                State::Backup,
+                State::Master,
+                Reason::PreemptingSlowerMaster,
+                "BACKUP -> MASTER (preempting a slower master)",
+            ),
+            (
+                State::Master,
+                State::Backup,
+                Reason::MoreFrequentAdvertisement,
+                "MASTER -> BACKUP (more frequent advertisement received)",
+            ),
+            (
+                State::Master,
+                State::Init,
+                Reason::Stopped(InitReason::LinkDown),
+                "MASTER -> INIT (hardware interface down)",
+            ),
+        ] {
+            assert_eq!(
+                transition("1@em0", from, to, reason),
+                format!("carp: 1@em0: {line}")
+            );
+        }
+        assert_eq!(
+            demotion(0, 240, "interface down"),
+            "carp: demoted by 240 to 240 (interface down)"
+        );
+        assert_eq!(
+            demotion(480, 240, "interface up"),
+            "carp: demoted by -240 to 240 (interface up)"
+        );
+    }
+
+    #[test]
+    fn durations_are_in_seconds() {
+        assert_eq!(seconds(Duration::from_micros(3_390_625)), "3.390s");
+        assert_eq!(seconds(Duration::from_micros(999)), "0.000s");
+    }
+}

@@ -1,0 +1,161 @@
+//! The renderings of one example.
+
+use super::State::{Backup, Init, Master};
+use super::*;
+
+pub(crate) fn example() -> Status {
+    let lan = HostStatus {
+        name: "eth0@7".into(),
+        interface: "eth0".into(),
+        vhid: 7,
+        description: Some("LAN gateway".into()),
+        addresses: vec!["192.0.2.10/24".into(), "2001:db8::10/64".into()],
+        state: State::Master,
+        reason: "master timed out".into(),
+        since: "2026-11-21T10:00:00.123Z".into(),
+        age_ms: 1234,
+        leaving: false,
+        owner: true,
+        address_error: None,
+        advbase: 1,
+        advskew: 0,
+        advskew_sent: 240,
+        preempt: true,
+        dialect: "freebsd".into(),
+        last_peer: Some(Peer {
+            address: "192.0.2.2".parse().expect("an address"),
+            advbase: 1,
+            advskew: 100,
+            age_ms: 5678,
+        }),
+    };
+    let wan = HostStatus {
+        name: "eth1@200".into(),
+        interface: "eth1".into(),
+        vhid: 200,
+        description: None,
+        addresses: vec!["198.51.100.1".into()],
+        state: State::Init,
+        reason: "hardware interface down".into(),
+        advskew: 100,
+        owner: false,
+        last_peer: None,
+        ..lan.clone()
+    };
+    Status {
+        schema: SCHEMA,
+        version: "0.1.0".into(),
+        pid: 42,
+        started: "2026-11-21T09:59:00.000Z".into(),
+        demotion: Demotion {
+            total: 240,
+            causes: vec![DemotionCause {
+                cause: "interface down".into(),
+                subject: Some("eth1".into()),
+                weight: 240,
+                age_ms: 1234,
+            }],
+        },
+        virtual_hosts: vec![lan, wan],
+        counters: BTreeMap::from([("badauth".into(), 0), ("ipackets".into(), 12)]),
+    }
+}
+
+#[test]
+fn the_table_has_the_known_columns() {
+    let expected = "\
+Interface and VHID  Virtual IP addresses            Status                          Description
+eth0@7              192.0.2.10/24, 2001:db8::10/64  MASTER                          LAN gateway
+eth1@200            198.51.100.1                    INIT (hardware interface down)
+
+degraded: 1 MASTER, 1 INIT; demoted by 240 (interface down: eth1)
+";
+    assert_eq!(example().table(), expected);
+    let mut wrong = example();
+    wrong.demotion = Demotion {
+        total: 0,
+        causes: Vec::new(),
+    };
+    wrong.virtual_hosts.truncate(1);
+    wrong.virtual_hosts[0].address_error = Some("somebody else has it".into());
+    assert!(
+        wrong.table().ends_with(
+            "\n\neth0@7: somebody else has it\n\ndegraded: 1/1 MASTER; addresses not in order: 1\n"
+        ),
+        "{}",
+        wrong.table()
+    );
+    let mut plain = example();
+    plain.virtual_hosts.truncate(1);
+    plain.virtual_hosts[0].description = None;
+    plain.demotion = Demotion {
+        total: 0,
+        causes: Vec::new(),
+    };
+    let expected = "\
+Interface and VHID  Virtual IP addresses            Status
+eth0@7              192.0.2.10/24, 2001:db8::10/64  MASTER
+
+healthy: 1/1 MASTER
+";
+    assert_eq!(plain.table(), expected);
+}
+
+#[test]
+fn ifconfig_lines_are_those_of_the_bsds() {
+    let expected = "\tcarp: MASTER vhid 7 advbase 1 advskew 0\n\tcarp: INIT vhid 200 advbase 1 advskew 100\n";
+    assert_eq!(example().ifconfig(), expected);
+}
+
+#[test]
+fn verdicts() {
+    let with = |states: &[State], demotion| {
+        let mut status = example();
+        let host = status.virtual_hosts[0].clone();
+        status.virtual_hosts = states
+            .iter()
+            .map(|&state| HostStatus {
+                state,
+                ..host.clone()
+            })
+            .collect();
+        if demotion == 0 {
+            status.demotion = Demotion {
+                total: 0,
+                causes: Vec::new(),
+            };
+        }
+        (status.health(), status.verdict())
+    };
+    let healthy = |text: &str| (Health::Healthy, text.to_owned());
+    assert_eq!(with(&[Master; 6], 0), healthy("healthy: 6/6 MASTER"));
+    assert_eq!(with(&[Backup; 2], 0), healthy("healthy: 2/2 BACKUP"));
+    assert_eq!(with(&[Backup, Master], 0), healthy("healthy: 1 MASTER, 1 BACKUP"));
+    assert_eq!(
+        with(&[Backup], 240),
+        (
+            Health::Degraded,
+            "degraded: 1/1 BACKUP; demoted by 240 (interface down: eth1)".into()
+        )
+    );
+    assert_eq!(
+        with(&[Backup, Init], 0),
+        (Health::Degraded, "degraded: 1 BACKUP, 1 INIT".into())
+    );
+    assert_eq!(with(&[Init], 0), (Health::Down, "down: 1/1 INIT".into()));
+}
+
+#[test]
+fn the_document_is_stable() {
+    let json = serde_json::to_string_pretty(&example()).expect("a document");
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/status.json");
+    if std::env::var_os("CARP_BLESS").is_some() {
+        std::fs::write(&golden, format!("{json}\n")).expect("an expectation");
+    }
+    let expected = std::fs::read_to_string(&golden).expect("tests/vectors/status.json");
+    assert_eq!(format!("{json}\n"), expected);
+    assert_eq!(
+        serde_json::from_str::<Status>(&expected).expect("the same document"),
+        example()
+    );
+}

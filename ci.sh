@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# The one check of this project, for people and for CI.
+#
+#   ./ci.sh          format, lints, bare-metal and cross builds, documentation, tests (minutes)
+#   ./ci.sh full     that, and everything slower: see the steps at the end of this file
+#   ./ci.sh test     only the tests
+#
+# Installs what it lacks if it runs as root on Debian or Ubuntu (ucarp, tcpdump, ..) and through
+# rustup (targets). Tests that need root or a tool say that they are left out; with CI=true they fail.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+mode=${1:-fast}
+case $mode in fast | full | test) ;; *)
+    echo "usage: ./ci.sh [full|test]" >&2
+    exit 64
+    ;;
+esac
+
+bare_metal=(thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf)
+# No network code there, but `carpd demo` and `carpd check` must build.
+elsewhere=(x86_64-pc-windows-gnu x86_64-unknown-freebsd)
+
+step() {
+    printf '\n== %s\n' "$1"
+    shift
+    "$@"
+}
+
+# have TOOL PACKAGE ...: installs the Debian packages of the tools that are missing.
+install_tools() {
+    local missing=()
+    while [ $# -gt 0 ]; do
+        command -v "$1" >/dev/null || missing+=("$2")
+        shift 2
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    else
+        echo "not installed, and not root on Debian: ${missing[*]}"
+    fi
+}
+
+install_targets() {
+    command -v rustup >/dev/null || { echo "no rustup: cross builds need the targets" >&2; return 0; }
+    rustup target add "${bare_metal[@]}" "${elsewhere[@]}" 2>/dev/null
+}
+
+# Feature unification in a workspace build hides leaks of std: each core crate by itself, each feature.
+build_bare_metal() {
+    local target
+    for target in "${bare_metal[@]}"; do
+        cargo build --quiet --release --target "$target" -p carp-proto
+        cargo build --quiet --release --target "$target" -p carp-proto --features defmt,serde
+        cargo build --quiet --release --target "$target" -p carp-fsm
+        echo "$target: carp-proto, carp-proto with defmt and serde, carp-fsm"
+    done
+}
+
+check_elsewhere() {
+    local target
+    for target in "${elsewhere[@]}"; do
+        cargo check --quiet --target "$target" -p carpd
+        echo "$target: carpd"
+    done
+}
+
+# Runs the tests and ends with their sum.
+run_tests() {
+    local log status=0
+    log=$(mktemp)
+    cargo test --workspace --all-features 2>&1 | tee "$log" || status=$?
+    # The last line: N passed, N failed, over all test binaries.
+    local sum='/^test result:/ { p += $4; f += $6 } END { printf "%d passed, %d failed\n", p, f }'
+    closing=$(awk "$sum" "$log")
+    rm -f "$log"
+    return "$status"
+}
+
+step "Tools" install_tools ucarp ucarp tcpdump tcpdump ip iproute2 tshark tshark
+if [ "$mode" != test ]; then
+    step "Targets" install_targets
+    step "Format" cargo fmt --all --check
+    step "Lints" cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings
+    step "Bare metal" build_bare_metal
+    step "Other systems" check_elsewhere
+    step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --all-features
+fi
+if [ "$mode" = full ]; then
+    step "Demo" cargo run --quiet --release -p carpd -- demo
+fi
+closing=
+step "Tests" run_tests
+echo
+echo "$closing"
