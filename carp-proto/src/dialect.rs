@@ -15,7 +15,7 @@ const INTERVAL_FLOOR_MICROS: u64 = 3906;
 const DEMOTED_ADVSKEW: u8 = 240;
 
 /// Which implementation a virtual host agrees with, on the wire and in the election. All nodes of a virtual host
-/// should have the same (`docs/protocol.md` §8).
+/// should have the same (`docs/protocol.md` §12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -32,7 +32,7 @@ pub enum Dialect {
     Ucarp,
 }
 
-/// What a dialect does. Data only; the table is [`Dialect::rules`] (`docs/protocol.md` §8).
+/// What a dialect does. Data only; the table is [`Dialect::rules`] (`docs/protocol.md` §12).
 ///
 /// Exhaustive on purpose, as are the enums in it: who reads the table for a decision wants to be told by the compiler
 /// when a new kind of answer appears.
@@ -290,7 +290,7 @@ impl Dialect {
     /// The advskew that is advertised and compared, of a node with this demotion (0 and up).
     ///
     /// FreeBSD `DEMOTE_ADVSKEW`: `advskew + demotion`, at most 240, so a configured 241..=254 leaves as 240 even with
-    /// no demotion. NetBSD and UCarp: 240 if there is any. OpenBSD: unchanged (`docs/protocol.md` §9).
+    /// no demotion. NetBSD and UCarp: 240 if there is any. OpenBSD: unchanged (`docs/protocol.md` §10).
     pub const fn effective_skew(self, advskew: AdvSkew, demotion: u16) -> AdvSkew {
         let skew = advskew.get();
         AdvSkew::new(match self.rules().skew {
@@ -323,7 +323,7 @@ impl Dialect {
     /// How long a BACKUP waits for a silent MASTER, in microseconds. `advskew` is the configured one.
     ///
     /// FreeBSD, NetBSD, UCarp: `3 * advbase + advskew / 256` seconds. OpenBSD: `3 * (advbase + advskew / 256)`
-    /// (`carp_setrun`; `docs/protocol.md` §10). 0/0 is three times 1/256 s.
+    /// (`carp_setrun`; `docs/protocol.md` §8). 0/0 is three times 1/256 s.
     pub const fn master_down_micros(self, advbase: AdvBase, advskew: AdvSkew) -> u64 {
         let interval = self.advertisement_interval_micros(advbase, advskew);
         let base = Interval::new(advbase, AdvSkew::new(0)).micros();

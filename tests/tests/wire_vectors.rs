@@ -1,7 +1,7 @@
 //! Packets of other implementations, in both directions: what we emit is what they emitted, and we accept and reject
 //! what they did, for the same reason. `tests/vectors/wire/README.md` says where the packets come from.
 
-use std::{fs, net::IpAddr, path::PathBuf};
+use std::{fs, net::IpAddr};
 
 use carp_proto::{
     AddressError, AddressSet, AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, Dialect,
@@ -10,18 +10,13 @@ use carp_proto::{
     frame::{self, Vrrp},
     receive,
 };
+use carp_tests::pcap;
 use serde_json::Value;
 
 type Addresses = AddressSet<8>;
 
-fn vectors(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("vectors/wire")
-        .join(name)
-}
-
 fn json(name: &str) -> Vec<Value> {
-    let text = fs::read_to_string(vectors(name)).unwrap();
+    let text = fs::read_to_string(carp_tests::vectors("wire").join(name)).unwrap();
     let document: Value = serde_json::from_str(&text).unwrap();
     document["vectors"].as_array().unwrap().clone()
 }
@@ -425,23 +420,6 @@ fn kernels_and_we_reject_for_the_same_reason() {
     }
 }
 
-/// The frames of a capture file, written on a little-endian machine.
-fn pcap(name: &str) -> Vec<Vec<u8>> {
-    let file = fs::read(vectors(name)).unwrap();
-    assert_eq!(file[..4], [0xd4, 0xc3, 0xb2, 0xa1], "{name}");
-    let mut rest = &file[24..];
-    let mut frames = Vec::new();
-    while let Some((header, behind)) = rest.split_first_chunk::<16>() {
-        let len = u32::from_le_bytes(header[8..12].try_into().unwrap())
-            .try_into()
-            .unwrap();
-        frames.push(behind[..len].to_vec());
-        rest = &behind[len..];
-    }
-    assert!(!frames.is_empty(), "{name}");
-    frames
-}
-
 #[test]
 fn captures_of_ucarp() {
     for (file, vip, password, verdicts) in [
@@ -471,7 +449,7 @@ fn captures_of_ucarp() {
         let list = addresses([vip].into_iter());
         let key = Key::from_passphrase(password.as_bytes()).unwrap();
         let mut advertisements = 0;
-        for frame in pcap(file) {
+        for frame in pcap(&format!("wire/{file}")) {
             let (meta, payload) = match frame::classify(&frame) {
                 FrameClass::ArpRequest { target, sender, .. } => {
                     assert_eq!(
@@ -517,7 +495,7 @@ fn captures_of_keepalived_are_vrrp_and_nothing_to_us() {
         ("keepalived-vrrpv3-vrid7.pcap", 3, "badlen"),
     ] {
         let mut recognised = 0;
-        for frame in pcap(file) {
+        for frame in pcap(&format!("wire/{file}")) {
             let FrameClass::Carp { meta, payload } = frame::classify(&frame) else {
                 continue; // its ARP
             };
