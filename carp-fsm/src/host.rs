@@ -10,6 +10,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::config::{HostConfig, InterfaceInfo, LinkMode};
 use crate::machine::{Machine, View, Wishes, earlier};
+use crate::policy::Policy;
 use crate::state::{Family, InitReason, State};
 use crate::time::{Duration, Instant};
 
@@ -220,6 +221,14 @@ impl<const ADDRS: usize> Host<ADDRS> {
         self.machine.state()
     }
 
+    pub(crate) fn send_rule(&self, policy: &Policy) -> SendRule {
+        let adds_up = policy.senderr_adds_up;
+        SendRule {
+            adds_up,
+            forgives: adds_up || self.config.dialect.rules().forgives_send_errors,
+        }
+    }
+
     pub(crate) fn is_owner(&self) -> bool {
         self.owner == Some(true)
     }
@@ -375,7 +384,16 @@ impl Pending {
     }
 }
 
-/// Do our advertisements leave? FreeBSD's rule: errors add up until three successes in a row (§10).
+/// How send errors count (`carp_send_ad_error`, §10).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SendRule {
+    /// Until three successes in a row; else only errors in a row count.
+    pub(crate) adds_up: bool,
+    /// Three successes in a row end the demotion.
+    pub(crate) forgives: bool,
+}
+
+/// Do our advertisements leave?
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SendHealth {
     errors: u8,
@@ -387,12 +405,15 @@ pub(crate) struct SendHealth {
 
 impl SendHealth {
     /// True if the verdict changed.
-    pub(crate) fn sent(&mut self) -> bool {
+    pub(crate) fn sent(&mut self, rule: SendRule) -> bool {
+        let was_failing = self.failing_since.is_some();
+        if !rule.adds_up && !was_failing {
+            self.errors = 0;
+        }
         self.successes = self.successes.saturating_add(1);
-        if self.successes < SEND_THRESHOLD {
+        if self.successes < SEND_THRESHOLD || (was_failing && !rule.forgives) {
             return false;
         }
-        let was_failing = self.failing_since.is_some();
         *self = Self::default();
         was_failing
     }

@@ -223,7 +223,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 host.restore(now, tx.output);
                 false
             }
-            TransmitResult::Sent => is_advertisement && host.sending.sent(),
+            TransmitResult::Sent => {
+                let rule = host.send_rule(&self.policy);
+                is_advertisement && host.sending.sent(rule)
+            }
             TransmitResult::Error => {
                 bump(&mut self.stats.senderr);
                 is_advertisement && host.sending.failed(now, retry)

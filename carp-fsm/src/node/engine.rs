@@ -285,7 +285,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 .get(slot)
                 .is_some_and(|host| host.config.group == group)
             {
-                self.step(now, slot, Input::DemotionChanged, None);
+                self.step(now, slot, Input::DemotionChanged { worse: to > from }, None);
             }
         }
     }
