@@ -285,7 +285,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 .get(slot)
                 .is_some_and(|host| host.config.group == group)
             {
-                self.step(now, slot, Input::DemotionChanged, None);
+                self.step(now, slot, Input::DemotionChanged { worse: to > from }, None);
             }
         }
     }
@@ -339,7 +339,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                     host.wish(Wishes::OWN);
                 }
                 // Who yields and takes over again within the linger owns all the time.
-                if host.owner.replace(owner) == Some(owner) {
+                let failed = core::mem::take(&mut host.disown_failed);
+                if host.owner.replace(owner) == Some(owner) && !failed {
                     return None;
                 }
                 host.owner_seq = host.owner_seq.wrapping_add(1);

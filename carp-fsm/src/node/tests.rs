@@ -11,8 +11,7 @@ use super::*;
 use crate::config::LinkState;
 use crate::event::EventKind;
 use crate::state::{InitReason, Reason};
-use crate::time::Duration;
-use crate::{EventSlot, GroupSlot, HostSlot, InterfaceSlot, LinkMode, TransmitKind};
+use crate::{Duration, EventSlot, GroupSlot, HostSlot, InterfaceSlot, LinkMode, TransmitKind};
 
 mod commands;
 mod demotion;
