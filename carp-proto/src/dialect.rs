@@ -91,6 +91,12 @@ pub struct Rules {
     pub announcement_source: AnnouncementSource,
     /// The gratuitous ARP is repeated with this advertisement after the first.
     pub announces_again: Option<u8>,
+    /// A MASTER that is less demoted than before advertises at once; a more demoted one always does.
+    pub tells_recovery: bool,
+    /// Changing advbase, advskew or key starts the running timers anew.
+    pub changes_restart_timers: bool,
+    /// Demotion by send errors ends with three successes in a row. FreeBSD 13 never ends it.
+    pub forgives_send_errors: bool,
 }
 
 /// What a checksum covers.
@@ -205,6 +211,9 @@ const FREEBSD: Rules = Rules {
     announces_first: false,
     announcement_source: AnnouncementSource::Interface,
     announces_again: None,
+    tells_recovery: true,
+    changes_restart_timers: false,
+    forgives_send_errors: false,
 };
 
 const OPENBSD: Rules = Rules {
@@ -228,6 +237,9 @@ const OPENBSD: Rules = Rules {
     ip_id: IdRule::Random,
     announcement_source: AnnouncementSource::VirtualMac,
     announces_again: Some(2),
+    tells_recovery: false,
+    changes_restart_timers: true,
+    forgives_send_errors: true,
     ..FREEBSD
 };
 
@@ -241,6 +253,9 @@ const NETBSD: Rules = Rules {
     bow_out_on_down: true,
     tos: 0x10,
     traffic_class: 0,
+    tells_recovery: false,
+    changes_restart_timers: true,
+    forgives_send_errors: true,
     ..FREEBSD
 };
 
@@ -266,6 +281,8 @@ const UCARP: Rules = Rules {
     source_mac_byte: 0x00,
     announces_first: true,
     announces_again: Some(2),
+    tells_recovery: false,
+    forgives_send_errors: true,
     ..FREEBSD
 };
 
