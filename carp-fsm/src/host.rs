@@ -19,7 +19,7 @@ const AUTHENTICATORS: usize = 2;
 /// Sends or successes in a row that change the verdict on sending (`carp_send_ad_error`, §10).
 const SEND_THRESHOLD: u8 = 3;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
     pub(crate) authenticators: heapless::Vec<Authenticator, AUTHENTICATORS>,
@@ -220,7 +220,7 @@ pub(crate) enum Output {
 }
 
 /// Wishes not yet carried out. Repeated ones coalesce, contrary ones replace each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pending {
     bits: u8,
     /// The next address to announce.
@@ -370,5 +370,7 @@ impl SendHealth {
     }
 }
 
+#[cfg(feature = "sim")]
+mod election;
 #[cfg(test)]
 mod tests;

@@ -487,7 +487,11 @@ pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant>
 }
 
 mod effects;
+#[cfg(feature = "sim")]
+mod relative;
 #[cfg(test)]
 mod tests;
 
 pub use effects::{Effects, HandOver, Wishes};
+#[cfg(feature = "sim")]
+pub(crate) use relative::relative;
