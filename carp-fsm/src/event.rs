@@ -95,7 +95,8 @@ impl<'s> EventQueue<'s> {
             .checked_rem(capacity)
             .unwrap_or(0);
         match self.slots.get_mut(index) {
-            Some(slot) if self.len < capacity => {
+            // After a loss nothing is taken until it was reported, so that events stay in order.
+            Some(slot) if self.lost == 0 && self.len < capacity => {
                 slot.event = Some(Event { at, kind });
                 self.len = self.len.saturating_add(1);
             }

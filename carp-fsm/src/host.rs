@@ -16,7 +16,10 @@ use crate::time::{Duration, Instant};
 /// Authenticators of one virtual host: the first signs, all verify. OpenBSD needs two.
 const AUTHENTICATORS: usize = 2;
 
-/// Sends or successes in a row that change the verdict on sending (`carp_send_ad_error`, §10).
+/// How soon a frame for which there was no room is tried again.
+const BUSY_RETRY: Duration = Duration::from_millis(2);
+
+/// Errors or successes in a row that change the verdict on sending (`carp_send_ad_error`, §10).
 const SEND_THRESHOLD: u8 = 3;
 
 #[derive(Clone, Debug)]
@@ -29,8 +32,8 @@ pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) enabled: bool,
     /// Goes as soon as nothing is pending.
     pub(crate) removing: bool,
-    /// What the adapter was last asked to make true.
-    pub(crate) owner: bool,
+    /// What the adapter was last asked to make true; `None`: not asked yet.
+    pub(crate) owner: Option<bool>,
     pub(crate) owner_seq: u32,
     /// A yielded address is given up then.
     pub(crate) disown_at: Option<Instant>,
@@ -74,7 +77,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             pending: Pending::disown(),
             enabled: true,
             removing: false,
-            owner: true,
+            owner: None,
             owner_seq: 0,
             disown_at: None,
             resume_at: None,
@@ -93,6 +96,13 @@ impl<const ADDRS: usize> Host<ADDRS> {
 
     pub(crate) fn ipv6(&self) -> bool {
         self.config.addresses.has_ipv6()
+    }
+
+    pub(crate) fn speaks(&self, family: Family) -> bool {
+        match family {
+            Family::Ipv4 => self.ipv4(),
+            Family::Ipv6 => self.ipv6(),
+        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -206,6 +216,25 @@ impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn state(&self) -> State {
         self.machine.state()
     }
+
+    pub(crate) fn is_owner(&self) -> bool {
+        self.owner == Some(true)
+    }
+
+    /// There was no room for a frame. It is still to be sent, unless something contrary was wished since:
+    /// who bowed out does not advertise, and who has left MASTER has nothing more to say.
+    pub(crate) fn restore(&mut self, now: Instant, output: Output) {
+        let still_meant = match output {
+            Output::BowOut(_) => self.machine.is_leaving(),
+            Output::Advertise(_) => self.state() == State::Master && !self.machine.is_leaving(),
+            Output::Announce(_) => self.state() == State::Master,
+            Output::Own | Output::Disown => false,
+        };
+        if still_meant {
+            self.pending.restore(output);
+            self.resume_at = Some(now + BUSY_RETRY);
+        }
+    }
 }
 
 /// One thing to do.
@@ -315,8 +344,7 @@ impl Pending {
         Some(Output::Announce(index))
     }
 
-    /// There was no room: the frame is still to be sent, unless something contrary was wished since.
-    pub(crate) fn restore(&mut self, output: Output) {
+    fn restore(&mut self, output: Output) {
         match output {
             Output::Advertise(Family::Ipv4) => self.bits |= AD4,
             Output::Advertise(Family::Ipv6) => self.bits |= AD6,

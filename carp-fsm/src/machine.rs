@@ -3,9 +3,8 @@
 //! No I/O, no frames, no keys: everything here can be tested as a table. Rules: `docs/protocol.md`
 //! §7 to §11; the BSD functions behind them are named where they apply.
 
-use carp_proto::{AdvBase, AdvSkew, Byte4, Demotion, Dialect, Interval, TieRule};
+use carp_proto::{AdvBase, Demotion, Interval, TieRule};
 
-use crate::policy::Policy;
 use crate::state::{Family, InitReason, Reason, State, Transition};
 use crate::time::{Duration, Instant};
 
@@ -76,65 +75,6 @@ pub enum Input {
     Force(State),
 }
 
-/// What the machine reads of its host and node. Nothing of it is kept.
-#[derive(Clone, Copy, Debug)]
-pub struct View {
-    /// What is on the wire and who wins.
-    pub dialect: Dialect,
-    /// Manners.
-    pub policy: Policy,
-    /// Configured advbase.
-    pub advbase: AdvBase,
-    /// Configured advskew.
-    pub advskew: AdvSkew,
-    /// Sum of the group's demotion.
-    pub demotion: u16,
-    /// Take over from a slower master.
-    pub preempt: bool,
-    /// Advertises over IPv4.
-    pub ipv4: bool,
-    /// Advertises over IPv6.
-    pub ipv6: bool,
-}
-
-impl View {
-    /// Interval on the wire: advbase and the effective skew.
-    pub fn interval(&self) -> Interval {
-        Interval::new(self.advbase, self.effective_skew())
-    }
-
-    fn effective_skew(&self) -> AdvSkew {
-        self.dialect.effective_skew(self.advskew, self.demotion)
-    }
-
-    /// Byte 4 on the wire: the demotion count where the dialect has one, else 0.
-    pub fn demotion_byte(&self) -> Demotion {
-        Demotion::new(if self.compares_demotion() {
-            u8::try_from(self.demotion).unwrap_or(u8::MAX)
-        } else {
-            0
-        })
-    }
-
-    fn compares_demotion(&self) -> bool {
-        self.dialect.rules().byte4 == Byte4::Demotion
-    }
-
-    fn period(&self, skew: AdvSkew) -> Duration {
-        Duration::from_micros(self.dialect.advertisement_interval_micros(self.advbase, skew))
-    }
-
-    fn master_down(&self) -> Duration {
-        Duration::from_micros(self.dialect.master_down_micros(self.advbase, self.advskew))
-    }
-
-    fn reannounce(&self) -> u8 {
-        self.policy
-            .reannounce
-            .max(self.dialect.rules().announces_again.unwrap_or(0))
-    }
-}
-
 /// The election of one virtual host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
@@ -183,6 +123,23 @@ impl Machine {
 
     /// One step. Every rule of the election is below this line.
     pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
+        let asked = match self.role {
+            Role::Leaving {
+                since,
+                then: Departure::HandOver,
+                ..
+            } => Some(since),
+            _ => None,
+        };
+        let mut effects = self.react(now, input, view);
+        // Whatever ends a hand-over, who asked for it is told.
+        if let Some(since) = asked.filter(|_| !self.is_leaving()) {
+            effects.hand_over = effects.hand_over.or(Some(HandOver::NobodyTookOver(now - since)));
+        }
+        effects
+    }
+
+    fn react(&mut self, now: Instant, input: Input, view: &View) -> Effects {
         match input {
             Input::Start => self.start(now, view),
             Input::Stop(reason) => self.become_init(reason, None),
@@ -213,8 +170,29 @@ impl Machine {
     /// `carp_setrun` in INIT: always wait in BACKUP first (§8).
     fn start(&mut self, now: Instant, view: &View) -> Effects {
         match self.role {
+            // Refused addresses are not asked for again before their time, whatever else happens.
+            Role::Init {
+                retry: Some(retry), ..
+            } if now < retry => Effects::default(),
             Role::Init { .. } => self.become_backup(now, Reason::InitializationComplete, false, view),
+            // The stop was taken back while the successor was still awaited.
+            Role::Leaving {
+                then: Departure::Stop(_),
+                ..
+            } => self.stay_master(now, view),
             _ => Effects::default(),
+        }
+    }
+
+    fn stay_master(&mut self, now: Instant, view: &View) -> Effects {
+        self.role = Role::Master {
+            next_ad: now + view.period(view.effective_skew()),
+            reannounce: 0,
+            answer_from: now,
+        };
+        Effects {
+            wishes: Wishes::ADVERTISE,
+            ..Effects::default()
         }
     }
 
@@ -230,8 +208,10 @@ impl Machine {
     fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
         let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
         match (self.role, departure) {
-            // Already on its way: a stop overrides a hand-over, and its deadline does not move.
-            (Role::Leaving { since, until, .. }, _) => {
+            // Already on its way: a stop overrides a hand-over, never the other way round, and the
+            // deadline does not move.
+            (Role::Leaving { .. }, Departure::HandOver) => Effects::default(),
+            (Role::Leaving { since, until, .. }, Departure::Stop(_)) => {
                 self.role = Role::Leaving {
                     since,
                     until,
@@ -296,7 +276,8 @@ impl Machine {
                 Family::Ipv4 => down4,
                 Family::Ipv6 => down6,
             };
-            *down = Some(now + view.master_down());
+            // A family in which we have no address has no timer to start (`carp_find_ifa`).
+            *down = down.map(|_| now + view.master_down());
         }
         Effects::default()
     }
@@ -349,8 +330,11 @@ impl Machine {
             Role::Master {
                 next_ad, reannounce, ..
             } => {
-                // Counted from the deadline, not from now, so that lateness does not add up.
-                *next_ad = (*next_ad + view.period(view.effective_skew())).max(now);
+                // Counted from the deadline, not from now, so that lateness does not add up; what was
+                // slept through is not made up for.
+                let period = view.period(view.effective_skew());
+                let next = *next_ad + period;
+                *next_ad = if next > now { next } else { now + period };
                 let mut wishes = Wishes::ADVERTISE;
                 if *reannounce == 1 {
                     wishes = wishes.with(Wishes::ANNOUNCE);
@@ -361,25 +345,10 @@ impl Machine {
                     ..Effects::default()
                 }
             }
-            Role::Leaving { since, then, .. } => {
-                let waited = now - *since;
-                match *then {
-                    Departure::Stop(reason) => self.become_init(reason, None),
-                    Departure::HandOver => {
-                        let next_ad = now + view.period(view.effective_skew());
-                        self.role = Role::Master {
-                            next_ad,
-                            reannounce: 0,
-                            answer_from: now,
-                        };
-                        Effects {
-                            wishes: Wishes::ADVERTISE,
-                            hand_over: Some(HandOver::NobodyTookOver(waited)),
-                            transition: None,
-                        }
-                    }
-                }
-            }
+            Role::Leaving { then, .. } => match *then {
+                Departure::Stop(reason) => self.become_init(reason, None),
+                Departure::HandOver => self.stay_master(now, view),
+            },
         }
     }
 
@@ -491,7 +460,9 @@ mod effects;
 mod relative;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use effects::{Effects, HandOver, Wishes};
 #[cfg(feature = "sim")]
 pub(crate) use relative::relative;
+pub use view::View;

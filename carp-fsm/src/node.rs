@@ -15,10 +15,7 @@ use crate::random::SplitMix64;
 use crate::state::{Family, State};
 use crate::stats::{Stats, bump};
 use crate::storage::{GroupSlot, InterfaceSlot, Pool, Storage};
-use crate::time::{Duration, Instant};
-
-/// How soon a frame for which there was no room is tried again.
-const BUSY_RETRY: Duration = Duration::from_millis(2);
+use crate::time::Instant;
 
 /// Many virtual hosts on many interfaces: packets, time and wishes in, actions and events out.
 ///
@@ -117,15 +114,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         payload: &[u8],
     ) -> Result<HostId, Rejection> {
         let now = self.clamp(now);
-        bump(if meta.src.is_ipv4() {
-            &mut self.stats.ipackets
-        } else {
-            &mut self.stats.ipackets6
+        let family = Family::of(meta.src);
+        bump(match family {
+            Family::Ipv4 => &mut self.stats.ipackets,
+            Family::Ipv6 => &mut self.stats.ipackets6,
         });
         let hosts = &self.hosts;
         let found = carp_proto::receive(meta, payload, |vhid| {
             let slot = hosts.find(iface, vhid)?;
-            let host = hosts.get(slot)?;
+            let host = hosts.get(slot).filter(|host| host.speaks(family))?;
             let authenticators = &host.authenticators;
             Some((
                 slot,
@@ -138,11 +135,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         });
         let (slot, advertisement) = found.inspect_err(|rejection| self.stats.count(*rejection))?;
 
-        let family = if meta.src.is_ipv4() {
-            Family::Ipv4
-        } else {
-            Family::Ipv6
-        };
         let interval = advertisement.interval();
         let lower_source = self.has_lower_source(slot, iface, meta.src);
         if let Some(host) = self.hosts.get_mut(slot) {
@@ -228,11 +220,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let verdict_changed = match result {
             TransmitResult::Busy => {
                 bump(&mut self.stats.onomem);
-                // Who has left MASTER meanwhile has nothing more to say.
-                if host.state() == State::Master {
-                    host.pending.restore(tx.output);
-                    host.resume_at = Some(now + BUSY_RETRY);
-                }
+                host.restore(now, tx.output);
                 false
             }
             TransmitResult::Sent => is_advertisement && host.sending.sent(),
@@ -248,8 +236,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
     }
 
-    /// What became of a [`Action::SetOwner`]. A refusal while MASTER bows out, goes to INIT and tries
-    /// again later, each time after twice the time.
+    /// What became of a [`Action::SetOwner`]. A MASTER whose addresses were refused bows out, goes to INIT
+    /// and tries again later, each time after twice the time. Addresses that could not be taken off are
+    /// tried again every [`Policy::refused_retry`].
     pub fn handle_owner_result(
         &mut self,
         now: Instant,
@@ -258,24 +247,21 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         result: Result<(), OwnerError>,
     ) {
         let now = self.clamp(now);
-        let first_retry = self.policy.refused_retry.as_micros();
         let Some(slot) = self.hosts.resolve(host) else {
             return;
         };
-        let Some(host) = self
-            .hosts
-            .get_mut(slot)
-            .filter(|host| host.owner && host.owner_seq == seq)
-        else {
+        let Some(host) = self.hosts.get_mut(slot).filter(|host| host.owner_seq == seq) else {
             return;
         };
-        if result.is_ok() {
-            host.refusals = 0;
-            return;
+        match (host.is_owner(), result) {
+            (true, Ok(())) => host.refusals = 0,
+            (true, Err(OwnerError)) => self.refused(now, slot),
+            (false, Ok(())) => {}
+            (false, Err(OwnerError)) => {
+                host.disown_at = Some(now + self.policy.refused_retry);
+                self.reschedule(slot);
+            }
         }
-        let wait = Duration::from_micros(first_retry.saturating_mul(1 << host.refusals.min(6)));
-        host.refusals = host.refusals.saturating_add(1);
-        self.step(now, slot, Input::Refused(now + wait), None);
     }
 }
 

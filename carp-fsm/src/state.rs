@@ -1,6 +1,7 @@
 //! The words of the election: states, and the reasons for entering them.
 
 use core::fmt;
+use core::net::IpAddr;
 
 /// State as the BSDs name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +65,15 @@ pub enum Family {
     Ipv4,
     /// Heard over IPv6.
     Ipv6,
+}
+
+impl Family {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
 }
 
 /// A change of state.

@@ -61,14 +61,20 @@ impl Advertisement {
         if packet.version() != CARP_VERSION {
             return Err(ParseError::Version);
         }
-        Ok(Self {
-            vhid: Vhid::new(packet.vhid_raw()).ok_or(ParseError::Vhid)?,
+        let vhid = Vhid::new(packet.vhid_raw()).ok_or(ParseError::Vhid)?;
+        Ok(Self::of(packet, vhid))
+    }
+
+    /// The fields of a packet whose version and vhid were looked at.
+    pub(crate) fn of<T: AsRef<[u8]>>(packet: &Packet<T>, vhid: Vhid) -> Self {
+        Self {
+            vhid,
             advbase: packet.advbase(),
             advskew: packet.advskew(),
             demotion: packet.demotion(),
             counter: packet.counter(),
             digest: Digest::new(*packet.digest_bytes()),
-        })
+        }
     }
 
     /// Writes the advertisement with the checksum that all dialects but NetBSD in IPv6 use: over the 36 bytes.

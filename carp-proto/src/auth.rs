@@ -3,7 +3,7 @@ use core::{fmt, net::IpAddr, ops::Deref};
 use subtle::ConstantTimeEq;
 
 use crate::{
-    AddressSet, Advertisement, Counter, Key, MacAddr, Packet, ParseError, Vhid, address::is_link_local,
+    AddressSet, Advertisement, Counter, Key, MacAddr, Packet, Vhid, address::is_link_local,
     dialect::CARP_VERSION, hmac::Prefix, hmac::PrefixedHmac,
 };
 
@@ -81,14 +81,14 @@ impl Authenticator {
         addresses: &AddressSet<N>,
         variant: HmacVariant,
     ) -> Self {
-        Self::of_addresses(key, vhid, addresses.as_slice().iter(), variant)
+        Self::of_addresses(key, vhid, &mut addresses.as_slice().iter(), variant)
     }
 
     /// As [`new`](Self::new); the addresses come in hash order.
-    pub(crate) fn of_addresses<'a>(
+    pub(crate) fn of_addresses(
         key: &Key,
         vhid: Vhid,
-        addresses: impl Iterator<Item = &'a IpAddr>,
+        addresses: &mut dyn Iterator<Item = &IpAddr>,
         variant: HmacVariant,
     ) -> Self {
         let (link_layer, link_local) = match variant {
@@ -138,25 +138,23 @@ impl Authenticator {
     ///
     /// The checksum is not looked at: what it covers depends on the dialect; see [`receive`](crate::receive()).
     pub fn verify<T: AsRef<[u8]>>(&self, packet: &Packet<T>) -> Result<Verified<Advertisement>, AuthError> {
-        let advertisement = Advertisement::parse(packet).map_err(|error| match error {
-            ParseError::Version => AuthError::Version,
-            ParseError::Vhid | ParseError::Truncated => AuthError::Vhid,
-        })?;
-        if advertisement.vhid != self.vhid {
+        if packet.version() != CARP_VERSION {
+            return Err(AuthError::Version);
+        }
+        if packet.vhid_raw() != self.vhid.get() {
             return Err(AuthError::Vhid);
         }
-        let expected = self.hmac.digest(advertisement.counter.get());
+        let expected = self.hmac.digest(packet.counter().get());
         let difference = expected
             .iter()
-            .zip(advertisement.digest.0.as_chunks().0)
+            .zip(packet.digest_bytes().as_chunks().0)
             .fold(0, |difference, (word, bytes)| {
                 difference | (word ^ u32::from_be_bytes(*bytes))
             });
-        if bool::from(difference.ct_eq(&0)) {
-            Ok(Verified(advertisement))
-        } else {
-            Err(AuthError::Digest)
+        if bool::from(difference.ct_ne(&0)) {
+            return Err(AuthError::Digest);
         }
+        Ok(Verified(Advertisement::of(packet, self.vhid)))
     }
 }
 

@@ -16,7 +16,6 @@ impl Sum {
         Self(0)
     }
 
-    #[inline]
     pub(crate) fn add(self, bytes: &[u8]) -> Self {
         // Four bytes at a time: 2^16 is 1 in one's complement, so the upper half of a word counts as much as the lower.
         let (words, rest) = bytes.as_chunks::<4>();
@@ -45,7 +44,6 @@ impl Sum {
             .add(&[0, next_header])
     }
 
-    #[inline]
     pub(crate) fn finish(self) -> u16 {
         let sum = (self.0 >> 32).wrapping_add(self.0 & 0xffff_ffff);
         let sum = (sum >> 16).wrapping_add(sum & 0xffff);

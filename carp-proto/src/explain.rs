@@ -60,112 +60,96 @@ pub enum Difference {
 /// Which of the suspected configurations gives the digest of `packet`, the likeliest first; `None` if none of the first
 /// [`MAX_ATTEMPTS`] does.
 ///
-/// Every key is tried with our list in every form of digest, then with a list that differs by one address, with a
-/// single address, with none, and with the other lists. The vhid is the packet's own.
+/// Every key is tried with our list in every form of digest, then with a single address, with a list that differs by
+/// one address, with none, and with the other lists. The vhid is the packet's own.
 pub fn explain<T: AsRef<[u8]>, const N: usize>(
     packet: &Packet<T>,
     suspects: &Suspects<'_, N>,
 ) -> Option<Finding> {
-    let vhid = Vhid::new(packet.vhid_raw())?;
-    candidates(suspects).take(MAX_ATTEMPTS).find(|finding| {
-        let Some(key) = suspects.keys.get(finding.key) else {
-            return false;
-        };
-        authenticator(key, vhid, suspects, finding).verify(packet).is_ok()
-    })
-}
-
-/// All that [`explain`] tries, in order: what is likelier, and costs fewer attempts for each key, comes first.
-fn candidates<const N: usize>(suspects: &Suspects<'_, N>) -> impl Iterator<Item = Finding> {
     let ours = suspects.addresses.as_slice();
     let has_link_local = ours.iter().any(is_link_local);
-    let forms = move || {
-        let link_local_forms = has_link_local.then_some(HmacVariant::WithoutLinkLocal);
-        core::iter::once(HmacVariant::Plain).chain(link_local_forms)
-    };
-    let keys = move || 0..suspects.keys.len();
-    let each = move |difference: Difference| {
-        keys().flat_map(move |key| {
-            forms().map(move |variant| Finding {
-                key,
+    let mut attempts_left = MAX_ATTEMPTS;
+    let mut attempt = |difference, variant| {
+        suspects.keys.iter().enumerate().find_map(|(index, key)| {
+            attempts_left = attempts_left.checked_sub(1)?;
+            let finding = Finding {
+                key: index,
                 difference,
                 variant,
-            })
+            };
+            verifies(packet, key, suspects, &finding).then_some(finding)
         })
     };
+    let mut in_each_form = |difference| {
+        let without = || has_link_local.then_some(HmacVariant::WithoutLinkLocal);
+        attempt(difference, HmacVariant::Plain).or_else(|| attempt(difference, without()?))
+    };
 
-    let same = each(Difference::Same);
-    let link_layer = suspects.link_layer.iter().flat_map(move |mac| {
-        let variants = [
-            HmacVariant::LinkLayer(*mac),
-            HmacVariant::LinkLayerAllAddresses(*mac),
-        ];
-        keys().flat_map(move |key| {
-            variants.into_iter().map(move |variant| Finding {
-                key,
-                difference: Difference::Same,
-                variant,
+    // Of two addresses, one alone is the list that lacks the other.
+    let singles = ours.iter().filter(|address| address.is_ipv4() && ours.len() > 2);
+    let extra = || {
+        suspects
+            .extra
+            .iter()
+            .filter(|extra| !suspects.addresses.contains(extra))
+    };
+    None.or_else(|| in_each_form(Difference::Same))
+        .or_else(|| {
+            singles
+                .copied()
+                .find_map(|address| in_each_form(Difference::Single(address)))
+        })
+        .or_else(|| {
+            ours.iter()
+                .find_map(|address| in_each_form(Difference::Lacks(*address)))
+        })
+        .or_else(|| extra().find_map(|address| in_each_form(Difference::Extra(*address))))
+        .or_else(|| in_each_form(Difference::Empty))
+        .or_else(|| (0..suspects.other_lists.len()).find_map(|index| in_each_form(Difference::Other(index))))
+        .or_else(|| {
+            let replaced = |without| extra().map(move |with| Difference::Replaced(without, *with));
+            ours.iter()
+                .find_map(|without| replaced(*without).find_map(&mut in_each_form))
+        })
+        .or_else(|| {
+            suspects.link_layer.iter().find_map(|mac| {
+                attempt(Difference::Same, HmacVariant::LinkLayer(*mac))
+                    .or_else(|| attempt(Difference::Same, HmacVariant::LinkLayerAllAddresses(*mac)))
             })
         })
-    });
-    let lacks = ours.iter().map(|address| Difference::Lacks(*address));
-    let extra = suspects.extra.iter().filter(|extra| !ours.contains(extra));
-    let more = extra.clone().map(|address| Difference::Extra(*address));
-    let single = ours
-        .iter()
-        .filter(|address| address.is_ipv4())
-        .map(|address| Difference::Single(*address));
-    let other = (0..suspects.other_lists.len()).map(Difference::Other);
-    let replaced = ours.iter().flat_map(move |without| {
-        extra
-            .clone()
-            .map(move |with| Difference::Replaced(*without, *with))
-    });
-    let lists = single
-        .chain(lacks)
-        .chain(more)
-        .chain([Difference::Empty])
-        .chain(other)
-        .chain(replaced);
-    same.chain(link_layer).chain(lists.flat_map(each))
 }
 
-fn authenticator<const N: usize>(
+/// Whether the packet would have verified with this key and what the finding says of addresses and form.
+fn verifies<T: AsRef<[u8]>, const N: usize>(
+    packet: &Packet<T>,
     key: &Key,
-    vhid: Vhid,
     suspects: &Suspects<'_, N>,
     finding: &Finding,
-) -> Authenticator {
-    let ours = suspects.addresses.as_slice();
-    let other = match finding.difference {
-        Difference::Other(index) => suspects.other_lists.get(index).map_or(ours, AddressSet::as_slice),
-        _ => ours,
+) -> bool {
+    let Some(vhid) = Vhid::new(packet.vhid_raw()) else {
+        return false;
     };
-    let (without, with) = match finding.difference {
-        Difference::Lacks(without) => (Some(without), None),
-        Difference::Extra(with) => (None, Some(with)),
-        Difference::Replaced(without, with) => (Some(without), Some(with)),
-        _ => (None, None),
-    };
-    let kept = move |address: &&IpAddr| match finding.difference {
-        Difference::Empty => false,
-        Difference::Single(single) => **address == single,
-        _ => Some(**address) != without,
-    };
-    let below = other
-        .iter()
-        .filter(kept)
-        .filter(move |address| with.is_none_or(|with| **address < with));
-    let above = other
-        .iter()
-        .filter(kept)
-        .filter(move |address| with.is_some_and(|with| **address > with));
-    Authenticator::of_addresses(
-        key,
-        vhid,
-        below.chain(with.as_ref()).chain(above),
-        finding.variant,
-    )
+    let mut list = suspects.addresses.as_slice();
+    let (mut without, mut with) = (None, None);
+    match finding.difference {
+        Difference::Same => {}
+        Difference::Lacks(address) => without = Some(address),
+        Difference::Extra(address) => with = Some(address),
+        Difference::Replaced(theirs_lacks, theirs_has) => {
+            (without, with) = (Some(theirs_lacks), Some(theirs_has));
+        }
+        Difference::Single(address) => (list, with) = (&[], Some(address)),
+        Difference::Empty => list = &[],
+        Difference::Other(index) => list = suspects.other_lists.get(index).map_or(&[], AddressSet::as_slice),
+    }
+    // In hash order, with the one on top in its place.
+    let kept = || list.iter().filter(|address| Some(**address) != without);
+    let below = kept().filter(|address| with.is_none_or(|with| **address < with));
+    let above = kept().filter(|address| with.is_some_and(|with| **address > with));
+    let mut addresses = below.chain(with.as_ref()).chain(above);
+    Authenticator::of_addresses(key, vhid, &mut addresses, finding.variant)
+        .verify(packet)
+        .is_ok()
 }
 
 impl fmt::Display for Finding {

@@ -3,6 +3,8 @@
 //! Both midstates, and the block that the counter completes, are laid out once. A digest then costs two compressions
 //! while the tail of the prefix, the counter and the padding fit one block, and three otherwise.
 
+use core::slice::from_ref;
+
 use sha1::block_api::compress;
 use zeroize::Zeroize;
 
@@ -57,7 +59,7 @@ impl Prefix {
             hmac.tail = hmac.tail.wrapping_add(1);
             hmac.bits = hmac.bits.wrapping_add(8);
             if usize::from(hmac.tail) == BLOCK_LEN {
-                compress(&mut hmac.inner, &[hmac.block]);
+                compress(&mut hmac.inner, from_ref(&hmac.block));
                 hmac.block = [0; BLOCK_LEN];
                 hmac.tail = 0;
             }
@@ -90,7 +92,7 @@ impl PrefixedHmac {
             {
                 *slot = counter;
             }
-            compress(&mut inner, &[block]);
+            compress(&mut inner, from_ref(&block));
         } else {
             self.two_blocks(&mut inner, counter);
         }
@@ -106,7 +108,7 @@ impl PrefixedHmac {
         }
         put_bits(&mut block, OUTER_BITS);
         let mut outer = self.outer;
-        compress(&mut outer, &[block]);
+        compress(&mut outer, from_ref(&block));
         outer
     }
 
@@ -136,7 +138,7 @@ fn keyed_state(key: &[u8; 20], pad: u8) -> State {
         *to ^= *from;
     }
     let mut state = INITIAL;
-    compress(&mut state, &[block]);
+    compress(&mut state, from_ref(&block));
     block.zeroize();
     state
 }

@@ -114,7 +114,7 @@ fn take_apart(bytes: &[u8], meta: &RxMeta) {
     for dialect in Dialect::ALL {
         let receiver = Receiver {
             dialect,
-            unicast: bytes.len() % 2 == 0,
+            unicast: bytes.len().is_multiple_of(2),
             authenticators: &authenticators,
         };
         let _ = receive(meta, bytes, |_| Some(((), receiver)));

@@ -107,6 +107,11 @@ pub enum OwnershipError {
         /// The interface.
         interface: String,
     },
+    /// The interface takes no IPv6 addresses.
+    Ipv6Disabled {
+        /// Its name.
+        interface: String,
+    },
     /// The process may not change addresses.
     NotPermitted {
         /// The interface.
@@ -150,6 +155,11 @@ impl fmt::Display for OwnershipError {
                     "addresses on {interface} cannot have the virtual MAC address: use plain mode"
                 )
             }
+            Self::Ipv6Disabled { interface } => write!(
+                f,
+                "IPv6 is switched off on {interface}: 'sysctl net.ipv6.conf.{interface}.disable_ipv6=0', \
+                 or take the IPv6 addresses out of the virtual host"
+            ),
             Self::NotPermitted { interface } => write!(
                 f,
                 "not permitted to change the addresses of {interface}: run as root, \

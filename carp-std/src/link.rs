@@ -18,10 +18,11 @@ use crate::{OwnershipError, VirtualAddress};
 /// want. It calls nobody back: what has happened is asked for with [`poll_change`](Self::poll_change)
 /// and [`recv`](Self::recv).
 ///
-/// *Waking.* The descriptor ([`AsFd`]) is readable for as long as `poll_change` or `recv` would
-/// return `Some`. It may be readable without reason now and then; it must not be for traffic that
-/// is not of IP protocol 112, or a busy interface would wake the host for every packet. The
-/// descriptor stays the same for the whole life of the link.
+/// *Waking.* Once `poll_change` and `recv` have returned `None`, the descriptor ([`AsFd`]) becomes
+/// readable when there is something new for one of them, and stays so until it is read. It may be
+/// readable without reason now and then; it must not be for traffic that is not of IP protocol 112,
+/// or a busy interface would wake the host for every packet. The descriptor stays the same for the
+/// whole life of the link.
 ///
 /// *Interfaces* are known by [`IfaceId`]. The link gives them out, one per interface *name*, and
 /// keeps its meaning when the interface is removed and made anew under that name. How interfaces

@@ -5,9 +5,9 @@ mod netns;
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-use carp_fsm::{Duration, IfaceId, InterfaceInfo, LinkMode, LinkState, TransmitResult};
+use carp_fsm::{IfaceId, InterfaceInfo, LinkMode, LinkState, TransmitResult};
 use carp_proto::Vhid;
-use carp_std::linux::{Clock, LinuxLink};
+use carp_std::linux::LinuxLink;
 use carp_std::{Link, LinkError, OwnershipError, Prefix, VirtualAddress, VirtualHost};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
@@ -232,6 +232,24 @@ fn foreign_addresses_are_never_touched() {
 }
 
 #[test]
+fn all_addresses_go_on_or_none() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair(); // where IPv6 is switched off
+    a.enter(|| {
+        let (mut link, iface) = open_eth0();
+        let vips = [
+            vip("10.0.0.1", Prefix::Interface),
+            vip("2001:db8::1", Prefix::Host),
+        ];
+        let error = link.set_owner(&host(iface, &vips), true).unwrap_err();
+        assert!(matches!(error, OwnershipError::Ipv6Disabled { .. }), "{error}");
+        assert_eq!(addresses(&a), ["10.0.0.2/24"]);
+    });
+}
+
+#[test]
 fn a_foreign_address_in_the_network_of_a_virtual_one_survives_it() {
     if !available() {
         return;
@@ -266,7 +284,7 @@ fn cable_address_and_mac_changes_are_reported() {
 
     let mut expect = |what: &str, words: &str, at: &Namespace, expected: InterfaceInfo| {
         at.ip(words);
-        assert_eq!(next_change(&mut link), Some(expected), "{what}");
+        assert_eq!(settle(&mut link), [expected], "{what}");
     };
     expect(
         "cable pulled",
@@ -307,10 +325,10 @@ fn cable_address_and_mac_changes_are_reported() {
 
     // A virtual address is no address to send from, even if it is the only one.
     a.ip("address flush dev eth0");
-    assert_eq!(next_change(&mut link).unwrap().ipv4, None);
+    assert_eq!(settle(&mut link).last().unwrap().ipv4, None);
     let vips = [vip("10.0.0.1", Prefix::Length(24))];
     link.set_owner(&host(iface, &vips), true).unwrap();
-    assert_eq!(next_change(&mut link), None);
+    assert_eq!(settle(&mut link), []);
 }
 
 #[test]
@@ -325,9 +343,8 @@ fn lost_messages_are_made_up_for() {
     let mut batch: String = (0..2000).map(add).collect();
     batch += "address del 10.0.0.2/24 dev eth0\n";
     a.ip_batch(&batch);
-    assert_eq!(next_change(&mut link).expect("a change").ipv4, None);
-    assert_eq!(changes(&mut link), []);
-    assert!(!wakes(&link, 50));
+    let seen = settle(&mut link);
+    assert!(matches!(seen[..], [InterfaceInfo { ipv4: None, .. }]), "{seen:?}");
 }
 
 #[test]
@@ -340,7 +357,7 @@ fn an_interface_is_known_by_its_name() {
     let vips = [vip("10.0.0.1", Prefix::Interface)];
 
     a.ip("link del eth0");
-    assert_eq!(next_change(&mut link).unwrap().link, LinkState::Down);
+    assert_eq!(settle(&mut link).last().unwrap().link, LinkState::Down);
     assert_eq!(
         link.send_frame(iface, &frame(GROUP_MAC, None, 0x0800, 112)),
         TransmitResult::Error
@@ -351,8 +368,8 @@ fn an_interface_is_known_by_its_name() {
     assert!(matches!(error, OwnershipError::NoInterface { .. }), "{error}");
 
     // The thread that opens it again must be in the namespace, as the one that runs a host is.
-    netns::connect(&a, &b);
-    a.enter(|| while next_change(&mut link).is_some() {});
+    netns::connect(&a, &b, 11);
+    a.enter(|| settle(&mut link));
     let (mut peer, peer_iface) = b.enter(open_eth0);
     let sent = frame(GROUP_MAC, None, 0x0800, 112);
     assert_eq!(peer.send_frame(peer_iface, &sent), TransmitResult::Sent);
@@ -364,8 +381,28 @@ fn an_interface_is_known_by_its_name() {
     assert_eq!(addresses(&a), ["10.0.0.2/24", "10.0.0.1/24"]);
     a.ip("link set eth0 down");
     a.ip("link set eth0 name lan0");
-    a.enter(|| while next_change(&mut link).is_some() {});
+    a.enter(|| settle(&mut link));
     assert_eq!(addresses(&a), ["10.0.0.2/24"]);
+}
+
+#[test]
+fn an_interface_that_was_replaced_is_opened_again() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    let (mut link, iface) = a.enter(open_eth0);
+    // Quicker than anybody looks, and with the same index.
+    a.ip("link del eth0");
+    netns::connect(&a, &b, 10);
+    let seen = a.enter(|| settle(&mut link));
+    assert_eq!(seen.first().unwrap().link, LinkState::Down);
+    assert_eq!(seen.last().unwrap().link, LinkState::Up);
+    let (mut peer, peer_iface) = b.enter(open_eth0);
+    let sent = frame(GROUP_MAC, None, 0x0800, 112);
+    assert_eq!(peer.send_frame(peer_iface, &sent), TransmitResult::Sent);
+    assert!(wakes(&link, 1000));
+    assert_eq!(recv(&mut link), Some((iface, sent)));
 }
 
 #[test]
@@ -522,17 +559,15 @@ fn changes(link: &mut LinuxLink) -> Vec<InterfaceInfo> {
         .collect()
 }
 
-/// Waits for the next change as a host does: it looks only when it is woken.
-fn next_change(link: &mut LinuxLink) -> Option<InterfaceInfo> {
-    let end = Clock.now() + Duration::from_secs(1);
-    while Clock.now() < end {
-        if wakes(link, 300)
-            && let Some((_, info)) = link.poll_change()
-        {
-            return Some(info);
-        }
+/// Reads changes until none come for a while. It looks as a host does: only when it is woken, and then
+/// it reads all.
+fn settle(link: &mut LinuxLink) -> Vec<InterfaceInfo> {
+    let mut seen = Vec::new();
+    while wakes(link, 200) {
+        seen.extend(changes(link));
+        assert_eq!(recv(link), None); // picks up the error of an interface that went down
     }
-    None
+    seen
 }
 
 /// The tags (`IFA_PROTO`) of this namespace's IPv4 addresses, 0 where there is none.

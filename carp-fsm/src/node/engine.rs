@@ -125,13 +125,25 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.hosts.set_deadline(slot, deadline);
     }
 
+    /// A MASTER without its addresses is none.
+    pub(super) fn refused(&mut self, now: Instant, slot: u16) {
+        let first_retry = self.policy.refused_retry.as_micros();
+        let Some(host) = self.hosts.get_mut(slot) else {
+            return;
+        };
+        let wait = Duration::from_micros(first_retry.saturating_mul(1 << host.refusals.min(6)));
+        host.refusals = host.refusals.saturating_add(1);
+        self.step(now, slot, Input::Refused(now + wait), None);
+    }
+
     /// Every timer that is due acts, the earliest first.
     pub(super) fn run_timers(&mut self, now: Instant) {
-        while let Some((deadline, slot)) = self.hosts.earliest() {
-            if deadline > now {
+        while let Some(due) = self.hosts.earliest().filter(|(deadline, _)| *deadline <= now) {
+            self.run_timer(now, due.1);
+            // Only where time ends, and no deadline can be set beyond it.
+            if self.hosts.earliest() == Some(due) {
                 return;
             }
-            self.run_timer(now, slot);
         }
     }
 
@@ -213,10 +225,14 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             && host.state() == State::Init
             && host.pending.is_empty()
             && host.disown_at.is_none();
-        if gone && !host.owner {
-            let (iface, group) = (host.config.iface, host.config.group);
+        if gone && !host.is_owner() {
+            let group = host.config.group;
+            let cause = match (host.sending.failing_since, self.hosts.id(slot)) {
+                (Some(_), Some(id)) => Cause::SendErrors(id),
+                _ => Cause::LinkDown(host.config.iface),
+            };
             self.hosts.remove(slot);
-            self.weigh(now, group, Cause::LinkDown(iface), false);
+            self.weigh(now, group, cause, false);
         }
     }
 
@@ -302,11 +318,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let host = self.hosts.get_mut(slot)?;
         let kind = match output {
             Output::Own | Output::Disown => {
-                host.owner = output == Output::Own;
+                let owner = output == Output::Own;
+                // Who yields and takes over again within the linger owns all the time.
+                if host.owner.replace(owner) == Some(owner) {
+                    return None;
+                }
                 host.owner_seq = host.owner_seq.wrapping_add(1);
                 return Some(Action::SetOwner {
                     host: id,
-                    owner: host.owner,
+                    owner,
                     seq: host.owner_seq,
                 });
             }

@@ -4,7 +4,7 @@ use carp_proto::{AdvBase, AdvSkew, Vhid};
 
 use super::Node;
 use crate::config::{HostConfig, InterfaceInfo};
-use crate::host::PeerSeen;
+use crate::host::{Host, PeerSeen};
 use crate::id::{GroupId, HostId, IfaceId};
 use crate::ledger::Holding;
 use crate::state::{InitReason, State};
@@ -43,7 +43,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Were the addresses last asked to be on this machine?
     pub fn is_owner(&self, host: HostId) -> bool {
-        self.resolve(host).is_some_and(|host| host.owner)
+        self.resolve(host).is_some_and(Host::is_owner)
     }
 
     /// As configured.
@@ -60,7 +60,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             init_reason: host.machine.init_reason(),
             leaving: host.machine.is_leaving(),
             since: host.since,
-            owner: host.owner,
+            owner: host.is_owner(),
             advbase: view.interval().base(),
             advskew: view.interval().skew(),
             demotion: view.demotion,
@@ -117,7 +117,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.hosts.front_ready().is_none()
             && self.hosts.ranks().all(|rank| {
                 let host = self.hosts.at_rank(rank).and_then(|slot| self.hosts.get(slot));
-                host.is_none_or(|host| !host.owner && host.pending.is_empty() && host.state() == State::Init)
+                host.is_none_or(|host| {
+                    !host.is_owner() && host.pending.is_empty() && host.state() == State::Init
+                })
             })
     }
 }

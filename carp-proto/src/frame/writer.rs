@@ -11,7 +11,6 @@ impl<'a> Writer<'a> {
         Self { buffer, len: 0 }
     }
 
-    #[inline]
     pub(super) fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
         if let Some(slot) = self.buffer.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
             *slot = *bytes;

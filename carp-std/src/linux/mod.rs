@@ -10,6 +10,7 @@ mod wake;
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem::{self, MaybeUninit};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -224,7 +225,10 @@ impl LinuxLink {
         {
             self.close(iface);
         }
-        let Some(found) = found else { return Ok(()) };
+        let Some(found) = found else {
+            self.slot_mut(iface).error = None;
+            return Ok(());
+        };
         if self.slot(iface).open.is_none() {
             match self.open(iface, &found) {
                 Ok(open) => {
@@ -274,22 +278,18 @@ impl LinuxLink {
 
     /// Notes which sockets have something, without waiting.
     fn poll(&mut self) {
-        const AT_ONCE: usize = 32;
-        let mut events = Vec::with_capacity(AT_ONCE);
+        let mut events = [const { MaybeUninit::uninit() }; 32];
         let now = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // Interrupted by a signal: whatever is ready wakes us again.
-        let _ = epoll::wait(
-            &self.epoll,
-            rustix::buffer::spare_capacity(&mut events),
-            Some(&now),
-        );
-        let sockets = events
-            .iter()
-            .filter_map(|event| u16::try_from(event.data.u64()).ok());
-        self.ready.extend(sockets.map(IfaceId));
+        // An error is that of a signal; whatever is ready wakes us again.
+        if let Ok((ready, _)) = epoll::wait(&self.epoll, &mut events[..], Some(&now)) {
+            let sockets = ready
+                .iter()
+                .filter_map(|event| u16::try_from(event.data.u64()).ok());
+            self.ready.extend(sockets.map(IfaceId));
+        }
     }
 }
 
@@ -297,7 +297,7 @@ impl Link for LinuxLink {
     fn poll_change(&mut self) -> Option<(IfaceId, InterfaceInfo)> {
         if self.changes.is_empty() {
             let mut changes = self.monitor.changes();
-            changes.overrun |= std::mem::take(&mut self.look_again);
+            changes.overrun |= mem::take(&mut self.look_again);
             self.refresh(&changes);
         }
         self.changes.pop_front()

@@ -146,9 +146,10 @@ impl Device<'_> {
 
     fn refused(self, address: IpAddr, source: io::Error) -> OwnershipError {
         let interface = self.name.to_owned();
-        match source.kind() {
-            io::ErrorKind::PermissionDenied => OwnershipError::NotPermitted { interface },
-            _ if source.raw_os_error() == Some(libc::ENODEV) => OwnershipError::NoInterface { interface },
+        match source.raw_os_error() {
+            Some(libc::EPERM) => OwnershipError::NotPermitted { interface },
+            Some(libc::EACCES) if address.is_ipv6() => OwnershipError::Ipv6Disabled { interface },
+            Some(libc::ENODEV) => OwnershipError::NoInterface { interface },
             _ => OwnershipError::Refused {
                 interface,
                 address,

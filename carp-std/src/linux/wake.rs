@@ -1,6 +1,7 @@
 //! One descriptor for everything that a host waits for.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -63,8 +64,8 @@ impl Wake {
 
     /// Waits until there is something to do, or a signal arrives.
     pub(crate) fn wait(&self) -> io::Result<()> {
-        let mut events = Vec::with_capacity(1);
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+        let mut event = [MaybeUninit::uninit()];
+        match epoll::wait(&self.epoll, &mut event[..], None) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(e) => Err(e.into()),
         }

@@ -110,13 +110,16 @@ impl Drop for Namespace {
 /// `eth0` with 10.0.0.3/24 in the second. Both ends are up.
 pub(crate) fn pair() -> (Namespace, Namespace) {
     let (a, b) = (Namespace::new(), Namespace::new());
-    connect(&a, &b);
+    connect(&a, &b, 10);
     (a, b)
 }
 
-/// Lays the cable of [`pair`].
-pub(crate) fn connect(a: &Namespace, b: &Namespace) {
-    a.ip(&format!("link add eth0 type veth peer name eth0 netns {}", b.0));
+/// Lays the cable of [`pair`]; the first end gets this interface index.
+pub(crate) fn connect(a: &Namespace, b: &Namespace, index: u32) {
+    a.ip(&format!(
+        "link add index {index} eth0 type veth peer name eth0 netns {}",
+        b.0
+    ));
     for (namespace, address) in [(a, "10.0.0.2/24"), (b, "10.0.0.3/24")] {
         namespace.ip(&format!("address add {address} dev eth0"));
         namespace.ip("link set eth0 up");

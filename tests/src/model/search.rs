@@ -51,7 +51,7 @@ pub struct Report {
 pub struct Counterexample {
     /// What went wrong.
     pub violation: Violation,
-    /// What happened before.
+    /// What happened before, and after the last fault.
     pub log: Vec<String>,
 }
 
@@ -104,14 +104,14 @@ pub fn search(scenario: &Scenario, limit: usize) -> Report {
         for index in level.clone() {
             let steps = match trail.walk_to(index, report.depth, &tree) {
                 Ok(world) => world.steps(),
-                Err(violation) => break 'search Some((index, None, violation)),
+                Err(violation) => break 'search Some((index, None, None, violation)),
             };
             for step in steps {
                 report.steps += 1;
                 let Some((_, world)) = trail.0.last() else { continue };
                 let mut next = world.fork();
                 if let Err(violation) = next.apply(step) {
-                    break 'search Some((index, Some(step), violation));
+                    break 'search Some((index, Some(step), None, violation));
                 }
                 if !seen.insert(next.fingerprint()) {
                     continue;
@@ -120,7 +120,7 @@ pub fn search(scenario: &Scenario, limit: usize) -> Report {
                 tree.steps.push(step);
                 for settle in &mut settles {
                     if let Err(violation) = settle.check(&next) {
-                        break 'search Some((index, Some(step), violation));
+                        break 'search Some((index, Some(step), Some(settle.schedule()), violation));
                     }
                 }
                 if tree.parents.len() >= limit {
@@ -137,11 +137,11 @@ pub fn search(scenario: &Scenario, limit: usize) -> Report {
     };
     report.states = tree.parents.len();
     report.slowest = settles[0].slowest.max(settles[1].slowest);
-    report.counterexample = found.map(|(index, step, violation)| {
+    report.counterexample = found.map(|(index, step, schedule, violation)| {
         let mut steps = tree.way_to(index);
         steps.extend(step);
         Counterexample {
-            log: retell(scenario, &steps, &violation),
+            log: retell(scenario, &steps, schedule),
             violation,
         }
     });
@@ -197,16 +197,21 @@ impl<'s> Trail<'s> {
 }
 
 /// Goes the way once more, and writes down what happens; then what follows without further faults.
-fn retell(scenario: &Scenario, steps: &[Step], violation: &Violation) -> Vec<String> {
+fn retell(scenario: &Scenario, steps: &[Step], then: Option<Schedule>) -> Vec<String> {
     let Ok(mut world) = start(scenario) else {
         return Vec::new();
     };
     world.keep_log();
     for step in steps {
-        if let Err(same) = world.apply(*step) {
-            debug_assert_eq!(same, *violation, "a step does the same each time");
-            break;
-        }
+        // Only the last one can violate, and that is what is told.
+        let _ = world.apply(*step);
     }
-    world.log().to_vec()
+    let mut log = world.log().to_vec();
+    if let Some(schedule) = then {
+        world.keep_log();
+        Settle::new(scenario, schedule).retell(&mut world);
+        log.push(format!("without further faults ({schedule}):"));
+        log.extend_from_slice(world.log());
+    }
+    log
 }

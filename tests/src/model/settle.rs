@@ -1,13 +1,14 @@
 //! Bounded liveness: every state that was reached runs on without faults, until it does the same for ever.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::BuildHasherDefault;
 
 use carp_fsm::{Duration, State};
 use carp_proto::Dialect;
 
 use super::reference;
-use super::scenario::Scenario;
+use super::scenario::{Fault, Scenario};
 use super::search::Identity;
 use super::world::{Step, Violation, World};
 
@@ -24,6 +25,15 @@ pub enum Schedule {
     Prompt,
     /// Whatever is due at one moment happens before any message arrives: messages cross.
     Crossing,
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prompt => "every message arrives at once",
+            Self::Crossing => "messages cross",
+        })
+    }
 }
 
 /// What a state comes to.
@@ -76,6 +86,18 @@ impl Settle {
             )));
         }
         Ok(())
+    }
+
+    /// Lets a state run on for twice the bound, for its log.
+    pub fn retell(&self, world: &mut World<'_>) {
+        world.crowded = false;
+        let end = world.now + self.bound + self.bound;
+        while world.now < end && self.come_to_rest(world).is_ok() && world.apply(Step::Sleep).is_ok() {}
+    }
+
+    /// Which schedule this is.
+    pub fn schedule(&self) -> Schedule {
+        self.schedule
     }
 
     fn run(&mut self, world: &mut World<'_>) -> Result<Duration, Violation> {
@@ -145,15 +167,20 @@ impl Settle {
 
 /// Leaving takes at most its time; then a BACKUP that hears nobody waits out its master-down timer and advertises; who
 /// hears a better master yields within one period. Once more, because two masters whose advertisements cross may both
-/// yield. Rounded up to the grid of the search.
+/// yield. Where sending failed, the demotion for that is lifted on trial only after a while.
 pub fn bound(scenario: &Scenario) -> Duration {
     let patience = scenario
         .members
         .iter()
         .map(|member| reference::master_down(member.dialect, member.advskew));
     let longest_period = 1_937_500;
+    let on_trial = match scenario.policy.senderr_retry {
+        Some(retry) if scenario.faults.contains(&Fault::SendErrors) => retry.as_micros(),
+        _ => 0,
+    };
     Duration::from_micros(
-        scenario.policy.leave_wait.as_micros()
+        on_trial
+            + scenario.policy.leave_wait.as_micros()
             + scenario.policy.linger.as_micros()
             + 2 * (patience.max().unwrap_or(0) + longest_period),
     )
@@ -165,7 +192,7 @@ fn masters(world: &World<'_>) -> Masters {
     let (mut healthy, mut together) = (0, 0);
     for (index, seat) in (0_u8..).zip(&world.seats) {
         let (master, owner) = (world.is_master(index), world.is_owner(index));
-        if master {
+        if master && seat.healthy() {
             bits |= 1 << index;
         }
         let proper = if !seat.healthy() {

@@ -1,0 +1,65 @@
+//! What one step of the election reads, and what follows from it for intervals and timers.
+
+use carp_proto::{AdvBase, AdvSkew, Byte4, Demotion, Dialect, Interval};
+
+use crate::policy::Policy;
+use crate::time::Duration;
+
+/// What the machine reads of its host and node. Nothing of it is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// What is on the wire and who wins.
+    pub dialect: Dialect,
+    /// Manners.
+    pub policy: Policy,
+    /// Configured advbase.
+    pub advbase: AdvBase,
+    /// Configured advskew.
+    pub advskew: AdvSkew,
+    /// Sum of the group's demotion.
+    pub demotion: u16,
+    /// Take over from a slower master.
+    pub preempt: bool,
+    /// Advertises over IPv4.
+    pub ipv4: bool,
+    /// Advertises over IPv6.
+    pub ipv6: bool,
+}
+
+impl View {
+    /// Interval on the wire: advbase and the effective skew.
+    pub fn interval(&self) -> Interval {
+        Interval::new(self.advbase, self.effective_skew())
+    }
+
+    pub(super) fn effective_skew(&self) -> AdvSkew {
+        self.dialect.effective_skew(self.advskew, self.demotion)
+    }
+
+    /// Byte 4 on the wire: the demotion count where the dialect has one, else 0.
+    pub fn demotion_byte(&self) -> Demotion {
+        Demotion::new(if self.compares_demotion() {
+            u8::try_from(self.demotion).unwrap_or(u8::MAX)
+        } else {
+            0
+        })
+    }
+
+    pub(super) fn compares_demotion(&self) -> bool {
+        self.dialect.rules().byte4 == Byte4::Demotion
+    }
+
+    pub(super) fn period(&self, skew: AdvSkew) -> Duration {
+        Duration::from_micros(self.dialect.advertisement_interval_micros(self.advbase, skew))
+    }
+
+    pub(super) fn master_down(&self) -> Duration {
+        Duration::from_micros(self.dialect.master_down_micros(self.advbase, self.advskew))
+    }
+
+    pub(super) fn reannounce(&self) -> u8 {
+        self.policy
+            .reannounce
+            .max(self.dialect.rules().announces_again.unwrap_or(0))
+    }
+}

@@ -1,0 +1,42 @@
+#!/bin/sh
+# Prints what each part of carp-proto adds to a bare-metal image at opt-level s,
+# in bytes of flash, and fails if a part has outgrown its limit or has static RAM.
+# The compiler's own functions for copying and clearing memory are in a column of
+# their own: an image of any size has them already.
+set -eu
+cd "$(dirname "$0")"
+
+# Limits for thumbv6m, without the memory functions.
+limit_auth=6300
+limit_frames=10600
+
+printf '%-30s %-22s %8s %8s %10s\n' target 'parts' flash 'memory' 'static RAM'
+for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf; do
+    for part in codec auth frames explain; do
+        cargo build --quiet --release --locked --target "$target" --bin flash-size --features "$part"
+        image=target/$target/release/flash-size
+        # Address, size, name of section, in decimal.
+        sections=$(arm-none-eabi-size -A -d "$image" 2>/dev/null)
+        flash=$(echo "$sections" | awk '$1 ~ /^\.(text|rodata)/ { sum += $2 } END { print sum }')
+        ram=$(echo "$sections" | awk '$1 ~ /^\.(data|bss)/ { sum += $2 } END { print sum + 0 }')
+        memory=$(arm-none-eabi-nm -S -C -t d "$image" | awk '
+            $4 ~ /^(mem(cpy|set|cmp|move)|__aeabi_mem.*|compiler_builtins::mem::.*)$/ && !seen[$1]++ { sum += $2 }
+            END { print sum + 0 }')
+        case $part in
+            codec) parts='codec' limit= ;;
+            auth) parts='codec, auth' limit=$limit_auth ;;
+            frames) parts='codec, auth, frames' limit=$limit_frames ;;
+            explain) parts='all, with explain' limit= ;;
+        esac
+        own=$((flash - memory))
+        printf '%-30s %-22s %8d %8d %10d\n' "$target" "$parts" "$own" "$memory" "$ram"
+        if [ "$ram" -ne 0 ]; then
+            echo "flash-size: $parts has $ram bytes of static RAM, none is allowed" >&2
+            exit 1
+        fi
+        if [ "$target" = thumbv6m-none-eabi ] && [ -n "$limit" ] && [ "$own" -gt "$limit" ]; then
+            echo "flash-size: $parts takes $own bytes, the limit is $limit" >&2
+            exit 1
+        fi
+    done
+done
