@@ -365,9 +365,19 @@ impl Machine {
     }
 
     fn force(&mut self, now: Instant, state: State, view: &View) -> Effects {
-        match (self.state(), state) {
-            (State::Master, State::Backup) => self.become_backup(now, Reason::UserRequested, false, view),
-            (State::Backup, State::Master) => self.become_master(now, Reason::UserRequested, view),
+        match (self.role, state) {
+            // Who is stopping cannot become BACKUP; to let go at once is all that can be forced.
+            (
+                Role::Leaving {
+                    then: Departure::Stop(reason),
+                    ..
+                },
+                State::Backup,
+            ) => self.become_init(reason, None),
+            (Role::Master { .. } | Role::Leaving { .. }, State::Backup) => {
+                self.become_backup(now, Reason::UserRequested, false, view)
+            }
+            (Role::Backup { .. }, State::Master) => self.become_master(now, Reason::UserRequested, view),
             _ => Effects::default(),
         }
     }

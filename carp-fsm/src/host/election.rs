@@ -37,6 +37,12 @@ impl<const ADDRS: usize> Host<ADDRS> {
             failing_since,
             retry_at,
         } = sending;
-        (errors, successes, failing_since.is_some(), relative(now, *retry_at)).hash(state);
+        (
+            errors,
+            successes,
+            failing_since.is_some(),
+            relative(now, *retry_at),
+        )
+            .hash(state);
     }
 }

@@ -22,7 +22,11 @@ impl Machine {
                 answer_from,
             } => (relative(now, Some(next_ad)), reannounce, answer_from - now).hash(state),
             // When it began is only reported.
-            Role::Leaving { since: _, until, then } => (relative(now, Some(until)), then).hash(state),
+            Role::Leaving {
+                since: _,
+                until,
+                then,
+            } => (relative(now, Some(until)), then).hash(state),
         }
     }
 }

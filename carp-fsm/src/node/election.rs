@@ -33,7 +33,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
         for GroupSlot { ledger, demotion } in self.groups.iter() {
             demotion.hash(state);
-            for Holding { cause, weight, since: _ } in ledger.iter() {
+            for Holding {
+                cause,
+                weight,
+                since: _,
+            } in ledger.iter()
+            {
                 (cause, weight).hash(state);
             }
         }
