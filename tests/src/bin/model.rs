@@ -1,18 +1,64 @@
-//! The long run of the model check: `model [STATES [SCENARIO ..]]`.
+//! The model check in any size. `model --help` tells how.
 
-use carp_tests::model::{scenario::SCENARIOS, search::search};
+use std::process::ExitCode;
+use std::time::Instant;
 
-fn main() {
+use carp_tests::model::scenario::{Expect, SCENARIOS};
+use carp_tests::model::search::search;
+
+const USAGE: &str = "usage: model [STATES [SCENARIO ..]]
+Searches every scenario (or those named) until STATES distinct states each were reached, 50000 if not said.
+Ends with status 1 and the shortest counterexample where something does not hold.";
+
+fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    let limit = args.next().map_or(50_000, |n| n.parse().expect("a number of states"));
+    let limit = match args.next().as_deref().map(str::parse) {
+        None => 50_000,
+        Some(Ok(limit)) => limit,
+        Some(Err(_)) => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
     let names: Vec<String> = args.collect();
-    let mut total = 0;
-    for scenario in SCENARIOS.iter().filter(|s| names.is_empty() || names.iter().any(|n| n == s.name)) {
-        let begin = std::time::Instant::now();
-        let report = search(scenario, limit);
-        total += report.states;
-        println!("{:24} {:>9} states {:>10} steps depth {:>2} exhausted {} slowest {} of {} in {:.1?}", scenario.name, report.states, report.steps, report.depth, report.exhausted, report.slowest, carp_tests::model::settle::bound(scenario), begin.elapsed());
-        if let Some(c) = &report.counterexample { println!("{c}"); }
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name))
+    {
+        eprintln!("no scenario {unknown}; there are:");
+        SCENARIOS
+            .iter()
+            .for_each(|scenario| eprintln!("  {}", scenario.name));
+        return ExitCode::from(64);
     }
-    println!("{total}");
+    let begin = Instant::now();
+    let mut states = 0;
+    let chosen = SCENARIOS
+        .iter()
+        .filter(|s| names.is_empty() || names.iter().any(|name| name == s.name));
+    for scenario in chosen {
+        let report = search(scenario, limit);
+        states += report.states;
+        println!("{:24} {report}", scenario.name);
+        if let Err(found) = report.verdict(scenario) {
+            println!("{found}");
+            return ExitCode::FAILURE;
+        }
+        if let (Expect::Flaw(_), Some(counterexample)) = (scenario.expect, &report.counterexample) {
+            println!("{:24} as expected: {}", "", counterexample.violation);
+        }
+    }
+    println!(
+        "{states} distinct states in {} s{}",
+        begin.elapsed().as_secs(),
+        peak_memory()
+    );
+    ExitCode::SUCCESS
+}
+
+/// What the system says, where it says anything.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or_else(String::new, |peak| format!(", {} of memory", peak.trim()))
 }

@@ -57,7 +57,8 @@ pub fn rank(dialect: Dialect, advskew: u8, demotion: u16) -> Rank {
 /// May (and must) a BACKUP of `own` rank take over from the sender of `heard`?
 pub fn takes_over(dialect: Dialect, preempt: bool, own: Rank, heard: Rank) -> bool {
     let by_demotion = dialect == Dialect::OpenBsd;
-    let preempts = preempt && own.interval < heard.interval && (!by_demotion || heard.demotion >= own.demotion);
+    let preempts =
+        preempt && own.interval < heard.interval && (!by_demotion || heard.demotion >= own.demotion);
     let outlasts = heard.interval > 0x300 | (own.interval & 0xff);
     preempts || outlasts || by_demotion && heard.demotion > own.demotion
 }

@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use carp_fsm::{Duration, Instant};
 
-use super::scenario::Scenario;
+use super::scenario::{Expect, Scenario};
 use super::settle::{Schedule, Settle};
 use super::world::{Step, Violation, World};
 
@@ -73,6 +73,39 @@ struct Tree {
 /// The states from the start to the one under examination.
 struct Trail<'s>(Vec<(u32, World<'s>)>);
 
+impl Report {
+    /// Did the search find what it should? If not, what it found.
+    pub fn verdict(&self, scenario: &Scenario) -> Result<(), String> {
+        match (scenario.expect, &self.counterexample) {
+            (Expect::Holds, None) => Ok(()),
+            (Expect::Holds, Some(counterexample)) => Err(format!("counterexample:\n{counterexample}")),
+            (Expect::Flaw(words), Some(counterexample)) if counterexample.violation.0.contains(words) => {
+                Ok(())
+            }
+            (Expect::Flaw(words), Some(other)) => Err(format!(
+                "expected: {words}\nfound another counterexample:\n{other}"
+            )),
+            (Expect::Flaw(words), None) => Err(format!("expected, but no longer found: {words}")),
+        }
+    }
+}
+
+/// One line: states, steps, depth, the longest time to settle.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:>10} states, {:>11} steps, depth {:>3}",
+            self.states, self.steps, self.depth
+        )?;
+        if self.counterexample.is_some() {
+            return f.write_str(", ended by a counterexample");
+        }
+        let end = if self.exhausted { ", all there are" } else { "" };
+        write!(f, ", settled within {} s{end}", self.slowest)
+    }
+}
+
 /// Searches until this many states were reached, or there are no more, or one violates.
 pub fn search(scenario: &Scenario, limit: usize) -> Report {
     let mut seen: HashSet<u64, BuildHasherDefault<Identity>> = HashSet::default();
@@ -92,7 +125,10 @@ pub fn search(scenario: &Scenario, limit: usize) -> Report {
     let root = match start(scenario) {
         Ok(root) => root,
         Err(violation) => {
-            report.counterexample = Some(Counterexample { violation, log: Vec::new() });
+            report.counterexample = Some(Counterexample {
+                violation,
+                log: Vec::new(),
+            });
             return report;
         }
     };
@@ -108,7 +144,9 @@ pub fn search(scenario: &Scenario, limit: usize) -> Report {
             };
             for step in steps {
                 report.steps += 1;
-                let Some((_, world)) = trail.0.last() else { continue };
+                let Some((_, world)) = trail.0.last() else {
+                    continue;
+                };
                 let mut next = world.fork();
                 if let Err(violation) = next.apply(step) {
                     break 'search Some((index, Some(step), None, violation));
@@ -116,7 +154,8 @@ pub fn search(scenario: &Scenario, limit: usize) -> Report {
                 if !seen.insert(next.fingerprint()) {
                     continue;
                 }
-                tree.parents.push(u32::try_from(index).expect("fewer than 2^32 states"));
+                tree.parents
+                    .push(u32::try_from(index).expect("fewer than 2^32 states"));
                 tree.steps.push(step);
                 for settle in &mut settles {
                     if let Err(violation) = settle.check(&next) {

@@ -88,11 +88,14 @@ impl Settle {
         Ok(())
     }
 
-    /// Lets a state run on for twice the bound, for its log.
+    /// Lets a state run on until the bound, for its log.
     pub fn retell(&self, world: &mut World<'_>) {
         world.crowded = false;
-        let end = world.now + self.bound + self.bound;
-        while world.now < end && self.come_to_rest(world).is_ok() && world.apply(Step::Sleep).is_ok() {}
+        let end = world.now + self.bound;
+        while self.come_to_rest(world).is_ok()
+            && world.next_deadline().is_some_and(|next| next <= end)
+            && world.apply(Step::Sleep).is_ok()
+        {}
     }
 
     /// Which schedule this is.
@@ -120,7 +123,11 @@ impl Settle {
                 break Outcome { after: 0, masters };
             }
             world.apply(Step::Sleep)?;
-            path.push((state, masters, (world.now - before).as_micros().try_into().unwrap_or(u32::MAX)));
+            path.push((
+                state,
+                masters,
+                (world.now - before).as_micros().try_into().unwrap_or(u32::MAX),
+            ));
         };
         if self.known.len() + path.len() > REMEMBERED {
             self.known.clear();
@@ -130,7 +137,13 @@ impl Settle {
             if after > 0 || masters != end.masters {
                 after = after.saturating_add(lasts);
             }
-            self.known.insert(state, Outcome { after, masters: end.masters });
+            self.known.insert(
+                state,
+                Outcome {
+                    after,
+                    masters: end.masters,
+                },
+            );
         }
         Ok(Duration::from_micros(after.into()))
     }
@@ -150,16 +163,22 @@ impl Settle {
                 None => return Ok(()),
             }
         }
-        Err(Violation("without further faults, messages and timers never come to rest".into()))
+        Err(Violation(
+            "without further faults, messages and timers never come to rest".into(),
+        ))
     }
 
     fn check_cycle(&self, world: &World<'_>, cycle: &[(u64, Masters, u32)]) -> Result<(), Violation> {
         let first = cycle.first().map(|(_, masters, _)| *masters);
         if cycle.iter().any(|(_, masters, _)| *masters == Masters::Improper) {
-            return Err(Violation("without further faults, there never is exactly one master for good".into()));
+            return Err(Violation(
+                "without further faults, there never is exactly one master for good".into(),
+            ));
         }
         if cycle.iter().any(|(_, masters, _)| Some(*masters) != first) {
-            return Err(Violation("without further faults, the master changes for ever".into()));
+            return Err(Violation(
+                "without further faults, the master changes for ever".into(),
+            ));
         }
         best_wins(world)
     }

@@ -6,11 +6,12 @@ use std::rc::Rc;
 
 use carp_fsm::sim::{NodeId, SEGMENT, TraceEntry, TraceKind};
 use carp_fsm::{
-    Action, Cause, Duration, EventKind, GroupId, HandOver, HostConfig, HostId, Instant, InterfaceInfo, LinkState,
-    Node, Reason, State, Storage, TransmitKind, TransmitResult,
+    Action, Cause, Duration, EventKind, GroupId, HandOver, HostConfig, HostId, Instant, InterfaceInfo,
+    LinkState, Node, Reason, State, Storage, TransmitKind, TransmitResult,
 };
 use carp_proto::{
-    AddressSet, AdvSkew, Advertisement, FrameClass, Key, MAX_FRAME_LEN, MacAddr, Packet, Vhid, frame::classify,
+    AddressSet, AdvSkew, Advertisement, FrameClass, Key, MAX_FRAME_LEN, MacAddr, Packet, Vhid,
+    frame::classify,
 };
 
 use super::reference::{self, Rank};
@@ -192,7 +193,9 @@ impl<'s> World<'s> {
                 seat.sending,
             )
                 .hash(&mut state);
-            let Some((node, host)) = &seat.running else { continue };
+            let Some((node, host)) = &seat.running else {
+                continue;
+            };
             node.hash_election(self.now, &mut state);
             if node.state(*host) == Some(State::Backup) {
                 // Longer than the master-down time is long enough.
@@ -214,7 +217,9 @@ impl<'s> World<'s> {
         let allowed = |fault| self.scenario.faults.contains(&fault);
         for (index, message) in (0_u8..).zip(&self.flight) {
             // One of several equal messages stands for all.
-            let before = index.checked_sub(1).and_then(|before| self.flight.get(usize::from(before)));
+            let before = index
+                .checked_sub(1)
+                .and_then(|before| self.flight.get(usize::from(before)));
             if before.is_some_and(|before| before.looks_like(message)) {
                 continue;
             }
@@ -255,7 +260,11 @@ impl<'s> World<'s> {
             (Fault::Link, true, Step::Link(index)),
             (Fault::Isolate, seat.link, Step::Isolate(index)),
             (Fault::Demote, true, Step::Demote(index)),
-            (Fault::HandOver, state == State::Master && !leaving, Step::HandOver(index)),
+            (
+                Fault::HandOver,
+                state == State::Master && !leaving,
+                Step::HandOver(index),
+            ),
             (Fault::Disable, !seat.shutdown, Step::Enable(index)),
             (Fault::Shutdown, !seat.shutdown, Step::Shutdown(index)),
             (Fault::Force, state != State::Init, Step::Force(index)),
@@ -301,7 +310,11 @@ impl<'s> World<'s> {
                 node.handle_timeout(now);
                 node.handle_drained(now);
             })?,
-            Step::Wait => self.now = self.next_deadline().map_or(self.now + TICK, |at| at.min(self.now + TICK)),
+            Step::Wait => {
+                self.now = self
+                    .next_deadline()
+                    .map_or(self.now + TICK, |at| at.min(self.now + TICK))
+            }
             Step::Sleep => self.now = self.next_deadline().map_or(self.now, |at| at.max(self.now)),
             Step::Crash(index) => self.crash(index),
             Step::Start(index) => {
@@ -314,7 +327,8 @@ impl<'s> World<'s> {
             Step::Isolate(index) => {
                 let seat = &mut self.seats[usize::from(index)];
                 seat.isolated = !seat.isolated;
-                self.flight.retain(|message| message.to != index && message.from != index);
+                self.flight
+                    .retain(|message| message.to != index && message.from != index);
             }
             Step::SendErrors(index) => {
                 let seat = &mut self.seats[usize::from(index)];
@@ -348,7 +362,9 @@ impl<'s> World<'s> {
         seat.link = !seat.link;
         let info = interface(index, seat.link);
         self.flight.retain(|message| message.to != index);
-        self.with_node(index, Because::Operator, |node, _, now| node.handle_interface(now, SEGMENT, info))
+        self.with_node(index, Because::Operator, |node, _, now| {
+            node.handle_interface(now, SEGMENT, info)
+        })
     }
 
     fn toggle_demotion(&mut self, index: u8) -> Result<(), Violation> {
@@ -389,7 +405,9 @@ impl<'s> World<'s> {
         // Any two starts draw different counters.
         let seed = self.starts << 8 | index as u64;
         let mut node = Box::new(Node::new(self.scenario.policy, seed, Storage::growing_with(16)));
-        let host = node.insert(self.now, configuration(member)).expect("a valid configuration");
+        let host = node
+            .insert(self.now, configuration(member))
+            .expect("a valid configuration");
         node.handle_interface(self.now, SEGMENT, interface(index as u8, true));
         Seat {
             running: Some((node, host)),
@@ -411,12 +429,21 @@ impl<'s> World<'s> {
         let lower_source = message.from < message.to;
         let before = self.state(message.to);
         let mut refused = None;
-        self.with_node(message.to, Because::Heard(message.heard, lower_source), |node, _, now| {
-            refused = node.handle_packet(now, SEGMENT, &meta, payload).err();
-        })?;
+        self.with_node(
+            message.to,
+            Because::Heard(message.heard, lower_source),
+            |node, _, now| {
+                refused = node.handle_packet(now, SEGMENT, &meta, payload).err();
+            },
+        )?;
         match refused {
-            Some(rejection) if !message.copy => Err(self.blame(message.to, &format!("refuses an advertisement: {rejection:?}"))),
-            None if before == State::Backup && message.heard.interval == reference::BOW_OUT && self.state(message.to) != State::Master => {
+            Some(rejection) if !message.copy => {
+                Err(self.blame(message.to, &format!("refuses an advertisement: {rejection:?}")))
+            }
+            None if before == State::Backup
+                && message.heard.interval == reference::BOW_OUT
+                && self.state(message.to) != State::Master =>
+            {
                 Err(self.blame(message.to, "does not take over from a master that bows out"))
             }
             _ => Ok(()),
@@ -433,7 +460,9 @@ impl<'s> World<'s> {
         if let Some((node, host)) = &mut self.seats[usize::from(index)].running {
             act(node, *host, now);
         }
-        if let Because::Heard(..) = because && self.state(index) == State::Backup {
+        if let Because::Heard(..) = because
+            && self.state(index) == State::Backup
+        {
             self.seats[usize::from(index)].quiet_since = now;
         }
         self.drain(index, because)
@@ -447,8 +476,12 @@ impl<'s> World<'s> {
         loop {
             let now = self.now;
             let seat = &mut self.seats[usize::from(index)];
-            let Some((node, host)) = &mut seat.running else { return Ok(()) };
-            let Some(action) = node.poll_action(now, &mut frame) else { break };
+            let Some((node, host)) = &mut seat.running else {
+                return Ok(());
+            };
+            let Some(action) = node.poll_action(now, &mut frame) else {
+                break;
+            };
             actions += 1;
             if actions > 32 {
                 return Err(self.blame(index, "wishes something done without end"));
@@ -462,7 +495,11 @@ impl<'s> World<'s> {
                     self.trace(index, TraceKind::Owner { host, owner });
                 }
                 Action::Transmit { kind, len, tx, .. } => {
-                    let result = if seat.send_errors { TransmitResult::Error } else { TransmitResult::Sent };
+                    let result = if seat.send_errors {
+                        TransmitResult::Error
+                    } else {
+                        TransmitResult::Sent
+                    };
                     let master = node.state(*host) == Some(State::Master);
                     node.handle_transmit_result(now, tx, result);
                     if kind == TransmitKind::Advertisement {
@@ -484,14 +521,21 @@ impl<'s> World<'s> {
     }
 
     fn broadcast(&mut self, from: u8, frame: &[u8]) -> Result<(), Violation> {
-        let heard = rank_of(frame).ok_or_else(|| self.blame(from, "sends a frame that is no advertisement"))?;
+        let heard =
+            rank_of(frame).ok_or_else(|| self.blame(from, "sends a frame that is no advertisement"))?;
         let frame: Rc<[u8]> = frame.into();
         for (to, seat) in (0..).zip(&self.seats) {
             let reached = seat.running.is_some() && seat.link && !seat.isolated;
             let room = !self.crowded || self.flight.len() < self.scenario.in_flight;
             if to != from && reached && room {
                 let frame = Rc::clone(&frame);
-                self.flight.push(Message { from, to, heard, copy: false, frame });
+                self.flight.push(Message {
+                    from,
+                    to,
+                    heard,
+                    copy: false,
+                    frame,
+                });
             }
         }
         Ok(())
@@ -514,7 +558,10 @@ impl<'s> World<'s> {
                         seat.quiet_since = now;
                     }
                 }
-                EventKind::HandOver { outcome: HandOver::Done(_), .. } => {
+                EventKind::HandOver {
+                    outcome: HandOver::Done(_),
+                    ..
+                } => {
                     self.seats[usize::from(index)].resigned = self.state(index) == State::Backup;
                 }
                 _ => {}
@@ -547,16 +594,23 @@ impl<'s> World<'s> {
                 if quiet.as_micros() < patience {
                     return Err(self.blame(
                         index,
-                        &format!("takes over after {quiet} s of silence instead of {}", Duration::from_micros(patience)),
+                        &format!(
+                            "takes over after {quiet} s of silence instead of {}",
+                            Duration::from_micros(patience)
+                        ),
                     ));
                 }
             }
-            (State::Master, State::Backup, Because::Heard(heard, lower_source)) if reason != Reason::HandedOver => {
+            (State::Master, State::Backup, Because::Heard(heard, lower_source))
+                if reason != Reason::HandedOver =>
+            {
                 if !reference::yields(member.dialect, own, heard, lower_source) {
                     return Err(self.blame(index, &format!("yields to {heard}, being {own}")));
                 }
             }
-            (State::Master, State::Backup, Because::Time) => return Err(self.blame(index, "yields to nobody")),
+            (State::Master, State::Backup, Because::Time) => {
+                return Err(self.blame(index, "yields to nobody"));
+            }
             _ => {}
         }
         Ok(())
@@ -575,9 +629,13 @@ impl<'s> World<'s> {
         let (policy, member) = (self.scenario.policy, self.member(index));
         let state = self.state(index);
         let seat = &mut self.seats[usize::from(index)];
-        let Some((node, host)) = &seat.running else { return Ok(()) };
+        let Some((node, host)) = &seat.running else {
+            return Ok(());
+        };
         // The demotion of a node that cannot send is lifted on trial; the count begins anew.
-        let failing = node.causes(GROUP).any(|holding| matches!(holding.cause, Cause::SendErrors(_)));
+        let failing = node
+            .causes(GROUP)
+            .any(|holding| matches!(holding.cause, Cause::SendErrors(_)));
         if seat.sending.failing && !failing && state != State::Master && policy.senderr_retry.is_some() {
             seat.sending = Sending::default();
         }
@@ -639,7 +697,11 @@ impl<'s> World<'s> {
     /// What a node is worth in the election now.
     pub(super) fn rank(&self, index: u8) -> Rank {
         let member = self.member(index);
-        reference::rank(member.dialect, member.advskew, self.seats[usize::from(index)].demotion())
+        reference::rank(
+            member.dialect,
+            member.advskew,
+            self.seats[usize::from(index)].demotion(),
+        )
     }
 
     fn blame(&self, index: u8, what: &str) -> Violation {
@@ -650,7 +712,12 @@ impl<'s> World<'s> {
         if self.log.is_some() {
             let name = self.member(index).name.to_owned();
             let node = NodeId(usize::from(index));
-            let entry = TraceEntry { at: self.now, node, name, kind };
+            let entry = TraceEntry {
+                at: self.now,
+                node,
+                name,
+                kind,
+            };
             self.log.iter_mut().for_each(|log| log.push(entry.to_string()));
         }
     }
@@ -679,7 +746,9 @@ impl<'s> World<'s> {
             Step::Link(index) => format!("the cable of {} is plugged in", name(index)),
             Step::Isolate(index) if seat(index).isolated => format!("{} is reached again", name(index)),
             Step::Isolate(index) => format!("{} is cut off and does not notice", name(index)),
-            Step::Demote(index) if seat(index).demoted => format!("the demotion of {} is lifted", name(index)),
+            Step::Demote(index) if seat(index).demoted => {
+                format!("the demotion of {} is lifted", name(index))
+            }
             Step::Demote(index) => format!("{} is demoted by {DEMOTION}", name(index)),
             Step::HandOver(index) => format!("{} is to hand over", name(index)),
             Step::Enable(index) if seat(index).enabled => format!("{} is disabled", name(index)),
@@ -730,10 +799,14 @@ impl Seat {
 
     /// Sum of what holds.
     fn demotion(&self) -> u16 {
-        [(self.demoted, DEMOTION), (!self.link, 240), (self.sending.failing, 240)]
-            .into_iter()
-            .filter_map(|(holds, weight)| holds.then_some(weight))
-            .sum()
+        [
+            (self.demoted, DEMOTION),
+            (!self.link, 240),
+            (self.sending.failing, 240),
+        ]
+        .into_iter()
+        .filter_map(|(holds, weight)| holds.then_some(weight))
+        .sum()
     }
 }
 
