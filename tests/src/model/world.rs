@@ -584,6 +584,9 @@ impl<'s> World<'s> {
         let own = self.rank(index);
         match (from, to, because) {
             (State::Backup, State::Master, Because::Heard(heard, _)) => {
+                if seat.resigned && heard.interval != reference::BOW_OUT {
+                    return Err(self.blame(index, "takes back what it handed over"));
+                }
                 if !reference::takes_over(member.dialect, member.preempt, own, heard) {
                     return Err(self.blame(index, &format!("takes over from {heard}, being {own}")));
                 }
