@@ -116,6 +116,12 @@ pub const MUTANTS: &[Mutant] = &[
         "            self.hosts.push_ready(slot);\n        }\n        self.reschedule(slot);",
         "            self.hosts.push_ready(slot);\n        }",
     ),
+    mutant(
+        "who oversleeps takes over before it hears what waits",
+        "node.rs",
+        "if !overslept {",
+        "if !overslept || self.policy.late.is_some() {",
+    ),
     // Leaving.
     mutant(
         "a hand-over that nobody answers is not called off",
@@ -158,7 +164,7 @@ pub const MUTANTS: &[Mutant] = &[
         "taking over within the linger, it loses the addresses all the same",
         "host.rs",
         "if wishes.contains(Wishes::OWN) {\n            self.disown_at = None;",
-        "if wishes.is_empty() {\n            self.disown_at = None;",
+        "if wishes.contains(Wishes::OWN) {\n            self.disown_at = self.disown_at.filter(|at| at.as_micros() > 0);",
     ),
     mutant(
         "whoever stops keeps the addresses",
@@ -171,6 +177,12 @@ pub const MUTANTS: &[Mutant] = &[
         "node/engine.rs",
         "host.owner.replace(owner) == Some(owner)",
         "host.owner.replace(owner).is_none() && !owner",
+    ),
+    mutant(
+        "addresses that were refused are never tried again",
+        "machine.rs",
+        "self.become_init(InitReason::AddressRefused, Some(retry))",
+        "self.become_init(InitReason::AddressRefused, Some(retry).filter(|_| false))",
     ),
     // The ledger.
     mutant(

@@ -41,6 +41,10 @@ pub enum Fault {
     Force,
     /// Every frame fails to leave, and the node is told.
     SendErrors,
+    /// A node does not run for a while, but what it held remains.
+    Pause,
+    /// The adapter cannot put the addresses on.
+    Refuse,
 }
 
 /// What the search should find.
@@ -115,7 +119,10 @@ const fn three(dialects: [Dialect; 3], preempt: bool) -> [Member; 3] {
     ]
 }
 
-use Fault::{Crash, Demote, Disable, Duplicate, Force, HandOver, Isolate, Link, Lose, SendErrors, Shutdown};
+use Fault::{
+    Crash, Demote, Disable, Duplicate, Force, HandOver, Isolate, Link, Lose, Pause, Refuse, SendErrors,
+    Shutdown,
+};
 
 /// Faults of the network and of nodes.
 const WORLD: &[Fault] = &[Lose, Duplicate, Crash, Link, Isolate];
@@ -125,6 +132,8 @@ const ALL: &[Fault] = &[
     Lose, Duplicate, Crash, Link, Isolate, Demote, HandOver, Disable, Shutdown, Force,
 ];
 const SENDING: &[Fault] = &[Lose, Crash, SendErrors, Demote];
+const PAUSES: &[Fault] = &[Lose, Duplicate, Pause, Crash, HandOver];
+const REFUSALS: &[Fault] = &[Lose, Refuse, Crash, HandOver, Disable];
 
 const fn holds(
     name: &'static str,
@@ -181,6 +190,15 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     holds("freebsd-ucarp", &pair(FREEBSD, UCARP, false), HARDENED, WORLD),
     holds("sending", &pair(FREEBSD, FREEBSD, true), HARDENED, SENDING),
+    holds("pauses", &pair(FREEBSD, FREEBSD, false), HARDENED, PAUSES),
+    holds("pauses-preempt", &three([FREEBSD; 3], true), HARDENED, PAUSES),
+    holds("refusals", &pair(FREEBSD, FREEBSD, false), HARDENED, REFUSALS),
+    holds(
+        "refusals-preempt",
+        &pair(OPENBSD, OPENBSD, true),
+        HARDENED,
+        REFUSALS,
+    ),
     holds("kernel-freebsd", &pair(FREEBSD, FREEBSD, false), KERNEL, ALL),
     holds(
         "kernel-freebsd-preempt",
@@ -188,6 +206,7 @@ pub const SCENARIOS: &[Scenario] = &[
         KERNEL,
         ALL,
     ),
+    holds("kernel-pauses", &pair(FREEBSD, FREEBSD, true), KERNEL, PAUSES),
     holds("kernel-sending", &pair(FREEBSD, FREEBSD, false), KERNEL, SENDING),
     holds("equals-ucarp", &equals(UCARP), HARDENED, WORLD),
     flaw("equals-freebsd", &equals(FREEBSD), HARDENED, BOTH_YIELD),

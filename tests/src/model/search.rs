@@ -11,6 +11,9 @@ use super::scenario::{Expect, Scenario};
 use super::settle::{Schedule, Settle};
 use super::world::{Step, Violation, World};
 
+/// Lines of what follows without faults that a counterexample shows.
+const AND_SO_ON: usize = 60;
+
 /// Hashes of hashes.
 #[derive(Default)]
 pub struct Identity(u64);
@@ -250,7 +253,10 @@ fn retell(scenario: &Scenario, steps: &[Step], then: Option<Schedule>) -> Vec<St
         world.keep_log();
         Settle::new(scenario, schedule).retell(&mut world);
         log.push(format!("without further faults ({schedule}):"));
-        log.extend_from_slice(world.log());
+        log.extend(world.log().iter().take(AND_SO_ON).cloned());
+        if world.log().len() > AND_SO_ON {
+            log.push("              and so on".into());
+        }
     }
     log
 }

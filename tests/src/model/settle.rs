@@ -77,6 +77,7 @@ impl Settle {
     pub fn check(&mut self, world: &World<'_>) -> Result<(), Violation> {
         let mut world = world.fork();
         world.crowded = false;
+        world.wake_all()?;
         let after = self.run(&mut world)?;
         self.slowest = self.slowest.max(after);
         if after > self.bound {
@@ -91,6 +92,7 @@ impl Settle {
     /// Lets a state run on until the bound, for its log.
     pub fn retell(&self, world: &mut World<'_>) {
         world.crowded = false;
+        let _ = world.wake_all();
         let end = world.now + self.bound;
         while self.come_to_rest(world).is_ok()
             && world.next_deadline().is_some_and(|next| next <= end)
@@ -186,7 +188,8 @@ impl Settle {
 
 /// Leaving takes at most its time; then a BACKUP that hears nobody waits out its master-down timer and advertises; who
 /// hears a better master yields within one period. Once more, because two masters whose advertisements cross may both
-/// yield. Where sending failed, the demotion for that is lifted on trial only after a while.
+/// yield. Where sending failed, the demotion for that is lifted on trial only after a while; refused addresses are tried again after
+/// 64 times the first wait at most.
 pub fn bound(scenario: &Scenario) -> Duration {
     let patience = scenario
         .members
@@ -197,8 +200,14 @@ pub fn bound(scenario: &Scenario) -> Duration {
         Some(retry) if scenario.faults.contains(&Fault::SendErrors) => retry.as_micros(),
         _ => 0,
     };
+    let refused = if scenario.faults.contains(&Fault::Refuse) {
+        64 * scenario.policy.refused_retry.as_micros()
+    } else {
+        0
+    };
     Duration::from_micros(
         on_trial
+            + refused
             + scenario.policy.leave_wait.as_micros()
             + scenario.policy.linger.as_micros()
             + 2 * (patience.max().unwrap_or(0) + longest_period),
@@ -215,7 +224,7 @@ fn masters(world: &World<'_>) -> Masters {
             bits |= 1 << index;
         }
         let proper = if !seat.healthy() {
-            // Whoever cannot be heard may think what it likes, but who was stopped owns nothing.
+            // Who cannot be heard may think what it likes, but who was stopped owns nothing.
             seat.send_errors || !owner
         } else if seat.isolated {
             master
@@ -240,7 +249,7 @@ fn best_wins(world: &World<'_>) -> Result<(), Violation> {
     let mut master = None;
     let mut dialect: Option<Dialect> = None;
     for (index, seat) in (0_u8..).zip(&world.seats) {
-        if seat.send_errors && seat.running.is_some() {
+        if (seat.send_errors || seat.refuses) && seat.running.is_some() {
             return Ok(());
         }
         if !seat.healthy() || seat.isolated {

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use carp_fsm::sim::{NodeId, SEGMENT, TraceEntry, TraceKind};
 use carp_fsm::{
-    Action, Cause, Duration, EventKind, GroupId, HandOver, HostConfig, HostId, Instant, InterfaceInfo,
-    LinkState, Node, Reason, State, Storage, TransmitKind, TransmitResult,
+    Action, Cause, Duration, EventKind, GroupId, HandOver, HostConfig, HostId, InitReason, Instant,
+    InterfaceInfo, LinkState, Node, OwnerError, Reason, State, Storage, TransmitKind, TransmitResult,
 };
 use carp_proto::{
     AddressSet, AdvSkew, Advertisement, FrameClass, Key, MAX_FRAME_LEN, MacAddr, Packet, Vhid,
@@ -54,6 +54,10 @@ pub enum Step {
     Force(u8),
     /// Sending starts or stops to fail.
     SendErrors(u8),
+    /// A node stops to run, or goes on and hears what came meanwhile.
+    Pause(u8),
+    /// The adapter refuses addresses from now on, or takes them again.
+    Refuse(u8),
 }
 
 /// What must not happen, and did.
@@ -75,6 +79,8 @@ pub(super) struct Seat {
     pub(super) enabled: bool,
     pub(super) shutdown: bool,
     pub(super) send_errors: bool,
+    pub(super) paused: bool,
+    pub(super) refuses: bool,
     /// What the adapter was last asked to make true, and did.
     owner: Option<bool>,
     /// Handed over on request, and not MASTER since.
@@ -122,6 +128,8 @@ pub(super) struct Message {
 enum Because {
     Heard(Rank, bool),
     Time,
+    /// It is late, and has not yet heard what waits.
+    Late,
     Operator,
 }
 
@@ -190,7 +198,7 @@ impl<'s> World<'s> {
             (
                 (seat.link, seat.isolated, seat.demoted, seat.enabled),
                 (seat.shutdown, seat.send_errors, seat.owner, seat.resigned),
-                seat.sending,
+                (seat.sending, seat.paused, seat.refuses),
             )
                 .hash(&mut state);
             let Some((node, host)) = &seat.running else {
@@ -223,9 +231,11 @@ impl<'s> World<'s> {
             if before.is_some_and(|before| before.looks_like(message)) {
                 continue;
             }
-            steps.push(Step::Deliver(index));
-            if allowed(Fault::Duplicate) && !message.copy {
-                steps.push(Step::Duplicate(index));
+            if !self.seats[usize::from(message.to)].paused {
+                steps.push(Step::Deliver(index));
+                if allowed(Fault::Duplicate) && !message.copy {
+                    steps.push(Step::Duplicate(index));
+                }
             }
             if allowed(Fault::Lose) {
                 steps.push(Step::Lose(index));
@@ -238,6 +248,8 @@ impl<'s> World<'s> {
                 if next - self.now > TICK {
                     steps.push(Step::Wait);
                 }
+            } else if self.seats.iter().any(|seat| seat.paused) {
+                steps.push(Step::Wait);
             }
         }
         steps.extend(due.into_iter().map(Step::Fire));
@@ -253,6 +265,10 @@ impl<'s> World<'s> {
             steps.push(Step::Start(index));
             return;
         };
+        if seat.paused {
+            steps.push(Step::Pause(index));
+            return;
+        }
         let state = node.state(*host).unwrap_or(State::Init);
         let leaving = node.status(*host).is_some_and(|status| status.leaving);
         let offers = [
@@ -269,6 +285,8 @@ impl<'s> World<'s> {
             (Fault::Shutdown, !seat.shutdown, Step::Shutdown(index)),
             (Fault::Force, state != State::Init, Step::Force(index)),
             (Fault::SendErrors, true, Step::SendErrors(index)),
+            (Fault::Pause, true, Step::Pause(index)),
+            (Fault::Refuse, true, Step::Refuse(index)),
         ];
         steps.extend(
             offers
@@ -320,7 +338,8 @@ impl<'s> World<'s> {
             Step::Start(index) => {
                 let mut seat = self.seat(usize::from(index));
                 let old = &self.seats[usize::from(index)];
-                (seat.isolated, seat.send_errors) = (old.isolated, old.send_errors);
+                (seat.isolated, seat.send_errors, seat.refuses) =
+                    (old.isolated, old.send_errors, old.refuses);
                 self.seats[usize::from(index)] = seat;
                 self.drain(index, Because::Operator)?;
             }
@@ -334,6 +353,12 @@ impl<'s> World<'s> {
                 let seat = &mut self.seats[usize::from(index)];
                 seat.send_errors = !seat.send_errors;
             }
+            Step::Refuse(index) => {
+                let seat = &mut self.seats[usize::from(index)];
+                seat.refuses = !seat.refuses;
+            }
+            Step::Pause(index) if self.seats[usize::from(index)].paused => self.wake(index)?,
+            Step::Pause(index) => self.seats[usize::from(index)].paused = true,
             Step::Link(index) => self.toggle_link(index)?,
             Step::Demote(index) => self.toggle_demotion(index)?,
             Step::Enable(index) => self.toggle_enabled(index)?,
@@ -355,6 +380,32 @@ impl<'s> World<'s> {
         }
         self.flight.sort_unstable();
         self.check_seats()
+    }
+
+    /// What an adapter does when it wakes: timers, what waits, and then late timers.
+    fn wake(&mut self, index: u8) -> Result<(), Violation> {
+        let seat = &mut self.seats[usize::from(index)];
+        seat.paused = false;
+        let late = self.scenario.policy.late;
+        let overslept = seat
+            .deadline()
+            .is_some_and(|deadline| late.is_some_and(|late| self.now - deadline > late));
+        let because = if overslept { Because::Late } else { Because::Time };
+        self.with_node(index, because, |node, _, now| node.handle_timeout(now))?;
+        while let Some(waiting) = self.flight.iter().position(|message| message.to == index) {
+            self.deliver(u8::try_from(waiting).unwrap_or(u8::MAX), false)?;
+        }
+        self.with_node(index, Because::Time, |node, _, now| node.handle_drained(now))
+    }
+
+    /// Every pause ends.
+    pub(super) fn wake_all(&mut self) -> Result<(), Violation> {
+        for index in (0..).take(self.seats.len()) {
+            if self.seats[usize::from(index)].paused {
+                self.apply(Step::Pause(index))?;
+            }
+        }
+        Ok(())
     }
 
     fn toggle_link(&mut self, index: u8) -> Result<(), Violation> {
@@ -394,6 +445,7 @@ impl<'s> World<'s> {
         *seat = Seat {
             isolated: seat.isolated,
             send_errors: seat.send_errors,
+            refuses: seat.refuses,
             ..Seat::empty(self.now)
         };
         self.flight.retain(|message| message.to != index);
@@ -427,7 +479,7 @@ impl<'s> World<'s> {
             return Err(Violation("a frame was sent that is no advertisement".into()));
         };
         let lower_source = message.from < message.to;
-        let before = self.state(message.to);
+        let waited = self.state(message.to) == State::Backup;
         let mut refused = None;
         self.with_node(
             message.to,
@@ -436,18 +488,15 @@ impl<'s> World<'s> {
                 refused = node.handle_packet(now, SEGMENT, &meta, payload).err();
             },
         )?;
-        match refused {
-            Some(rejection) if !message.copy => {
-                Err(self.blame(message.to, &format!("refuses an advertisement: {rejection:?}")))
-            }
-            None if before == State::Backup
-                && message.heard.interval == reference::BOW_OUT
-                && self.state(message.to) != State::Master =>
-            {
-                Err(self.blame(message.to, "does not take over from a master that bows out"))
-            }
-            _ => Ok(()),
+        if let Some(rejection) = refused.filter(|_| !message.copy) {
+            return Err(self.blame(message.to, &format!("refuses an advertisement: {rejection:?}")));
         }
+        let called = waited && message.heard.interval == reference::BOW_OUT && refused.is_none();
+        let takes_over = self.state(message.to) == State::Master;
+        if called && !takes_over && !self.seats[usize::from(message.to)].refuses {
+            return Err(self.blame(message.to, "does not take over from a master that bows out"));
+        }
+        Ok(())
     }
 
     fn with_node(
@@ -488,7 +537,12 @@ impl<'s> World<'s> {
             }
             match action {
                 Action::SetOwner { host, owner, seq } => {
-                    node.handle_owner_result(now, host, seq, Ok(()));
+                    let result = if owner && seat.refuses {
+                        Err(OwnerError)
+                    } else {
+                        Ok(())
+                    };
+                    node.handle_owner_result(now, host, seq, result);
                     if seat.owner.replace(owner) == Some(owner) {
                         return Err(self.blame(index, &format!("asks twice for owner: {owner}")));
                     }
@@ -647,12 +701,18 @@ impl<'s> World<'s> {
         let summed: u16 = node.causes(GROUP).map(|holding| holding.weight).sum();
         let leaving = node.status(*host).is_some_and(|status| status.leaving);
         let holds = seat.demotion();
-        let taking_part = seat.link && seat.enabled && !seat.shutdown;
+        let refused =
+            node.status(*host).and_then(|status| status.init_reason) == Some(InitReason::AddressRefused);
+        let taking_part = seat.link && seat.enabled && !seat.shutdown && !refused;
         let patience = Duration::from_micros(reference::master_down(member.dialect, member.advskew));
         let longest = [
             (state == State::Backup, patience),
             (state == State::Master && !leaving, Duration::from_secs(2)),
             (leaving, policy.leave_wait),
+            (
+                refused,
+                Duration::from_micros(64 * policy.refused_retry.as_micros()),
+            ),
             (seat.owner == Some(true) && state != State::Master, policy.linger),
         ];
         for (applies, longest) in longest {
@@ -760,6 +820,12 @@ impl<'s> World<'s> {
             Step::Force(index) => format!("the state of {} is forced", name(index)),
             Step::SendErrors(index) if seat(index).send_errors => format!("{} can send again", name(index)),
             Step::SendErrors(index) => format!("{} cannot send any more", name(index)),
+            Step::Pause(index) if seat(index).paused => format!("{} runs again", name(index)),
+            Step::Pause(index) => format!("{} is paused", name(index)),
+            Step::Refuse(index) if seat(index).refuses => {
+                format!("{} can take the addresses again", name(index))
+            }
+            Step::Refuse(index) => format!("{} cannot take the addresses any more", name(index)),
         }
     }
 }
@@ -774,6 +840,8 @@ impl Seat {
             enabled: true,
             shutdown: false,
             send_errors: false,
+            paused: false,
+            refuses: false,
             owner: None,
             resigned: false,
             quiet_since: now,
@@ -791,13 +859,19 @@ impl Seat {
         }
     }
 
+    /// Of a node that runs.
     fn deadline(&self) -> Option<Instant> {
+        if self.paused {
+            return None;
+        }
         self.running.as_ref()?.0.next_deadline()
     }
 
-    /// Takes part, and is heard and hears as far as it is not isolated.
+    /// Takes part, and is heard and hears as far as it is not isolated. Who has the addresses already does not need
+    /// to be given them.
     pub(super) fn healthy(&self) -> bool {
-        self.running.is_some() && self.link && self.enabled && !self.shutdown && !self.send_errors
+        let can_own = !self.refuses || self.owner == Some(true);
+        self.running.is_some() && self.link && self.enabled && !self.shutdown && !self.send_errors && can_own
     }
 
     /// Sum of what holds.
