@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -75,8 +76,43 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
     /// Election, crash and take-over, return and preemption, planned hand-over, with the measured times beside the
     /// formula. Exit code 1 if anything differs from what CARP promises.
     Demo,
+    /// Measure fail-over with real packets: two nodes and a client in network namespaces
+    #[command(long_about = "\
+Measure fail-over with real packets.
+
+Builds two nodes and a client on one switch, in network namespaces of their own; runs carpd on the nodes; crashes it, \
+stops it, pulls its cable, lets it come back, and measures what the client notices. Takes half a minute and leaves \
+nothing behind, also when it is interrupted. Needs root.
+
+Exit code 1 if a limit is missed.")]
+    Lab {
+        /// Put this daemon in place of the second node, and then of the first
+        #[arg(long, value_name = "DAEMON")]
+        peer: Option<Peer>,
+        /// How often each fault is caused
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        runs: u32,
+        /// Print the measurements as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The client of `lab`
+    #[command(hide = true)]
+    LabProbe {
+        /// The address to ping
+        target: Ipv4Addr,
+        /// The interface to listen on
+        interface: String,
+    },
     /// Print the version
     Version,
+}
+
+/// Other implementations that the lab knows.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Peer {
+    /// UCarp, of the Debian package ucarp
+    Ucarp,
 }
 
 #[derive(Debug, clap::Args)]
@@ -105,6 +141,8 @@ pub fn main() -> ExitCode {
         Command::Status { json, socket } => status(&socket.socket, json),
         Command::Ifconfig { socket } => ifconfig(&socket.socket),
         Command::Demo => demo(),
+        Command::Lab { peer, runs, json } => lab(peer, runs, json),
+        Command::LabProbe { target, interface } => lab_probe(target, &interface),
         Command::Version => print(concat!("carpd ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }
@@ -156,11 +194,13 @@ fn print(text: &str) -> ExitCode {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::net::Ipv4Addr;
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, complain, load, print};
+    use super::{FAILED, NO_ANSWER, Peer, complain, load, print};
     use crate::control::{self, Command};
+    use crate::lab;
     use crate::status::Status;
 
     pub(super) fn run(file: &Path) -> ExitCode {
@@ -195,6 +235,45 @@ mod linux {
         ask(socket).map_or(ExitCode::from(NO_ANSWER), |status| print(&status.ifconfig()))
     }
 
+    pub(super) fn lab(peer: Option<Peer>, runs: u32, json: bool) -> ExitCode {
+        let carpd = match std::env::current_exe() {
+            Ok(carpd) => carpd,
+            Err(error) => {
+                complain(format_args!("cannot find the executable of carpd: {error}"));
+                return ExitCode::from(FAILED);
+            }
+        };
+        let peer = peer.map(|Peer::Ucarp| lab::Software::Ucarp);
+        let report = lab::run(&lab::Options { peer, runs, carpd });
+        let printed = if json {
+            let json = serde_json::to_string_pretty(&report);
+            print(&json.map_or_else(|error| error.to_string(), |json| json + "\n"))
+        } else if report.measurements.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            print(&report.table())
+        };
+        if let Some(error) = &report.error {
+            complain(format_args!("lab: {error}"));
+        }
+        if report.passed {
+            printed
+        } else {
+            ExitCode::from(FAILED)
+        }
+    }
+
+    pub(super) fn lab_probe(target: Ipv4Addr, interface: &str) -> ExitCode {
+        match lab::probe::run(target, interface) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(error);
+                ExitCode::from(FAILED)
+            }
+            Ok(never) => match never {},
+        }
+    }
+
     fn ask(socket: &Path) -> Option<Status> {
         control::ask(socket, Command::Status)
             .map_err(|error| complain(format_args!("{}: {error}", socket.display())))
@@ -204,10 +283,11 @@ mod linux {
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
+    use std::net::Ipv4Addr;
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, complain};
+    use super::{FAILED, NO_ANSWER, Peer, complain};
 
     pub(super) fn run(_file: &Path) -> ExitCode {
         needs_linux("run")
@@ -223,6 +303,14 @@ mod elsewhere {
         ExitCode::from(NO_ANSWER)
     }
 
+    pub(super) fn lab(_peer: Option<Peer>, _runs: u32, _json: bool) -> ExitCode {
+        needs_linux("lab")
+    }
+
+    pub(super) fn lab_probe(_target: Ipv4Addr, _interface: &str) -> ExitCode {
+        needs_linux("lab-probe")
+    }
+
     fn needs_linux(command: &str) -> ExitCode {
         complain(format_args!(
             "{command} needs Linux; check, demo and version work here"
@@ -232,9 +320,9 @@ mod elsewhere {
 }
 
 #[cfg(not(target_os = "linux"))]
-use elsewhere::{ifconfig, run, status};
+use elsewhere::{ifconfig, lab, lab_probe, run, status};
 #[cfg(target_os = "linux")]
-use linux::{ifconfig, run, status};
+use linux::{ifconfig, lab, lab_probe, run, status};
 
 #[cfg(test)]
 mod tests {

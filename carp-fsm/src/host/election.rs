@@ -20,6 +20,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             owner,
             // Only has to differ from earlier ones.
             owner_seq: _,
+            disown_failed,
             disown_at,
             resume_at,
             refusals,
@@ -29,7 +30,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             peer: _,
         } = self;
         machine.hash_relative(now, state);
-        (pending, enabled, removing, owner, refusals).hash(state);
+        (pending, enabled, removing, owner, disown_failed, refusals).hash(state);
         (relative(now, *disown_at), relative(now, *resume_at)).hash(state);
         let SendHealth {
             errors,

@@ -89,8 +89,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a BACKUP without a master-down timer",
         "machine.rs",
-        "down4: down.filter(|_| view.ipv4),",
-        "down4: down.filter(|_| view.ipv6),",
+        "            down4,\n            down6,\n            resigned,\n        };\n        let wishes",
+        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n        };\n        let wishes",
     ),
     mutant(
         "a demoted BACKUP waits longer",
@@ -101,8 +101,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a MASTER advertises as seldom as a BACKUP waits",
         "machine.rs",
-        "let next = *next_ad + period;",
-        "let next = *next_ad + view.master_down();",
+        "let period = view.period(view.effective_skew());\n                let next = *next_ad + period;",
+        "let period = view.master_down();\n                let next = *next_ad + period;",
     ),
     mutant(
         "who bowed out waits for its successor without end",
@@ -206,7 +206,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "three successes do not lift the demotion for errors",
         "host.rs",
-        "let was_failing = self.failing_since.is_some();\n        *self = Self::default();",
-        "let was_failing = self.failing_since.is_some();",
+        "*self = Self::default();\n        was_failing",
+        "self.errors = 0;\n        was_failing",
     ),
 ];

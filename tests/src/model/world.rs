@@ -7,10 +7,10 @@ use std::rc::Rc;
 use carp_fsm::sim::{NodeId, SEGMENT, TraceEntry, TraceKind};
 use carp_fsm::{
     Action, Cause, Duration, EventKind, GroupId, HandOver, HostConfig, HostId, InitReason, Instant,
-    InterfaceInfo, LinkState, Node, OwnerError, Reason, State, Storage, TransmitKind, TransmitResult,
+    InterfaceInfo, LinkState, Node, OwnerError, Policy, Reason, State, Storage, TransmitKind, TransmitResult,
 };
 use carp_proto::{
-    AddressSet, AdvSkew, Advertisement, FrameClass, Key, MAX_FRAME_LEN, MacAddr, Packet, Vhid,
+    AddressSet, AdvSkew, Advertisement, Dialect, FrameClass, Key, MAX_FRAME_LEN, MacAddr, Packet, Vhid,
     frame::classify,
 };
 
@@ -99,16 +99,21 @@ struct Sending {
 }
 
 impl Sending {
-    fn count(&mut self, sent: bool) {
+    /// We let errors add up, and forgive; kernels count errors in a row, and FreeBSD's never forgives.
+    fn count(&mut self, sent: bool, policy: &Policy, dialect: Dialect) {
         if sent {
             self.successes += 1;
-            if self.successes >= 3 {
+            let forgives = policy.senderr_adds_up || dialect != Dialect::FreeBsd;
+            if self.successes >= 3 && (forgives || !self.failing) {
                 *self = Self::default();
+            } else if !policy.senderr_adds_up && !self.failing {
+                self.errors = 0;
             }
+            self.successes = self.successes.min(3);
         } else {
             self.successes = 0;
-            self.errors = self.errors.saturating_add(1);
-            self.failing |= self.errors >= 3;
+            self.errors = (self.errors + 1).min(3);
+            self.failing |= self.errors == 3;
         }
     }
 }
@@ -557,7 +562,9 @@ impl<'s> World<'s> {
                     let master = node.state(*host) == Some(State::Master);
                     node.handle_transmit_result(now, tx, result);
                     if kind == TransmitKind::Advertisement {
-                        seat.sending.count(!seat.send_errors);
+                        let member = &self.scenario.members[usize::from(index)];
+                        seat.sending
+                            .count(!seat.send_errors, &self.scenario.policy, member.dialect);
                     }
                     let silent = seat.send_errors || seat.isolated || !seat.link;
                     let entitled = seat.owner == Some(true) && (master || kind == TransmitKind::BowOut);
