@@ -24,7 +24,7 @@ const BUSY_RETRY: Duration = Duration::from_millis(2);
 /// Errors or successes in a row that change the verdict on sending (`carp_send_ad_error`, §10).
 const SEND_THRESHOLD: u8 = 3;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
     pub(crate) authenticators: heapless::Vec<Authenticator, AUTHENTICATORS>,
@@ -323,7 +323,7 @@ pub(crate) enum Output {
 }
 
 /// Wishes not yet carried out. Repeated ones coalesce, contrary ones replace each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pending {
     bits: u8,
     /// The next address to announce.
@@ -499,5 +499,7 @@ impl SendHealth {
     }
 }
 
+#[cfg(feature = "sim")]
+mod election;
 #[cfg(test)]
 mod tests;

@@ -409,9 +409,19 @@ impl Machine {
     }
 
     fn force(&mut self, now: Instant, state: State, view: &View) -> Effects {
-        match (self.state(), state) {
-            (State::Master, State::Backup) => self.become_backup(now, Reason::UserRequested, false, view),
-            (State::Backup, State::Master) => self.become_master(now, Reason::UserRequested, view),
+        match (self.role, state) {
+            // Who is stopping cannot become BACKUP; to let go at once is all that can be forced.
+            (
+                Role::Leaving {
+                    then: Departure::Stop(reason),
+                    ..
+                },
+                State::Backup,
+            ) => self.become_init(reason, None),
+            (Role::Master { .. } | Role::Leaving { .. }, State::Backup) => {
+                self.become_backup(now, Reason::UserRequested, false, view)
+            }
+            (Role::Backup { .. }, State::Master) => self.become_master(now, Reason::UserRequested, view),
             _ => Effects::default(),
         }
     }
@@ -500,9 +510,13 @@ pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant>
 }
 
 mod effects;
+#[cfg(feature = "sim")]
+mod relative;
 #[cfg(test)]
 mod tests;
 mod view;
 
 pub use effects::{Effects, HandOver, Wishes};
+#[cfg(feature = "sim")]
+pub(crate) use relative::relative;
 pub use view::View;

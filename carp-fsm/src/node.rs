@@ -450,6 +450,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     }
 }
 
+#[cfg(feature = "sim")]
+mod election;
 mod engine;
 mod inspect;
 #[cfg(test)]

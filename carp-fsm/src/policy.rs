@@ -12,7 +12,7 @@ pub struct Policy {
     /// keep the address until the successor is heard.
     pub bow_out: bool,
     /// How long a MASTER that bowed out waits for its successor. Then a shutdown goes ahead, and a
-    /// hand-over is called off.
+    /// hand-over is called off. More than a second: UCarp reads its packets up to one second late.
     pub leave_wait: Duration,
     /// In plain mode, how long the address is kept after a better master was heard, so that clients
     /// learn the new owner's MAC address before the old one falls silent.
@@ -60,7 +60,7 @@ impl Policy {
     /// The default: safe, and a good neighbour of every BSD.
     pub const HARDENED: Policy = Policy {
         bow_out: true,
-        leave_wait: Duration::from_millis(1_000),
+        leave_wait: Duration::from_millis(1_500),
         linger: Duration::from_millis(20),
         reannounce: 2,
         answer_worse_master: true,

@@ -1,4 +1,5 @@
-//! Reads frames or IP packets in hexadecimal, one a line, and says what each is and whether it would be accepted.
+//! Reads frames or IP packets in hexadecimal, one a line, and says what each is and whether it would be
+//! accepted.
 
 mod options;
 

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub mod model;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

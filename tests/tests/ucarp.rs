@@ -51,11 +51,11 @@ fn ucarp_obeys_our_master_follows_it_and_gives_way_to_it() {
         ]
     );
 
-    // To UCarp a bow-out is the advertisement of a very slow master, which it preempts.
+    // To UCarp a bow-out is the advertisement of a very slow master, which it preempts. It may read it a second late.
     let start = Clock.now();
     lab.nodes[A].terminate();
     let handed_over = succession(&mut lab, A, start);
-    assert!(seconds(handed_over) < 1.0, "{handed_over:?}");
+    assert!(seconds(handed_over) < 1.5, "{handed_over:?}");
     lab.nodes[A].wait_for_end().unwrap();
     settle(&mut lab, B);
 }

@@ -1,5 +1,5 @@
-//! Tools that other people trust agree with what we emit: tcpdump, tshark and scapy. A tool that is not there is named
-//! and left out; with `CI=true` the test fails.
+//! Tools that other people trust agree with what we emit: tcpdump, tshark and scapy. A tool that is not there
+//! is named and left out; with `CI=true` the test fails.
 
 use std::{
     fs,
@@ -198,7 +198,8 @@ fn tshark_has_no_complaints() {
     let carp = format!("2|1|42|100|7|7|3|1|{COUNTER}|{digest}");
     let lines: Vec<_> = printed.lines().collect();
     assert_eq!(lines[..2], [format!("{carp}|1|||"), format!("{carp}||||")]);
-    // Expert information about the announcements may say that they are gratuitous; not that they are malformed.
+    // Expert information about the announcements may say that they are gratuitous; not that they are
+    // malformed.
     assert!(
         lines[2..]
             .iter()
@@ -208,7 +209,8 @@ fn tshark_has_no_complaints() {
     assert_eq!(lines[3].split('|').nth(11), Some("1"), "{printed}");
 }
 
-/// scapy dissects CARP in multicast over IPv4 only, and its idea of the digest is not anybody's: only the fields count.
+/// scapy dissects CARP in multicast over IPv4 only, and its idea of the digest is not anybody's: only the
+/// fields count.
 #[test]
 fn scapy_agrees_on_the_fields() {
     const SCRIPT: &str = "\

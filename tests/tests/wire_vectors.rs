@@ -1,5 +1,6 @@
-//! Packets of other implementations, in both directions: what we emit is what they emitted, and we accept and reject
-//! what they did, for the same reason. `tests/vectors/wire/README.md` says where the packets come from.
+//! Packets of other implementations, in both directions: what we emit is what they emitted, and we accept and
+//! reject what they did, for the same reason. `tests/vectors/wire/README.md` says where the packets come
+//! from.
 
 use std::{fs, net::IpAddr};
 
@@ -50,7 +51,8 @@ fn hex(digits: &str) -> Vec<u8> {
         .collect()
 }
 
-/// Of `10.0.0.1/24` or `fe80::1%em0`, the address; what cannot be hashed is left out, as the kernels leave it out.
+/// Of `10.0.0.1/24` or `fe80::1%em0`, the address; what cannot be hashed is left out, as the kernels leave it
+/// out.
 fn addresses<'a>(list: impl Iterator<Item = &'a str>) -> Addresses {
     let mut set = Addresses::new();
     for item in list {
@@ -406,7 +408,8 @@ fn kernels_and_we_reject_for_the_same_reason() {
         let (meta, payload) = carp(&name, class);
         let mut result = verdict(dialect, false, vhid, &authenticators, &meta, payload);
 
-        // What only the caller of `receive` can know: its own addresses, and the counter it sent last (none: 0).
+        // What only the caller of `receive` can know: its own addresses, and the counter it sent last (none:
+        // 0).
         if payload.get(1) == Some(&0) && list.contains(&meta.src) && result.is_err() {
             result = Err(dialect.rules().vhid_zero_from_own_address);
         }
@@ -469,7 +472,8 @@ fn captures_of_ucarp() {
             let result = verdict(Dialect::Ucarp, false, vhid, &authenticators, &meta, payload);
             assert_eq!(name_of(&result), verdicts.0, "{file}");
 
-            // Whole frames come out as they went in; group, destination and identification are its configuration.
+            // Whole frames come out as they went in; group, destination and identification are its
+            // configuration.
             let IpAddr::V4(src) = meta.src else {
                 panic!("{file}: UCarp has no IPv6")
             };

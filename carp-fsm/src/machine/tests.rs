@@ -91,7 +91,7 @@ early timeout     | I  | W           | B                   | R                  
 demotion changed  | I  | W           | B                   | R                   | M ad        | H           | S
 reconfigured      | I  | W           | B                   | R                   | M ad        | H           | S
 force INIT        | I  | W           | B                   | R                   | M           | H           | S
-force BACKUP      | I  | W           | B                   | R                   | B disown    | B disown    | B disown
+force BACKUP      | I  | W           | B                   | R                   | B disown    | B disown    | I disown
 force MASTER      | I  | W           | M own ad announce   | M own ad announce   | M           | H           | S
 ";
 
@@ -784,6 +784,21 @@ fn a_forced_state_is_taken_without_a_bow_out() {
     let effects = machine.step(at(6 * SECOND), Input::Force(State::Master), &view);
     assert_eq!(effects.wishes, TAKE_OVER);
     assert_eq!(effects.transition.unwrap().reason, Reason::UserRequested);
+}
+
+#[test]
+fn who_is_stopping_cannot_be_forced_back_into_the_election() {
+    let view = hardened(1, 0);
+    let mut machine = master(&view);
+    machine.step(
+        at(5 * SECOND),
+        Input::Leave(Departure::Stop(InitReason::Disabled)),
+        &view,
+    );
+    let effects = machine.step(at(5 * SECOND), Input::Force(State::Backup), &view);
+    assert_eq!(effects.wishes, Wishes::DISOWN);
+    assert_eq!(machine.init_reason(), Some(InitReason::Disabled));
+    assert_eq!(machine.deadline(), None);
 }
 
 // --- properties ---

@@ -30,8 +30,8 @@ pub(crate) fn fail(message: &str) -> ! {
     process::exit(64);
 }
 
-/// Reads the command line. An option that is none of the common ones goes to `other`, with a function that gives its
-/// value; `false` means that it is unknown.
+/// Reads the command line. An option that is none of the common ones goes to `other`, with a function that
+/// gives its value; `false` means that it is unknown.
 pub(crate) fn parse(usage: &str, mut other: impl FnMut(&str, &mut dyn FnMut() -> String) -> bool) -> Options {
     let mut options = Options {
         link: Link::Ethernet,

@@ -15,6 +15,8 @@ use super::process::Process;
 use super::topology::{INTERFACE, Namespace};
 use super::{LabError, TempDir};
 
+/// How long nobody but the master may advertise until it counts as the only one.
+const WINDOW: carp_fsm::Duration = carp_fsm::Duration::from_millis(1500);
 /// How long a signal may go unnoticed.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -99,14 +101,14 @@ impl Client {
         }
     }
 
-    /// Waits until `master` alone advertises, has done so for `window`, and the latest pings were answered. Only what
-    /// happens after the call counts. The window must be longer than the interval of every node.
-    pub fn settle(&mut self, master: Ipv4Addr, window: Duration, patience: Duration) -> Result<(), LabError> {
+    /// Waits until `master` has been the only one to advertise for 1.5 s, and the latest pings were answered. Only what
+    /// happens after the call counts. 1.5 s are longer than the interval of a node with an advskew below 128.
+    pub fn settle(&mut self, master: Ipv4Addr, patience: Duration) -> Result<(), LabError> {
         const ANSWERED: usize = 10;
         let start = Clock.now();
         self.wait(patience, &format!("{master} as the only master"), |record| {
-            let now = Clock.now();
-            let from = Instant::from_micros(now.as_micros().saturating_sub(micros(window)));
+            let now = Clock.now().as_micros();
+            let from = Instant::from_micros(now.saturating_sub(WINDOW.as_micros()));
             let answered = record
                 .pings
                 .iter()
@@ -137,8 +139,4 @@ impl Client {
         }
         Ok(())
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    carp_fsm::Duration::from(time).as_micros()
 }

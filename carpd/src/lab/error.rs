@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// Why the lab cannot go on. `Display` says what to do, in one line.
+/// Why the lab cannot go on. `Display` says what to do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LabError {

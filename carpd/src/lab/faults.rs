@@ -8,8 +8,6 @@ use super::measure::master_down;
 use super::report::{Case, Event, Fault, Measurement, Party};
 use super::{ADVSKEWS, Lab, LabError, tell};
 
-/// Longer than the interval of every node of the lab, so that a second master would be heard.
-const WINDOW: Duration = Duration::from_millis(1500);
 /// For every takeover. UCarp looks at its link again only ten seconds after it was lost.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Of node A when it is master. Faults are spread over it.
@@ -22,7 +20,7 @@ const B: usize = 1;
 pub(super) fn measure(lab: &mut Lab, runs: u32, measurements: &mut Vec<Measurement>) -> Result<(), LabError> {
     lab.start(A)?;
     lab.start(B)?;
-    lab.client.settle(lab.nodes[A].address(), WINDOW, PATIENCE)?;
+    lab.client.settle(lab.nodes[A].address(), PATIENCE)?;
     for run in 0..runs {
         for fault in Fault::ALL {
             // In the first run right after an advertisement: the longest outage that this fault can cause.
@@ -67,18 +65,18 @@ fn observe(
     let succession = lab.client.wait(PATIENCE, &what, |record| {
         record.succession(old_address, new_address, start)
     })?;
-    lab.client.settle(new_address, WINDOW, PATIENCE)?;
+    lab.client.settle(new_address, PATIENCE)?;
     if event == Event::Loss(Fault::Stop) {
         lab.nodes[A].wait_for_end()?;
     }
-    let loss = lab.client.record().loss(start);
+    let lost = lab.client.record().lost_pings(start);
     let formula = master_down(1, ADVSKEWS[B]);
     Ok(Measurement::new(
         Case { run, event, from, to },
         formula,
         succession.first - start,
         succession,
-        loss,
+        lost,
     ))
 }
 

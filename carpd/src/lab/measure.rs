@@ -60,9 +60,9 @@ pub struct Record {
 
 /// Lost pings of a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Loss {
+pub struct LostPings {
     /// How many in all.
-    pub pings: u32,
+    pub count: u32,
     /// The longest run of lost pings, each counted as [`PING_INTERVAL`].
     pub outage: Duration,
 }
@@ -76,7 +76,7 @@ pub struct Succession {
     pub first: Instant,
 }
 
-/// How long a backup waits for a silent master: `3 * advbase + advskew / 256` seconds.
+/// How long a backup waits for a silent master: `3 * advbase + advskew / 256` seconds (`docs/protocol.md` §8).
 pub const fn master_down(advbase: u8, advskew: u8) -> Duration {
     Duration::from_micros(3_000_000 * advbase as u64 + 1_000_000 * advskew as u64 / 256)
 }
@@ -113,19 +113,19 @@ impl Record {
     }
 
     /// The pings that were sent since `since` and lost.
-    pub fn loss(&self, since: Instant) -> Loss {
-        let (mut pings, mut run, mut longest) = (0_u32, 0_u32, 0_u32);
+    pub fn lost_pings(&self, since: Instant) -> LostPings {
+        let (mut count, mut run, mut longest) = (0_u32, 0_u32, 0_u32);
         for ping in self.pings.iter().filter(|ping| ping.at >= since) {
             if ping.answered {
                 run = 0;
             } else {
-                pings += 1;
+                count += 1;
                 run += 1;
                 longest = longest.max(run);
             }
         }
-        Loss {
-            pings,
+        LostPings {
+            count,
             outage: Duration::from_micros(u64::from(longest) * PING_INTERVAL.as_micros()),
         }
     }
@@ -225,17 +225,17 @@ mod tests {
     #[test]
     fn the_outage_is_the_longest_run_and_not_the_sum() {
         let seen = record(&[], &[true, true, false, true, true, true, false, true]);
-        let all = Loss {
-            pings: 6,
+        let all = LostPings {
+            count: 6,
             outage: Duration::from_millis(30),
         };
-        assert_eq!(seen.loss(millis(0)), all);
-        let end = Loss {
-            pings: 1,
+        assert_eq!(seen.lost_pings(millis(0)), all);
+        let end = LostPings {
+            count: 1,
             outage: Duration::from_millis(10),
         };
-        assert_eq!(seen.loss(millis(60)), end);
-        assert_eq!(seen.loss(millis(1000)).pings, 0);
+        assert_eq!(seen.lost_pings(millis(60)), end);
+        assert_eq!(seen.lost_pings(millis(1000)).count, 0);
     }
 
     #[test]

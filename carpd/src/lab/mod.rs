@@ -8,7 +8,7 @@ mod error;
 mod faults;
 pub mod measure;
 mod node;
-pub mod probe;
+pub(crate) mod probe;
 pub mod process;
 pub mod report;
 pub mod topology;
@@ -49,7 +49,7 @@ pub struct Options {
     pub carpd: PathBuf,
 }
 
-/// Two nodes and a client on one switch, with a master.
+/// Two nodes and a client on one switch.
 ///
 /// The fields are in the order in which they go away: the namespaces when no process is left in them.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub struct Lab {
     pub client: Client,
     /// The network.
     pub topology: Topology,
-    dir: TempDir,
+    _files: TempDir,
 }
 
 impl Lab {
@@ -75,7 +75,7 @@ impl Lab {
             nodes,
             client,
             topology,
-            dir,
+            _files: dir,
         })
     }
 
@@ -86,11 +86,6 @@ impl Lab {
     /// If there is no such node.
     pub fn start(&mut self, node: usize) -> Result<(), LabError> {
         self.nodes[node].start(&self.topology)
-    }
-
-    /// A place for files, which goes away with the lab.
-    pub fn dir(&self) -> &TempDir {
-        &self.dir
     }
 }
 

@@ -139,30 +139,31 @@ impl Node {
     }
 
     /// Asks its daemon to end.
-    pub fn terminate(&self) {
-        if let Some(process) = &self.process {
+    pub fn terminate(&mut self) {
+        if let Some(process) = &mut self.process {
             process.signal(Signal::TERM);
         }
     }
 
-    /// Waits until the daemon, which was asked to, has ended.
+    /// Waits until the daemon, which was asked to, has ended, and fails if it calls that a failure.
     pub fn wait_for_end(&mut self) -> Result<(), LabError> {
+        let Some(mut process) = self.process.take() else {
+            return Ok(());
+        };
         let end = Clock.now() + LAST_WORDS.into();
-        while self
-            .process
-            .as_mut()
-            .is_some_and(|process| process.try_wait().is_none())
-        {
-            if Clock.now() >= end {
-                return Err(LabError::NeverHappened {
-                    what: format!("the end of {self}"),
-                    patience: LAST_WORDS,
-                });
+        loop {
+            match process.try_wait() {
+                Some(status) if status.success() => return Ok(()),
+                Some(_) => return Err(process.ended()),
+                None if Clock.now() < end => std::thread::sleep(TICK),
+                None => {
+                    return Err(LabError::NeverHappened {
+                        what: format!("the end of {self}"),
+                        patience: LAST_WORDS,
+                    });
+                }
             }
-            std::thread::sleep(TICK);
         }
-        self.process = None;
-        Ok(())
     }
 
     /// Whether it was started, and neither killed nor seen to end.

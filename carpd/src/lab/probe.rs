@@ -92,11 +92,11 @@ impl Pinger {
     fn new(target: Ipv4Addr) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
         socket.set_nonblocking(true)?;
-        let [id @ .., _, _] = std::process::id().to_le_bytes();
+        let [low, high, ..] = std::process::id().to_le_bytes();
         Ok(Self {
             socket,
             target,
-            id: u16::from_be_bytes(id),
+            id: u16::from_le_bytes([low, high]),
             sequence: 0,
             next: Clock.now(),
             waiting: VecDeque::new(),

@@ -63,20 +63,12 @@ impl Process {
         })
     }
 
-    /// What it was called at the start.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its process identifier.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Sends a signal. That it has ended already is no error.
-    pub fn signal(&self, signal: Signal) {
-        // The child has not been waited for, so that its identifier is still its own.
-        let _ = kill_process(Pid::from_child(&self.child), signal);
+    /// Sends a signal, unless it has ended.
+    pub fn signal(&mut self, signal: Signal) {
+        // A child that has not been waited for keeps its identifier, so that nobody else is hit.
+        if self.try_wait().is_none() {
+            let _ = kill_process(Pid::from_child(&self.child), signal);
+        }
     }
 
     /// How it ended, or `None` if it runs.

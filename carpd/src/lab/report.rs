@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use carp_fsm::Duration;
 use serde::{Serialize, Serializer};
 
-use super::measure::{Loss, Succession};
+use super::measure::{LostPings, Succession};
 use super::{LabError, Software};
 
 /// Version of the JSON document.
@@ -174,16 +174,16 @@ impl Measurement {
         formula: Duration,
         takeover: Duration,
         succession: Succession,
-        loss: Loss,
+        lost: LostPings,
     ) -> Self {
         let detection = (succession.first - succession.last).as_micros();
         let (formula, tolerance) = (formula.as_micros(), TOLERANCE.as_micros());
         let difference = detection.checked_signed_diff(formula).unwrap_or(i64::MAX);
         let kept = match case.limit() {
             Limit::None => None,
-            Limit::FewPings => Some(loss.pings <= FEW_PINGS),
+            Limit::FewPings => Some(lost.count <= FEW_PINGS),
             Limit::Formula => {
-                Some(difference.unsigned_abs() <= tolerance && loss.outage.as_micros() <= formula + tolerance)
+                Some(difference.unsigned_abs() <= tolerance && lost.outage.as_micros() <= formula + tolerance)
             }
         };
         Self {
@@ -192,8 +192,8 @@ impl Measurement {
             detection_us: detection,
             formula_us: case.is_silent().then_some(formula),
             difference_us: case.is_silent().then_some(difference),
-            pings_lost: loss.pings,
-            outage_us: loss.outage.as_micros(),
+            pings_lost: lost.count,
+            outage_us: lost.outage.as_micros(),
             verdict: match kept {
                 None => Verdict::NotJudged,
                 Some(true) => Verdict::Pass,
@@ -299,7 +299,17 @@ mod tests {
 
     const FORMULA: Duration = Duration::from_micros(3_390_625);
 
-    fn judge(event: Event, [from, to]: [Software; 2], detection: u64, pings: u32, outage: u64) -> Verdict {
+    fn judge(event: Event, software: [Software; 2], detection: u64, pings: u32, outage: u64) -> Verdict {
+        measured(event, software, detection, pings, outage).verdict
+    }
+
+    fn measured(
+        event: Event,
+        [from, to]: [Software; 2],
+        detection: u64,
+        pings: u32,
+        outage: u64,
+    ) -> Measurement {
         let case = Case {
             run: 0,
             event,
@@ -316,11 +326,11 @@ mod tests {
             last: Instant::ZERO,
             first: Instant::from_micros(detection * 1000),
         };
-        let loss = Loss {
-            pings,
+        let lost = LostPings {
+            count: pings,
             outage: Duration::from_millis(outage),
         };
-        Measurement::new(case, FORMULA, Duration::ZERO, succession, loss).verdict
+        Measurement::new(case, FORMULA, Duration::from_millis(3300), succession, lost)
     }
 
     #[test]
@@ -368,5 +378,23 @@ mod tests {
         assert_eq!(judge(event, both, 9999, 999, 9999), Verdict::NotJudged);
         assert!(Report::new(Vec::new(), None).passed);
         assert!(!Report::new(Vec::new(), Some(LabError::Interrupted)).passed);
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_measurement() {
+        let (crash, stop) = (Event::Loss(Fault::Crash), Event::Loss(Fault::Stop));
+        let measurements = vec![
+            measured(crash, [Software::Carpd, Software::Carpd], 3389, 339, 3390),
+            measured(stop, [Software::Carpd, Software::Ucarp], 1, 0, 0),
+        ];
+        let table = Report::new(measurements, None).table();
+        let lines: Vec<_> = table.lines().take(4).collect();
+        let expected = [
+            "event       master              takeover  detection  formula  difference  pings lost  outage  verdict",
+            "crash       A carpd -> B carpd   3.300 s    3.389 s  3.391 s    -0.002 s         339  3.39 s  PASS",
+            "clean stop  A carpd -> B ucarp   3.300 s    0.001 s        -           -           0  0.00 s  -",
+            "",
+        ];
+        assert_eq!(lines, expected);
     }
 }

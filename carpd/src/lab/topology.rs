@@ -118,11 +118,6 @@ impl Namespace {
         Ok(Self { name })
     }
 
-    /// The name under which `ip netns` knows it.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Runs `ip` with these words in the namespace and returns what it prints.
     pub fn ip(&self, words: &str) -> Result<String, LabError> {
         let mut arguments = vec!["-n", &self.name];

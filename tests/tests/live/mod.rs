@@ -20,8 +20,6 @@ pub(crate) const B: usize = 1;
 
 /// For everything that has to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-/// Longer than the interval of every node.
-const WINDOW: Duration = Duration::from_millis(1500);
 
 /// Two nodes that do not run yet, and a client. `None`: something is missing, and this is not the place where that
 /// matters.
@@ -83,7 +81,7 @@ pub(crate) fn transitions(node: &Node) -> Vec<String> {
 /// Waits until a node is the only master and answers.
 pub(crate) fn settle(lab: &mut Lab, master: usize) {
     let address = lab.nodes[master].address();
-    let settled = lab.client.settle(address, WINDOW, PATIENCE);
+    let settled = lab.client.settle(address, PATIENCE);
     let logs = || lab.nodes.each_ref().map(Node::log).join("\n");
     settled.unwrap_or_else(|error| panic!("{error}\n{}", logs()));
     assert_eq!(owners(lab), [master == A, master == B], "who has the address");
