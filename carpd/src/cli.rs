@@ -9,9 +9,15 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, DEFAULT_CONTROL_SOCKET};
 
+#[cfg(target_os = "linux")]
+mod client;
+mod operate;
+
+use operate::Operate;
+
 /// Something is wrong: a mistake in the configuration, or the command failed. For `status`: degraded.
 const FAILED: u8 = 1;
-/// `status` and `ifconfig`: there is no answer, so nothing is known. Monitoring systems call this UNKNOWN.
+/// There is no answer from the daemon, so nothing is known. Monitoring systems call this UNKNOWN.
 const NO_ANSWER: u8 = 3;
 /// The command line is not understood.
 const MISUSE: u8 = 64;
@@ -21,7 +27,7 @@ Exit codes:
   0   done; for status: healthy
   1   mistakes in the configuration, or failed; for status: degraded
   2   for status: down, every virtual host is in INIT
-  3   for status and ifconfig: no answer from carpd
+  3   no answer from carpd
   64  the command line is not understood";
 
 /// CARP: one IP address, several machines, one of them answering.
@@ -62,6 +68,12 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
         /// Print everything as JSON, with a stable schema
         #[arg(long)]
         json: bool,
+        /// One line for each virtual host: name, state, addresses
+        #[arg(long, conflicts_with = "json")]
+        short: bool,
+        /// Show it again whenever it has changed, until interrupted
+        #[arg(long, conflicts_with = "json")]
+        watch: bool,
         #[command(flatten)]
         socket: Socket,
     },
@@ -70,6 +82,8 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
         #[command(flatten)]
         socket: Socket,
     },
+    #[command(flatten)]
+    Operate(Operate),
     /// Watch an election: three simulated nodes, no root, no network, a few milliseconds
     ///
     /// Election, crash and take-over, return and preemption, planned hand-over, with the measured times beside the
@@ -77,6 +91,14 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
     Demo,
     /// Print the version
     Version,
+}
+
+/// How `status` is shown.
+#[derive(Debug, Clone, Copy)]
+enum StatusForm {
+    Table,
+    Short,
+    Json,
 }
 
 #[derive(Debug, clap::Args)]
@@ -102,8 +124,21 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run { config } => run(&config),
         Command::Check { file } => check(&file),
-        Command::Status { json, socket } => status(&socket.socket, json),
+        Command::Status {
+            json,
+            short,
+            watch,
+            socket,
+        } => {
+            let form = match (json, short) {
+                (true, _) => StatusForm::Json,
+                (_, true) => StatusForm::Short,
+                _ => StatusForm::Table,
+            };
+            status(&socket.socket, form, watch)
+        }
         Command::Ifconfig { socket } => ifconfig(&socket.socket),
+        Command::Operate(operate) => operate.run(),
         Command::Demo => demo(),
         Command::Version => print(concat!("carpd ", env!("CARGO_PKG_VERSION"), "\n")),
     }
@@ -159,9 +194,7 @@ mod linux {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, complain, load, print};
-    use crate::control::{self, Command};
-    use crate::status::Status;
+    use super::{FAILED, complain, load};
 
     pub(super) fn run(file: &Path) -> ExitCode {
         let Some(config) = load(file) else {
@@ -175,31 +208,6 @@ mod linux {
             }
         }
     }
-
-    pub(super) fn status(socket: &Path, json: bool) -> ExitCode {
-        let Some(status) = ask(socket) else {
-            return ExitCode::from(NO_ANSWER);
-        };
-        let text = if json {
-            serde_json::to_string_pretty(&status).map_or_else(|error| error.to_string(), |json| json + "\n")
-        } else {
-            status.table()
-        };
-        match print(&text) {
-            ExitCode::SUCCESS => ExitCode::from(status.health() as u8),
-            failed => failed,
-        }
-    }
-
-    pub(super) fn ifconfig(socket: &Path) -> ExitCode {
-        ask(socket).map_or(ExitCode::from(NO_ANSWER), |status| print(&status.ifconfig()))
-    }
-
-    fn ask(socket: &Path) -> Option<Status> {
-        control::ask(socket, Command::Status)
-            .map_err(|error| complain(format_args!("{}: {error}", socket.display())))
-            .ok()
-    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -207,13 +215,13 @@ mod elsewhere {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, complain};
+    use super::{FAILED, NO_ANSWER, StatusForm, complain};
 
     pub(super) fn run(_file: &Path) -> ExitCode {
         needs_linux("run")
     }
 
-    pub(super) fn status(_socket: &Path, _json: bool) -> ExitCode {
+    pub(super) fn status(_socket: &Path, _form: StatusForm, _watch: bool) -> ExitCode {
         needs_linux("status");
         ExitCode::from(NO_ANSWER)
     }
@@ -231,10 +239,12 @@ mod elsewhere {
     }
 }
 
+#[cfg(target_os = "linux")]
+use client::{ifconfig, status};
 #[cfg(not(target_os = "linux"))]
 use elsewhere::{ifconfig, run, status};
 #[cfg(target_os = "linux")]
-use linux::{ifconfig, run, status};
+use linux::run;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ pub mod config;
 #[cfg(target_os = "linux")]
 pub mod control;
 pub mod demo;
+pub mod events;
 pub mod log;
 #[cfg(target_os = "linux")]
 pub mod run;

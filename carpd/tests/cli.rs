@@ -105,6 +105,19 @@ fn misuse_is_explained_with_its_own_exit_code() {
         (&["run"], "--config <FILE>"),
         (&["run", "carpd.toml"], "unexpected argument 'carpd.toml'"),
         (&["status", "--jsn"], "'--json'"),
+        (&["status", "--json", "--watch"], "cannot be used with '--watch'"),
+        (&["disable"], "<IFACE@VHID|--all>"),
+        (&["enable", "eth0@7", "--all"], "cannot be used with '--all'"),
+        (&["handover"], "<IFACE@VHID|--all>"),
+        (&["state", "eth0@7"], "<STATE>"),
+        (&["state", "eth0@7", "init"], "[possible values: master, backup]"),
+        (&["demotion", "add", "state-sync"], "<WEIGHT>"),
+        (&["demotion", "add", "state-sync", "0"], "0 is not in 1..=255"),
+        (&["demotion", "clear"], "<CAUSE|--all>"),
+        (
+            &["demotion", "clear", "state-sync", "--force"],
+            "cannot be used with",
+        ),
     ] {
         let (code, out, err) = outcome(args);
         assert_eq!((code, out.as_str()), (64, ""), "{args:?}: {err}");
@@ -130,6 +143,13 @@ fn without_a_daemon_nothing_is_known() {
     for args in [
         &["status", "--socket", "/nowhere/control.sock"][..],
         &["ifconfig", "--socket", "/nowhere/control.sock"],
+        &["netstat", "--socket", "/nowhere/control.sock"],
+        &["events", "--socket", "/nowhere/control.sock"],
+        &["events", "--follow", "--socket", "/nowhere/control.sock"],
+        &["demotion", "--socket", "/nowhere/control.sock"],
+        &["demotion", "clear", "--all", "--socket", "/nowhere/control.sock"],
+        &["disable", "--all", "--socket", "/nowhere/control.sock"],
+        &["state", "eth0@7", "master", "--socket", "/nowhere/control.sock"],
     ] {
         let (code, out, err) = outcome(args);
         assert_eq!((code, out.as_str()), (3, ""));

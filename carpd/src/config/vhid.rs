@@ -50,6 +50,13 @@ pub struct VirtualHost {
     pub dialect: Dialect,
 }
 
+impl VirtualHost {
+    /// Interface and VHID: `eth0@7`.
+    pub fn name(&self) -> String {
+        format!("{}@{}", self.interface, self.vhid)
+    }
+}
+
 /// What the checks need to know beside the table.
 pub(super) struct Context<'a> {
     /// Path of the configuration file.
