@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, DEFAULT_CONTROL_SOCKET};
+use crate::config::{self, Config, DEFAULT_CONTROL_SOCKET, Purpose};
 
 #[cfg(target_os = "linux")]
 mod client;
@@ -84,6 +84,12 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
     },
     #[command(flatten)]
     Operate(Operate),
+    /// Print a random password: 19 characters, the most that every CARP takes
+    #[command(long_about = "\
+Print a random password: 19 characters, the most that every CARP takes; 95 bits, easy to read out, no quotes needed.
+
+  (umask 077; carpd genkey > /etc/carpd.password)")]
+    Genkey,
     /// Watch an election: three simulated nodes, no root, no network, a few milliseconds
     ///
     /// Election, crash and take-over, return and preemption, planned hand-over, with the measured times beside the
@@ -139,6 +145,7 @@ pub fn main() -> ExitCode {
         }
         Command::Ifconfig { socket } => ifconfig(&socket.socket),
         Command::Operate(operate) => operate.run(),
+        Command::Genkey => genkey(),
         Command::Demo => demo(),
         Command::Version => print(concat!("carpd ", env!("CARGO_PKG_VERSION"), "\n")),
     }
@@ -152,16 +159,26 @@ fn demo() -> ExitCode {
     }
 }
 
+fn genkey() -> ExitCode {
+    match crate::genkey::generate() {
+        Ok(password) => print(&(password + "\n")),
+        Err(error) => {
+            complain(format_args!("no random numbers: {error}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
 fn check(file: &Path) -> ExitCode {
-    let Some(config) = load(file) else {
+    let Some(config) = load(file, Purpose::Check) else {
         return ExitCode::from(FAILED);
     };
     print(&format!("{}: ok, {}\n", file.display(), config.size()))
 }
 
 /// Loads a configuration, with its mistakes and warnings on standard error.
-fn load(file: &Path) -> Option<Config> {
-    match config::load(file) {
+fn load(file: &Path, purpose: Purpose) -> Option<Config> {
+    match config::load(file, purpose) {
         Ok(loaded) => {
             let _ = io::stderr().write_all(loaded.report.to_string().as_bytes());
             loaded.config
@@ -195,9 +212,10 @@ mod linux {
     use std::process::ExitCode;
 
     use super::{FAILED, complain, load};
+    use crate::config::Purpose;
 
     pub(super) fn run(file: &Path) -> ExitCode {
-        let Some(config) = load(file) else {
+        let Some(config) = load(file, Purpose::Run) else {
             return ExitCode::from(FAILED);
         };
         match crate::run::run(&config) {

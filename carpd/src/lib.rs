@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod events;
+pub mod genkey;
 pub mod log;
 #[cfg(target_os = "linux")]
 pub mod run;

@@ -4,6 +4,8 @@
 //! gives a [`Config`] only if there is none. The keys are described in this crate's `README.md`.
 
 mod address;
+mod fit;
+mod interface;
 mod report;
 mod secret;
 mod syntax;
@@ -20,6 +22,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use address::Vip;
+pub use interface::Interface;
 pub use report::{Finding, Report, Severity};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
 
@@ -62,13 +65,22 @@ pub struct Loaded {
     pub report: Report,
 }
 
+/// What a file is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be checked, on a machine whose network is set up: it must fit.
+    Check,
+    /// To be used. The addresses of this machine may still have to come, so that what does not fit them is a warning.
+    Run,
+}
+
 /// Reads and checks a file against this machine: its interfaces must exist here, its password files must be
 /// readable.
 ///
 /// # Errors
 ///
 /// Only if the file itself cannot be read. Mistakes in it are in the report.
-pub fn load(path: &Path) -> io::Result<Loaded> {
+pub fn load(path: &Path, purpose: Purpose) -> io::Result<Loaded> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
@@ -87,34 +99,25 @@ pub fn load(path: &Path) -> io::Result<Loaded> {
             return Ok(Loaded { config: None, report });
         }
     };
-    Ok(check(path, &text, interfaces().as_deref()))
+    Ok(check(path, &text, purpose, interface::here().as_deref()))
 }
 
 /// Checks the text of a file. `path` is named in the report, and password files are looked for beside it.
 /// `interfaces` are those of the machine; `None` if they cannot be known.
-pub fn check(path: &Path, text: &str, interfaces: Option<&[String]>) -> Loaded {
+pub fn check(path: &Path, text: &str, purpose: Purpose, interfaces: Option<&[Interface]>) -> Loaded {
     let mut report = Report::new(path.display().to_string(), text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !syntax::report(text, &errors, &mut report) {
         return Loaded { config: None, report };
     }
-    let context = vhid::Context { path, interfaces };
+    let context = vhid::Context {
+        path,
+        purpose,
+        interfaces,
+    };
     let config = read_document(document.get_ref(), &context, &mut report);
     let config = if report.is_usable() { config } else { None };
     Loaded { config, report }
-}
-
-/// The names of the network interfaces here, sorted; `None` where they cannot be known.
-///
-/// `/sys/class/net` would show those of the network namespace in which it was mounted.
-fn interfaces() -> Option<Vec<String>> {
-    let table = fs::read_to_string("/proc/thread-self/net/dev").ok()?;
-    let lines = table.lines().skip(2); // two lines of headings
-    let mut names: Vec<_> = lines
-        .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
-        .collect();
-    names.sort();
-    Some(names)
 }
 
 /// Keys at the top of the file, before the first `[[vhid]]`.
@@ -155,6 +158,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
         .collect();
     refuse_equal_vhids(&drafts, report);
     refuse_equal_addresses(&drafts, report);
+    fit::compare(&drafts, context, report);
     let hosts = drafts
         .into_iter()
         .map(Draft::finish)

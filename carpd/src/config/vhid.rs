@@ -5,7 +5,9 @@ use std::path::Path;
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
 use toml::Spanned;
 
+use super::Purpose;
 use super::address::Vip;
+use super::interface::Interface;
 use super::report::Report;
 use super::secret::{self, mode_if_world_readable};
 use super::table::Table;
@@ -22,6 +24,7 @@ pub(super) const KEYS: &[&str] = &[
     "preempt",
     "description",
     "dialect",
+    "allow_off_subnet",
 ];
 
 /// Most addresses that one virtual host can have.
@@ -61,8 +64,10 @@ impl VirtualHost {
 pub(super) struct Context<'a> {
     /// Path of the configuration file.
     pub(super) path: &'a Path,
+    /// What the file is read for.
+    pub(super) purpose: Purpose,
     /// Interfaces of this machine, if they can be known.
-    pub(super) interfaces: Option<&'a [String]>,
+    pub(super) interfaces: Option<&'a [Interface]>,
 }
 
 /// A virtual host that may have holes: each `None` that a [`VirtualHost`] cannot have has been reported.
@@ -70,6 +75,7 @@ pub(super) struct Draft {
     pub(super) interface: Option<String>,
     pub(super) vhid: Option<Spanned<u8>>,
     pub(super) addresses: Vec<Spanned<Vip>>,
+    pub(super) allow_off_subnet: bool,
     key: Option<Key>,
     advbase: u8,
     advskew: u8,
@@ -89,6 +95,7 @@ impl Draft {
             interface: interface(table, context, report),
             vhid: vhid(table, report),
             addresses: addresses(table, dialect, report),
+            allow_off_subnet: table.boolean("allow_off_subnet", report).unwrap_or(false),
             key: key(table, context, report),
             advbase: advbase(table, report),
             advskew: advskew(table, dialect, report),
@@ -115,10 +122,15 @@ impl Draft {
 }
 
 fn interface(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Option<String> {
-    let known = context.interfaces.map(|names| names.join(", "));
+    let names = |interfaces: &[Interface]| {
+        let usable = interfaces.iter().filter(|interface| interface.is_ethernet);
+        let names: Vec<_> = usable.map(|interface| interface.name.as_str()).collect();
+        names.join(", ")
+    };
     if !table.items.contains_key("interface") {
-        let here = known
-            .map(|names| format!(" (this machine has {names})"))
+        let here = context
+            .interfaces
+            .map(|interfaces| format!(" (this machine has {})", names(interfaces)))
             .unwrap_or_default();
         report.mistake(
             &table.header,
@@ -127,15 +139,17 @@ fn interface(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> O
         return None;
     }
     let name = table.string("interface", report)?;
-    if let Some(names) = context.interfaces
-        && !names.iter().any(|n| n == name.get_ref())
-    {
+    if let Some(interfaces) = context.interfaces {
         let wrong = name.get_ref().escape_debug();
-        let names = known.unwrap_or_default();
-        report.mistake(
-            &name.span(),
-            format!("there is no interface {wrong}; write one of {names}"),
-        );
+        let problem = match interfaces.iter().find(|here| here.name == *name.get_ref()) {
+            None => Some(format!("there is no interface {wrong}")),
+            Some(here) if !here.is_ethernet => Some(format!("{wrong} is no Ethernet interface")),
+            Some(_) => None,
+        };
+        if let Some(problem) = problem {
+            let names = names(interfaces);
+            report.mistake(&name.span(), format!("{problem}; write one of {names}"));
+        }
     }
     Some((*name.get_ref()).to_owned())
 }

@@ -3,6 +3,7 @@
 //! They need root. Without it they say that they are left out, but with `CI=true` they fail.
 #![cfg(target_os = "linux")]
 
+mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod network;

@@ -93,16 +93,14 @@ impl Network {
             self.vip
         );
         let config = self.dir.write(&format!("{interface}.toml"), &config);
+        self.carpd(&["run", "--config", &config])
+    }
+
+    /// `carpd` inside.
+    pub(crate) fn carpd(&self, args: &[&str]) -> Command {
         let mut command = Command::new("ip");
-        command.args([
-            "netns",
-            "exec",
-            &self.namespace,
-            env!("CARGO_BIN_EXE_carpd"),
-            "run",
-            "--config",
-            &config,
-        ]);
+        command.args(["netns", "exec", &self.namespace, env!("CARGO_BIN_EXE_carpd")]);
+        command.args(args);
         command
     }
 
