@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, DEFAULT_CONTROL_SOCKET, Purpose};
+use crate::config::{self, Config, DEFAULT_CONTROL_SOCKET, Machine, Purpose};
 
 #[cfg(target_os = "linux")]
 mod client;
@@ -55,12 +55,18 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
         /// The configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Which of the file's [nodes] this machine is, if not the one with its host name
+        #[arg(long, value_name = "NAME")]
+        node: Option<String>,
     },
     /// Check a configuration file: every mistake with its line and what to write instead
     Check {
         /// The configuration file
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Check it as this one of the file's [nodes], instead of the one with this machine's host name
+        #[arg(long, value_name = "NAME")]
+        node: Option<String>,
     },
     /// Show the virtual hosts of the running carpd, and a verdict as the exit code
     #[command(after_help = "Exit codes: 0 healthy, 1 degraded, 2 down, 3 no answer from carpd.")]
@@ -128,8 +134,8 @@ pub fn main() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Run { config } => run(&config),
-        Command::Check { file } => check(&file),
+        Command::Run { config, node } => run(&config, node),
+        Command::Check { file, node } => check(&file, node),
         Command::Status {
             json,
             short,
@@ -169,16 +175,16 @@ fn genkey() -> ExitCode {
     }
 }
 
-fn check(file: &Path) -> ExitCode {
-    let Some(config) = load(file, Purpose::Check) else {
+fn check(file: &Path, node: Option<String>) -> ExitCode {
+    let Some(config) = load(file, Purpose::Check, node) else {
         return ExitCode::from(FAILED);
     };
     print(&format!("{}: ok, {}\n", file.display(), config.size()))
 }
 
 /// Loads a configuration, with its mistakes and warnings on standard error.
-fn load(file: &Path, purpose: Purpose) -> Option<Config> {
-    match config::load(file, purpose) {
+fn load(file: &Path, purpose: Purpose, node: Option<String>) -> Option<Config> {
+    match config::load(file, purpose, &Machine::this(node)) {
         Ok(loaded) => {
             let _ = io::stderr().write_all(loaded.report.to_string().as_bytes());
             loaded.config
@@ -214,8 +220,8 @@ mod linux {
     use super::{FAILED, complain, load};
     use crate::config::Purpose;
 
-    pub(super) fn run(file: &Path) -> ExitCode {
-        let Some(config) = load(file, Purpose::Run) else {
+    pub(super) fn run(file: &Path, node: Option<String>) -> ExitCode {
+        let Some(config) = load(file, Purpose::Run, node) else {
             return ExitCode::from(FAILED);
         };
         match crate::run::run(&config) {
@@ -235,7 +241,7 @@ mod elsewhere {
 
     use super::{FAILED, NO_ANSWER, StatusForm, complain};
 
-    pub(super) fn run(_file: &Path) -> ExitCode {
+    pub(super) fn run(_file: &Path, _node: Option<String>) -> ExitCode {
         needs_linux("run")
     }
 

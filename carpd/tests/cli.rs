@@ -51,6 +51,36 @@ fn check_reports_every_mistake_and_fails() {
     assert!(!err.contains("correct horse"), "{err}");
 }
 
+/// `run` and `check` agree on which node this machine is; neither has an interface to work with here.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_node_is_chosen_by_host_name_or_option() {
+    let dir = TempDir::new("nodes");
+    let file = dir.write("carpd.toml", "[nodes]\nno-such-machine = 0\nbeta = 100\n");
+    let host_name = rustix::system::uname();
+    let host_name = host_name.nodename().to_str().expect("text");
+    for command in [&["check", &file][..], &["run", "--config", &file]] {
+        let (code, _, err) = outcome(command);
+        let said = format!(
+            "{file}:1: this machine is called {host_name}, which is none of the nodes no-such-machine, beta; "
+        );
+        assert!(code == 1 && err.contains(&said), "{err}");
+        let (_, _, err) = outcome(&[command, &["--node", "delta"]].concat());
+        assert!(
+            err.contains(":1: there is no node delta; use --node with one of "),
+            "{err}"
+        );
+        let (_, _, err) = outcome(&[command, &["--node", "beta"]].concat());
+        assert!(!err.contains("node beta") && !err.contains("is called"), "{err}");
+    }
+    let file = dir.write(
+        "named.toml",
+        &format!("[nodes]\n\"{host_name}\" = 0\nbeta = 100\n"),
+    );
+    let (_, _, err) = outcome(&["check", &file]);
+    assert!(!err.contains("is called"), "{err}");
+}
+
 #[test]
 fn a_password_is_generated() {
     let (code, password, err) = outcome(&["genkey"]);

@@ -20,10 +20,8 @@ pub(super) fn compare(drafts: &[Draft], context: &Context<'_>, report: &mut Repo
         .collect();
     let is_own = |ip| !vips.contains(&ip);
     for draft in drafts {
-        let names = context.interfaces.unwrap_or_default();
-        let here = names
-            .iter()
-            .find(|here| Some(&here.name) == draft.interface.as_ref());
+        let mut interfaces = context.machine.interfaces.iter().flatten();
+        let here = interfaces.find(|here| Some(&here.name) == draft.interface.as_ref());
         let Some(interface) = here.filter(|interface| interface.is_ethernet) else {
             continue;
         };

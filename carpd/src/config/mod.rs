@@ -6,6 +6,7 @@
 mod address;
 mod fit;
 mod interface;
+mod nodes;
 mod report;
 mod secret;
 mod syntax;
@@ -26,6 +27,7 @@ pub use interface::Interface;
 pub use report::{Finding, Report, Severity};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
 
+use nodes::Nodes;
 use table::{Table, type_of};
 use vhid::Draft;
 
@@ -42,17 +44,23 @@ const MAX_SOCKET_PATH: usize = 103;
 pub struct Config {
     /// Path of the control socket.
     pub control_socket: PathBuf,
+    /// Which of the `[nodes]` this machine is, if the file has them.
+    pub node: Option<String>,
     /// The virtual hosts, in the order of the file; at least one.
     pub hosts: Vec<VirtualHost>,
 }
 
 impl Config {
-    /// `1 virtual host`, `2 virtual hosts`.
+    /// `1 virtual host`, `2 virtual hosts on node alpha`.
     pub fn size(&self) -> String {
-        match self.hosts.len() {
+        let mut size = match self.hosts.len() {
             1 => "1 virtual host".to_owned(),
             count => format!("{count} virtual hosts"),
+        };
+        if let Some(node) = &self.node {
+            size = size + " on node " + node;
         }
+        size
     }
 }
 
@@ -74,13 +82,35 @@ pub enum Purpose {
     Run,
 }
 
-/// Reads and checks a file against this machine: its interfaces must exist here, its password files must be
+/// The machine that a file has to fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Its interfaces, if they can be known.
+    pub interfaces: Option<Vec<Interface>>,
+    /// What it is called, if that can be known.
+    pub host_name: Option<String>,
+    /// Which of the `[nodes]` it is, if that has been said; otherwise the one with its name.
+    pub node: Option<String>,
+}
+
+impl Machine {
+    /// This machine.
+    pub fn this(node: Option<String>) -> Self {
+        Self {
+            interfaces: interface::here(),
+            host_name: nodes::host_name(),
+            node,
+        }
+    }
+}
+
+/// Reads and checks a file against a machine: its interfaces must exist here, its password files must be
 /// readable.
 ///
 /// # Errors
 ///
 /// Only if the file itself cannot be read. Mistakes in it are in the report.
-pub fn load(path: &Path, purpose: Purpose) -> io::Result<Loaded> {
+pub fn load(path: &Path, purpose: Purpose, machine: &Machine) -> io::Result<Loaded> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
@@ -99,12 +129,11 @@ pub fn load(path: &Path, purpose: Purpose) -> io::Result<Loaded> {
             return Ok(Loaded { config: None, report });
         }
     };
-    Ok(check(path, &text, purpose, interface::here().as_deref()))
+    Ok(check(path, &text, purpose, machine))
 }
 
 /// Checks the text of a file. `path` is named in the report, and password files are looked for beside it.
-/// `interfaces` are those of the machine; `None` if they cannot be known.
-pub fn check(path: &Path, text: &str, purpose: Purpose, interfaces: Option<&[Interface]>) -> Loaded {
+pub fn check(path: &Path, text: &str, purpose: Purpose, machine: &Machine) -> Loaded {
     let mut report = Report::new(path.display().to_string(), text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !syntax::report(text, &errors, &mut report) {
@@ -113,7 +142,7 @@ pub fn check(path: &Path, text: &str, purpose: Purpose, interfaces: Option<&[Int
     let context = vhid::Context {
         path,
         purpose,
-        interfaces,
+        machine,
     };
     let config = read_document(document.get_ref(), &context, &mut report);
     let config = if report.is_usable() { config } else { None };
@@ -121,7 +150,7 @@ pub fn check(path: &Path, text: &str, purpose: Purpose, interfaces: Option<&[Int
 }
 
 /// Keys at the top of the file, before the first `[[vhid]]`.
-const TOP_KEYS: &[&str] = &["control_socket", "preempt", "vhid"];
+const TOP_KEYS: &[&str] = &["control_socket", "preempt", "nodes", "vhid"];
 
 fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &mut Report) -> Option<Config> {
     let top = Table {
@@ -152,9 +181,12 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     };
     let preempt = top.boolean("preempt", report).unwrap_or(false);
 
+    let Machine { node, host_name, .. } = context.machine;
+    let nodes = Nodes::read(document, node.as_deref(), host_name.as_deref(), report);
+
     let drafts: Vec<Draft> = vhid_tables(document, report)
         .iter()
-        .map(|table| Draft::read(table, preempt, context, report))
+        .map(|table| Draft::read(table, preempt, nodes.as_ref(), context, report))
         .collect();
     refuse_equal_vhids(&drafts, report);
     refuse_equal_addresses(&drafts, report);
@@ -165,6 +197,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
         control_socket,
+        node: nodes.and_then(|nodes| nodes.this().map(str::to_owned)),
         hosts,
     })
 }

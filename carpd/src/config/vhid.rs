@@ -1,16 +1,18 @@
 //! One `[[vhid]]` table.
 
+use std::ops::Range;
 use std::path::Path;
 
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
 use toml::Spanned;
 
-use super::Purpose;
 use super::address::Vip;
 use super::interface::Interface;
+use super::nodes::{ADVSKEW, Nodes};
 use super::report::Report;
 use super::secret::{self, mode_if_world_readable};
 use super::table::Table;
+use super::{Machine, Purpose};
 
 /// The keys of a `[[vhid]]` table.
 pub(super) const KEYS: &[&str] = &[
@@ -66,8 +68,8 @@ pub(super) struct Context<'a> {
     pub(super) path: &'a Path,
     /// What the file is read for.
     pub(super) purpose: Purpose,
-    /// Interfaces of this machine, if they can be known.
-    pub(super) interfaces: Option<&'a [Interface]>,
+    /// The machine that it has to fit.
+    pub(super) machine: &'a Machine,
 }
 
 /// A virtual host that may have holes: each `None` that a [`VirtualHost`] cannot have has been reported.
@@ -85,7 +87,13 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn read(table: &Table<'_>, preempt: bool, context: &Context<'_>, report: &mut Report) -> Self {
+    pub(super) fn read(
+        table: &Table<'_>,
+        preempt: bool,
+        nodes: Option<&Nodes>,
+        context: &Context<'_>,
+        report: &mut Report,
+    ) -> Self {
         let belongs_above = |key: &str| {
             (key == "control_socket").then_some("move it to the top of the file, above the first [[vhid]]")
         };
@@ -98,7 +106,7 @@ impl Draft {
             allow_off_subnet: table.boolean("allow_off_subnet", report).unwrap_or(false),
             key: key(table, context, report),
             advbase: advbase(table, report),
-            advskew: advskew(table, dialect, report),
+            advskew: advskew(table, dialect, nodes, report),
             preempt: table.boolean("preempt", report).unwrap_or(preempt),
             description: description(table, report),
             dialect,
@@ -129,7 +137,9 @@ fn interface(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> O
     };
     if !table.items.contains_key("interface") {
         let here = context
+            .machine
             .interfaces
+            .as_ref()
             .map(|interfaces| format!(" (this machine has {})", names(interfaces)))
             .unwrap_or_default();
         report.mistake(
@@ -139,7 +149,7 @@ fn interface(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> O
         return None;
     }
     let name = table.string("interface", report)?;
-    if let Some(interfaces) = context.interfaces {
+    if let Some(interfaces) = &context.machine.interfaces {
         let wrong = name.get_ref().escape_debug();
         let problem = match interfaces.iter().find(|here| here.name == *name.get_ref()) {
             None => Some(format!("there is no interface {wrong}")),
@@ -265,20 +275,32 @@ fn advbase(table: &Table<'_>, report: &mut Report) -> u8 {
         .map_or(1, Spanned::into_inner)
 }
 
-fn advskew(table: &Table<'_>, dialect: Dialect, report: &mut Report) -> u8 {
-    let meaning = ", in 1/256 s (255 is kept for the goodbye of a master)";
-    let Some(advskew) = table.number("advskew", 0..=254, meaning, report) else {
-        return 0;
+fn advskew(table: &Table<'_>, dialect: Dialect, nodes: Option<&Nodes>, report: &mut Report) -> u8 {
+    let own = table.items.get("advskew");
+    let span = own.map_or(table.header.clone(), Spanned::span);
+    let Some(nodes) = nodes else {
+        let Some(advskew) = table.number("advskew", 0..=254, ADVSKEW, report) else {
+            return 0;
+        };
+        warn_of_cut_advskew(*advskew.get_ref(), dialect, &span, report);
+        return advskew.into_inner();
     };
-    let sent = dialect.effective_skew(AdvSkew::new(*advskew.get_ref()), 0).get();
-    if sent < *advskew.get_ref() {
+    let all = nodes.with_own(own, report);
+    for (_, advskew) in &all {
+        warn_of_cut_advskew(*advskew, dialect, &span, report);
+    }
+    nodes.own(&all)
+}
+
+fn warn_of_cut_advskew(advskew: u8, dialect: Dialect, span: &Range<usize>, report: &mut Report) {
+    let sent = dialect.effective_skew(AdvSkew::new(advskew), 0).get();
+    if sent < advskew {
         let advice = format!("write at most {sent}, or two such nodes tie");
         report.warning(
-            &advskew.span(),
+            span,
             format!("{dialect} sends every advskew above {sent} as {sent}; {advice}"),
         );
     }
-    advskew.into_inner()
 }
 
 fn description(table: &Table<'_>, report: &mut Report) -> Option<String> {

@@ -276,3 +276,31 @@ fn the_better_one_is_master_and_hands_over(network: &Network, is_source: impl Fn
     assert_eq!(better.exit_code(), Some(0));
     assert!(!network.has_vip("here") && network.has_vip("there"));
 }
+
+#[test]
+fn one_file_for_both_nodes() {
+    let Some(network) = Network::new("nodes") else {
+        return;
+    };
+    // The interfaces differ here, because both ends of the cable are in one namespace.
+    let file = |interface: &str| {
+        let socket = network.socket(interface);
+        let text = format!(
+            "control_socket = \"{}\"\npreempt = true\n[nodes]\nalpha = 0\nbeta = 100\n[[vhid]]\ninterface = \
+             \"{interface}\"\nvhid = 7\naddresses = [\"{VIP}\"]\npassword = \"opensesame\"\n",
+            socket.display()
+        );
+        network.dir.write(&format!("{interface}-nodes.toml"), &text)
+    };
+    let run = |interface, node| {
+        let command = network.carpd(&["run", "--config", &file(interface), "--node", node]);
+        network::Daemon::start(command)
+    };
+    let (beta, alpha) = (run("here", "beta"), run("there", "alpha"));
+    alpha.wait_for("started, 1 virtual host on node alpha, ");
+    alpha.wait_for("BACKUP -> MASTER");
+    beta.wait_for("INIT -> BACKUP");
+    assert_eq!(network.json("here")["virtual_hosts"][0]["advskew"], 100);
+    assert_eq!(network.json("there")["virtual_hosts"][0]["advskew"], 0);
+    assert!(network.has_vip("there") && !network.has_vip("here"));
+}
