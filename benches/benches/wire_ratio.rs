@@ -1,5 +1,5 @@
-//! Time per operation as a ratio to two raw SHA-1 compressions, measured side by side so that the speed of the machine
-//! cancels out. Exits with 1 if a ratio is above its limit, which leaves room for a busy machine.
+//! Time per operation as a ratio to two raw SHA-1 compressions, measured side by side so that the speed of
+//! the machine cancels out. Exits with 1 if a ratio is above its limit, which leaves room for a busy machine.
 
 use std::{hint::black_box, process::ExitCode, time::Instant};
 

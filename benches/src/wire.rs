@@ -1,5 +1,5 @@
-//! What is measured of `carp-proto`: the same operations on the host and on emulated microcontrollers, which include
-//! this file.
+//! What is measured of `carp-proto`: the same operations on the host and on emulated microcontrollers, which
+//! include this file.
 
 use core::{cell::Cell, hint::black_box, net::IpAddr, net::Ipv4Addr};
 

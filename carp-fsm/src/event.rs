@@ -79,6 +79,14 @@ impl<'s> EventQueue<'s> {
         }
     }
 
+    #[cfg(feature = "sim")]
+    pub(crate) fn fork(&self) -> Option<EventQueue<'static>> {
+        Some(EventQueue {
+            slots: self.slots.fork()?,
+            ..*self
+        })
+    }
+
     pub(crate) fn push(&mut self, at: Instant, kind: EventKind) {
         let capacity = self.slots.len();
         let index = self

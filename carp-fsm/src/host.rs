@@ -10,6 +10,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::config::{HostConfig, InterfaceInfo, LinkMode};
 use crate::machine::{Machine, View, Wishes, earlier};
+use crate::policy::Policy;
 use crate::state::{Family, InitReason, State};
 use crate::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ const BUSY_RETRY: Duration = Duration::from_millis(2);
 /// Errors or successes in a row that change the verdict on sending (`carp_send_ad_error`, §10).
 const SEND_THRESHOLD: u8 = 3;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
     pub(crate) authenticators: heapless::Vec<Authenticator, AUTHENTICATORS>,
@@ -35,6 +36,8 @@ pub(crate) struct Host<const ADDRS: usize> {
     /// What the adapter was last asked to make true; `None`: not asked yet.
     pub(crate) owner: Option<bool>,
     pub(crate) owner_seq: u32,
+    /// It could not take the addresses off.
+    pub(crate) disown_failed: bool,
     /// A yielded address is given up then.
     pub(crate) disown_at: Option<Instant>,
     /// There was no room to transmit; try again then.
@@ -79,6 +82,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             removing: false,
             owner: None,
             owner_seq: 0,
+            disown_failed: false,
             disown_at: None,
             resume_at: None,
             refusals: 0,
@@ -178,7 +182,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             counter,
             digest,
         };
-        // Without an address of its own the interface speaks from a virtual one (`carp_best_ifa`, §2).
+        // Without an address of its own the interface speaks from a virtual one (`carp_best_ifa`, §1).
         let envelope = match family {
             Family::Ipv4 => {
                 let source = interface.ipv4.or_else(|| addresses.ipv4().next());
@@ -217,8 +221,24 @@ impl<const ADDRS: usize> Host<ADDRS> {
         self.machine.state()
     }
 
+    pub(crate) fn send_rule(&self, policy: &Policy) -> SendRule {
+        let adds_up = policy.senderr_adds_up;
+        SendRule {
+            adds_up,
+            forgives: adds_up || self.config.dialect.rules().forgives_send_errors,
+        }
+    }
+
     pub(crate) fn is_owner(&self) -> bool {
         self.owner == Some(true)
+    }
+
+    /// The addresses could not be taken off: it is tried again, unless a MASTER wants them by now.
+    pub(crate) fn still_there(&mut self, now: Instant, retry: Duration) {
+        self.disown_failed = true;
+        if self.state() != State::Master {
+            self.disown_at = Some(now + retry.max(BUSY_RETRY));
+        }
     }
 
     /// There was no room for a frame. It is still to be sent, unless something contrary was wished since:
@@ -249,7 +269,7 @@ pub(crate) enum Output {
 }
 
 /// Wishes not yet carried out. Repeated ones coalesce, contrary ones replace each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pending {
     bits: u8,
     /// The next address to announce.
@@ -276,9 +296,9 @@ impl Pending {
         self.bits == 0
     }
 
-    /// A node that is no longer MASTER has nothing to say, except that it leaves.
+    /// A node that is no longer MASTER has nothing to say.
     pub(crate) fn silence(&mut self) {
-        self.bits &= !(OWN | AD4 | AD6 | ANNOUNCE);
+        self.bits &= !(OWN | AD4 | AD6 | BOW4 | BOW6 | ANNOUNCE);
     }
 
     fn add(&mut self, wishes: Wishes, ipv4: bool, ipv6: bool) {
@@ -297,8 +317,9 @@ impl Pending {
             self.announced = 0;
         }
         if wishes.contains(Wishes::DISOWN) {
-            self.silence();
-            self.bits |= DISOWN;
+            // A bow-out that waits is still sent, unless nobody ever saw a MASTER here.
+            let last_words = if self.bits & OWN == 0 { BOW4 | BOW6 } else { 0 };
+            self.bits = self.bits & last_words | DISOWN;
         }
     }
 
@@ -363,7 +384,16 @@ impl Pending {
     }
 }
 
-/// Do our advertisements leave? FreeBSD's rule: errors add up until three successes in a row (§10).
+/// How send errors count (`carp_send_ad_error`, §10).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SendRule {
+    /// Until three successes in a row; else only errors in a row count.
+    pub(crate) adds_up: bool,
+    /// Three successes in a row end the demotion.
+    pub(crate) forgives: bool,
+}
+
+/// Do our advertisements leave?
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SendHealth {
     errors: u8,
@@ -375,12 +405,15 @@ pub(crate) struct SendHealth {
 
 impl SendHealth {
     /// True if the verdict changed.
-    pub(crate) fn sent(&mut self) -> bool {
+    pub(crate) fn sent(&mut self, rule: SendRule) -> bool {
+        let was_failing = self.failing_since.is_some();
+        if !rule.adds_up && !was_failing {
+            self.errors = 0;
+        }
         self.successes = self.successes.saturating_add(1);
-        if self.successes < SEND_THRESHOLD {
+        if self.successes < SEND_THRESHOLD || (was_failing && !rule.forgives) {
             return false;
         }
-        let was_failing = self.failing_since.is_some();
         *self = Self::default();
         was_failing
     }
@@ -393,10 +426,17 @@ impl SendHealth {
             return false;
         }
         self.failing_since = Some(now);
-        self.retry_at = retry.map(|wait| now + wait);
+        self.try_later(now, retry);
         true
+    }
+
+    /// Sets the time of the next trial; one without any wait would never end.
+    pub(crate) fn try_later(&mut self, now: Instant, retry: Option<Duration>) {
+        self.retry_at = retry.map(|wait| now + wait.max(BUSY_RETRY));
     }
 }
 
+#[cfg(feature = "sim")]
+mod election;
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,14 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
         }
     }
 
+    #[cfg(feature = "sim")]
+    pub(crate) fn fork(&self) -> Option<Hosts<'static, ADDRS>> {
+        Some(Hosts {
+            slots: self.slots.fork()?,
+            ..*self
+        })
+    }
+
     /// The host in this slot.
     pub(crate) fn get(&self, slot: u16) -> Option<&Host<ADDRS>> {
         self.slot(slot)?.host.as_ref()

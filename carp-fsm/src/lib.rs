@@ -24,6 +24,7 @@
 //! Rules are cited as `docs/protocol.md §n` (CARP has no RFC) with the BSD function in which the
 //! behaviour was checked.
 #![no_std]
+#![cfg_attr(all(doctest, feature = "sim"), doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(

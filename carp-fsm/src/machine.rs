@@ -69,8 +69,13 @@ pub enum Input {
     },
     /// Time has passed. Does nothing before [`Machine::deadline`].
     Timeout,
-    /// The demotion of the group changed.
-    DemotionChanged,
+    /// The demotion of the group rose, or fell.
+    DemotionChanged {
+        /// It rose.
+        worse: bool,
+    },
+    /// advbase, advskew, addresses or key changed.
+    Reconfigured,
     /// `ifconfig ... state backup` or `state master`; INIT cannot be forced.
     Force(State),
 }
@@ -162,7 +167,8 @@ impl Machine {
                 Role::Leaving { since, then, .. } => self.heard_successor(now, interval, since, then, view),
             },
             Input::Timeout => self.timeout(now, view),
-            Input::DemotionChanged => self.demotion_changed(now, view),
+            Input::DemotionChanged { worse } => self.demotion_changed(now, worse, view),
+            Input::Reconfigured => self.reconfigured(now, view),
             Input::Force(state) => self.force(now, state, view),
         }
     }
@@ -197,12 +203,19 @@ impl Machine {
     }
 
     fn refused(&mut self, retry: Instant) -> Effects {
-        if self.state() != State::Master {
-            return Effects::default();
+        match self.role {
+            Role::Init { .. } | Role::Backup { .. } => Effects::default(),
+            // On its way out, and it has said so.
+            Role::Leaving {
+                then: Departure::Stop(reason),
+                ..
+            } => self.become_init(reason, None),
+            Role::Leaving { .. } | Role::Master { .. } => {
+                let mut effects = self.become_init(InitReason::AddressRefused, Some(retry));
+                effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
+                effects
+            }
         }
-        let mut effects = self.become_init(InitReason::AddressRefused, Some(retry));
-        effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
-        effects
     }
 
     fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
@@ -334,7 +347,11 @@ impl Machine {
                 // slept through is not made up for.
                 let period = view.period(view.effective_skew());
                 let next = *next_ad + period;
-                *next_ad = if next > now { next } else { now + period };
+                *next_ad = if view.policy.keeps_pace && next > now {
+                    next
+                } else {
+                    now + period
+                };
                 let mut wishes = Wishes::ADVERTISE;
                 if *reannounce == 1 {
                     wishes = wishes.with(Wishes::ANNOUNCE);
@@ -352,9 +369,12 @@ impl Machine {
         }
     }
 
-    /// Every change is advertised at once (`carp_demote_adj`, §10).
-    fn demotion_changed(&mut self, now: Instant, view: &View) -> Effects {
-        if let Role::Master { next_ad, .. } = &mut self.role {
+    /// What changed is advertised at once (`carp_demote_adj`, §10).
+    fn demotion_changed(&mut self, now: Instant, worse: bool, view: &View) -> Effects {
+        let told = worse || view.policy.tells_recovery || view.dialect.rules().tells_recovery;
+        if let Role::Master { next_ad, .. } = &mut self.role
+            && told
+        {
             *next_ad = now + view.period(view.effective_skew());
             return Effects {
                 wishes: Wishes::ADVERTISE,
@@ -364,10 +384,44 @@ impl Machine {
         Effects::default()
     }
 
+    /// OpenBSD and NetBSD start the timers anew (`carp_setrun`), FreeBSD leaves them; we also tell the
+    /// others at once, so that they decide by what is true now.
+    fn reconfigured(&mut self, now: Instant, view: &View) -> Effects {
+        let live = view.policy.live_changes;
+        if !live && !view.dialect.rules().changes_restart_timers {
+            return Effects::default();
+        }
+        let mut wishes = Wishes::default();
+        match &mut self.role {
+            Role::Backup { down4, down6, .. } => (*down4, *down6) = view.down_timers(now),
+            Role::Master { next_ad, .. } => {
+                *next_ad = now + view.period(view.effective_skew());
+                if live {
+                    wishes = Wishes::ADVERTISE;
+                }
+            }
+            Role::Init { .. } | Role::Leaving { .. } => {}
+        }
+        Effects {
+            wishes,
+            ..Effects::default()
+        }
+    }
+
     fn force(&mut self, now: Instant, state: State, view: &View) -> Effects {
-        match (self.state(), state) {
-            (State::Master, State::Backup) => self.become_backup(now, Reason::UserRequested, false, view),
-            (State::Backup, State::Master) => self.become_master(now, Reason::UserRequested, view),
+        match (self.role, state) {
+            // Who is stopping cannot become BACKUP; to let go at once is all that can be forced.
+            (
+                Role::Leaving {
+                    then: Departure::Stop(reason),
+                    ..
+                },
+                State::Backup,
+            ) => self.become_init(reason, None),
+            (Role::Master { .. } | Role::Leaving { .. }, State::Backup) => {
+                self.become_backup(now, Reason::UserRequested, false, view)
+            }
+            (Role::Backup { .. }, State::Master) => self.become_master(now, Reason::UserRequested, view),
             _ => Effects::default(),
         }
     }
@@ -388,10 +442,10 @@ impl Machine {
 
     fn become_backup(&mut self, now: Instant, reason: Reason, resigned: bool, view: &View) -> Effects {
         let from = self.state();
-        let down = Some(now + view.master_down());
+        let (down4, down6) = view.down_timers(now);
         self.role = Role::Backup {
-            down4: down.filter(|_| view.ipv4),
-            down6: down.filter(|_| view.ipv6),
+            down4,
+            down6,
             resigned,
         };
         let wishes = if from == State::Master {
@@ -456,9 +510,13 @@ pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant>
 }
 
 mod effects;
+#[cfg(feature = "sim")]
+mod relative;
 #[cfg(test)]
 mod tests;
 mod view;
 
 pub use effects::{Effects, HandOver, Wishes};
+#[cfg(feature = "sim")]
+pub(crate) use relative::relative;
 pub use view::View;

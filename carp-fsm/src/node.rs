@@ -223,7 +223,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 host.restore(now, tx.output);
                 false
             }
-            TransmitResult::Sent => is_advertisement && host.sending.sent(),
+            TransmitResult::Sent => {
+                let rule = host.send_rule(&self.policy);
+                is_advertisement && host.sending.sent(rule)
+            }
             TransmitResult::Error => {
                 bump(&mut self.stats.senderr);
                 is_advertisement && host.sending.failed(now, retry)
@@ -258,7 +261,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             (true, Err(OwnerError)) => self.refused(now, slot),
             (false, Ok(())) => {}
             (false, Err(OwnerError)) => {
-                host.disown_at = Some(now + self.policy.refused_retry);
+                host.still_there(now, self.policy.refused_retry);
                 self.reschedule(slot);
             }
         }
@@ -395,6 +398,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     }
 }
 
+#[cfg(feature = "sim")]
+mod election;
 mod engine;
 mod inspect;
 #[cfg(test)]

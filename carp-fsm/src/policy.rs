@@ -12,7 +12,7 @@ pub struct Policy {
     /// keep the address until the successor is heard.
     pub bow_out: bool,
     /// How long a MASTER that bowed out waits for its successor. Then a shutdown goes ahead, and a
-    /// hand-over is called off.
+    /// hand-over is called off. More than a second: UCarp reads its packets up to one second late.
     pub leave_wait: Duration,
     /// In plain mode, how long the address is kept after a better master was heard, so that clients
     /// learn the new owner's MAC address before the old one falls silent.
@@ -23,6 +23,20 @@ pub struct Policy {
     /// clients that believed it are put right, within one network delay. At most four times per
     /// advertisement interval.
     pub answer_worse_master: bool,
+    /// Periodic advertisements are counted from when the last one was due, so that lateness does not add
+    /// up. Kernels count from when it was sent.
+    pub keeps_pace: bool,
+    /// Every advertisement has a new random counter. Kernels do as the dialect says
+    /// (`docs/protocol.md §6`).
+    pub fresh_counters: bool,
+    /// Addresses, key and timing change while the virtual host goes on. Kernels start it over when
+    /// addresses change, and take over other changes as the dialect says.
+    pub live_changes: bool,
+    /// Send errors add up until there are three successes in a row, in every dialect. Kernels count
+    /// errors in a row, and end the demotion as the dialect says.
+    pub senderr_adds_up: bool,
+    /// A MASTER advertises at once when it recovers from demotion, in every dialect.
+    pub tells_recovery: bool,
     /// A node that wakes later than this for a deadline hears the packets already waiting before any
     /// of its timers acts. `None`: timers act at once.
     pub late: Option<Duration>,
@@ -46,10 +60,15 @@ impl Policy {
     /// The default: safe, and a good neighbour of every BSD.
     pub const HARDENED: Policy = Policy {
         bow_out: true,
-        leave_wait: Duration::from_millis(1_000),
+        leave_wait: Duration::from_millis(1_500),
         linger: Duration::from_millis(20),
         reannounce: 2,
         answer_worse_master: true,
+        keeps_pace: true,
+        fresh_counters: true,
+        live_changes: true,
+        senderr_adds_up: true,
+        tells_recovery: true,
         late: Some(Duration::from_millis(50)),
         ifdown_demotion_factor: 240,
         senderr_demotion_factor: 240,
@@ -66,6 +85,11 @@ impl Policy {
         linger: Duration::ZERO,
         reannounce: 0,
         answer_worse_master: false,
+        keeps_pace: false,
+        fresh_counters: false,
+        live_changes: false,
+        senderr_adds_up: false,
+        tells_recovery: false,
         late: None,
         ifdown_demotion_factor: 240,
         senderr_demotion_factor: 240,

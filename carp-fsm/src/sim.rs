@@ -26,7 +26,7 @@
 //! ```
 
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeSet, BinaryHeap};
+use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -66,6 +66,8 @@ pub struct Sim {
     network: Network,
     members: Vec<Member>,
     deliveries: BinaryHeap<Reverse<Delivery>>,
+    /// When the last frame from one node arrives at another.
+    last_arrival: BTreeMap<(NodeId, NodeId), Instant>,
     /// Pairs (from, to) between which nothing passes.
     cut: BTreeSet<(NodeId, NodeId)>,
     sequence: u64,
@@ -98,6 +100,7 @@ impl Sim {
             network: Network::default(),
             members: Vec::new(),
             deliveries: BinaryHeap::new(),
+            last_arrival: BTreeMap::new(),
             cut: BTreeSet::new(),
             sequence: 0,
             random: SplitMix64::new(seed),
@@ -105,7 +108,7 @@ impl Sim {
         }
     }
 
-    /// Loss and delay from now on.
+    /// Loss, delay and order from now on.
     pub fn set_network(&mut self, network: Network) {
         self.network = network;
     }
@@ -359,7 +362,12 @@ impl Sim {
             if to == from || lost || self.cut.contains(&(from, to)) {
                 continue;
             }
-            let at = self.now + self.network.delay(self.random.draw());
+            let mut at = self.now + self.network.delay(self.random.draw());
+            let last = self.last_arrival.entry((from, to)).or_insert(at);
+            if !self.network.reorders {
+                at = at.max(*last);
+            }
+            *last = at;
             self.sequence = self.sequence.saturating_add(1);
             let delivery = Delivery {
                 at,

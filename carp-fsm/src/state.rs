@@ -22,7 +22,7 @@ pub enum InitReason {
     NoInterface,
     /// No carrier, or the interface is down or gone.
     LinkDown,
-    /// It has no address (and [`Policy::election_only`] is off).
+    /// It has no address (and [`Policy::election_only`](crate::Policy::election_only) is off).
     NoAddress,
     /// Switched off by the operator.
     Disabled,

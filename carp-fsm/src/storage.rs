@@ -55,8 +55,13 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
 impl<const ADDRS: usize> Storage<'static, ADDRS> {
     /// Memory that grows with every virtual host inserted; room for 4096 events that wait.
     pub fn growing() -> Self {
+        Self::growing_with(4096)
+    }
+
+    /// Memory that grows with every virtual host inserted; room for this many events that wait.
+    pub fn growing_with(events_that_wait: usize) -> Self {
         let mut events = Vec::new();
-        events.resize_with(4096, || EventSlot::EMPTY);
+        events.resize_with(events_that_wait, || EventSlot::EMPTY);
         Self {
             hosts: Pool::Growing(Vec::new()),
             interfaces: Pool::Growing(Vec::new()),
@@ -70,7 +75,7 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
 ///
 /// Besides its host, a slot lends one cell to each index over all hosts (deadline heap, lookup order,
 /// ready queue), so that the caller hands over a single slice.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HostSlot<const ADDRS: usize> {
     pub(crate) host: Option<Host<ADDRS>>,
     pub(crate) generation: u16,
@@ -163,6 +168,17 @@ impl<T> Pool<'_, T> {
                 }
                 true
             }
+        }
+    }
+}
+
+#[cfg(feature = "sim")]
+impl<T: Clone> Pool<'_, T> {
+    /// A copy of memory that grows; the caller's memory cannot be copied.
+    pub(crate) fn fork(&self) -> Option<Pool<'static, T>> {
+        match self {
+            Pool::Borrowed(_) => None,
+            Pool::Growing(slots) => Some(Pool::Growing(slots.clone())),
         }
     }
 }

@@ -107,8 +107,35 @@ impl fmt::Display for Duration {
 }
 
 fn write_seconds(f: &mut fmt::Formatter<'_>, micros: u64) -> fmt::Result {
-    // 14 digits, point, 6 digits; written first so that width and alignment work.
+    // 14 digits, the point, 6 digits.
     let mut text = heapless::String::<21>::new();
     write!(text, "{}.{:06}", micros / 1_000_000, micros % 1_000_000)?;
     f.pad(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+
+    use super::{Duration, Instant};
+
+    #[test]
+    fn prints_seconds_in_columns() {
+        assert_eq!(format!("{}", Instant::from_micros(3_390_625)), "3.390625");
+        assert_eq!(format!("{:>10}|", Duration::from_micros(7)), "  0.000007|");
+        assert_eq!(
+            format!("{}", Instant::from_micros(u64::MAX)),
+            "18446744073709.551615"
+        );
+    }
+
+    #[test]
+    fn saturates() {
+        let end = Instant::from_micros(u64::MAX);
+        assert_eq!(end + Duration::from_secs(1), end);
+        assert_eq!(Instant::ZERO - end, Duration::ZERO);
+        assert_eq!(Duration::from_secs(u64::MAX), Duration::from_millis(u64::MAX));
+        let long = core::time::Duration::from_secs(u64::MAX);
+        assert_eq!(Duration::from(long), Duration::from_micros(u64::MAX));
+    }
 }

@@ -4,8 +4,8 @@ use heapless::Vec;
 
 /// The addresses of one virtual host, in the order in which they are hashed (`docs/protocol.md` §5).
 ///
-/// IPv4 before IPv6, ascending, each once, the scope of link-local addresses cleared. Two nodes hash the same list
-/// whatever order they were configured in. Room for `N` addresses of 17 bytes each.
+/// IPv4 before IPv6, ascending, each once, the scope of link-local addresses cleared. Two nodes hash the same
+/// list whatever order they were configured in. Room for `N` addresses of 17 bytes each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AddressSet<const N: usize>(Vec<IpAddr, N>);
 
@@ -121,9 +121,9 @@ pub(crate) const fn is_link_local(address: &IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// The address as it is hashed. Kernels of the KAME family keep the interface of a link-local address in its bytes 2
-/// and 3; it never reaches the hash.
-fn hashed_form(address: IpAddr) -> Result<IpAddr, AddressError> {
+/// The address as it is hashed. Kernels of the KAME family keep the interface of a link-local address in its
+/// bytes 2 and 3; it never reaches the hash.
+pub(crate) fn hashed_form(address: IpAddr) -> Result<IpAddr, AddressError> {
     let unusable = match address {
         IpAddr::V4(v4) => v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast(),
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast(),

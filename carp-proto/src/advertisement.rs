@@ -55,8 +55,8 @@ impl Advertisement {
         self.interval() == Interval::BOW_OUT
     }
 
-    /// The fields of `packet`. Type, authlen and checksum are not looked at: the type and the authlen are checked by
-    /// nobody, and what the checksum covers depends on the dialect.
+    /// The fields of `packet`. Type, authlen and checksum are not looked at: the type and the authlen are
+    /// checked by nobody, and what the checksum covers depends on the dialect.
     pub fn parse<T: AsRef<[u8]>>(packet: &Packet<T>) -> Result<Self, ParseError> {
         if packet.version() != CARP_VERSION {
             return Err(ParseError::Version);
@@ -77,33 +77,22 @@ impl Advertisement {
         }
     }
 
-    /// Writes the advertisement with the checksum that all dialects but NetBSD in IPv6 use: over the 36 bytes.
+    /// Writes the advertisement with the checksum that all dialects but NetBSD in IPv6 use: over the 36
+    /// bytes.
     pub fn emit(&self, buffer: &mut [u8; ADVERTISEMENT_LEN]) {
         self.emit_with(Sum::new(), buffer);
     }
 
     /// Writes the advertisement; the checksum also covers what `pseudo_header` has summed.
     pub(crate) fn emit_with(&self, pseudo_header: Sum, buffer: &mut [u8; ADVERTISEMENT_LEN]) {
-        let (header, digest) = buffer.split_at_mut(16);
         let [c0, c1, c2, c3, c4, c5, c6, c7] = self.counter.0.to_be_bytes();
+        #[rustfmt::skip]
         let fields = [
-            VERSION_AND_TYPE,
-            self.vhid.get(),
-            self.advskew.get(),
-            AUTHLEN,
-            self.demotion.0,
-            self.advbase.get(),
-            0,
-            0,
-            c0,
-            c1,
-            c2,
-            c3,
-            c4,
-            c5,
-            c6,
-            c7,
+            VERSION_AND_TYPE, self.vhid.get(), self.advskew.get(), AUTHLEN,
+            self.demotion.0, self.advbase.get(), 0, 0,
+            c0, c1, c2, c3, c4, c5, c6, c7,
         ];
+        let (header, digest) = buffer.split_at_mut(fields.len());
         header.copy_from_slice(&fields);
         digest.copy_from_slice(self.digest.as_bytes());
         let [high, low] = pseudo_header.add(buffer).finish().to_be_bytes();

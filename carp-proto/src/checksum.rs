@@ -2,7 +2,8 @@
 
 use core::net::Ipv6Addr;
 
-/// The Internet checksum of `bytes`: 0 if they hold a right checksum, and what belongs in the field if that is zero.
+/// The Internet checksum of `bytes`: 0 if they hold a right checksum, and what belongs in the field if that
+/// is zero.
 pub fn checksum(bytes: &[u8]) -> u16 {
     Sum::new().add(bytes).finish()
 }
@@ -17,7 +18,8 @@ impl Sum {
     }
 
     pub(crate) fn add(self, bytes: &[u8]) -> Self {
-        // Four bytes at a time: 2^16 is 1 in one's complement, so the upper half of a word counts as much as the lower.
+        // Four bytes at a time: 2^16 is 1 in one's complement, so the upper half of a word counts as much as
+        // the lower.
         let (words, rest) = bytes.as_chunks::<4>();
         let mut sum = words.iter().fold(self.0, |sum, word| {
             sum.wrapping_add(u64::from(u32::from_be_bytes(*word)))

@@ -7,15 +7,15 @@ use crate::{AdvBase, AdvSkew, Check, DestinationRule, HmacVariant, Interval, Mac
 /// The version of CARP that all four speak.
 pub(crate) const CARP_VERSION: u8 = 2;
 
-/// The shortest time between two advertisements, and that of an interval of 0: 1/256 s, truncated. OpenBSD's rule,
-/// which keeps the others from spinning as well.
+/// The shortest time between two advertisements, and that of an interval of 0: 1/256 s, truncated. OpenBSD's
+/// rule, which keeps the others from spinning as well.
 const INTERVAL_FLOOR_MICROS: u64 = 3906;
 
 /// The advskew of a node that is demoted, for FreeBSD also the highest that leaves it.
 const DEMOTED_ADVSKEW: u8 = 240;
 
-/// Which implementation a virtual host agrees with, on the wire and in the election. All nodes of a virtual host
-/// should have the same (`docs/protocol.md` §8).
+/// Which implementation a virtual host agrees with, on the wire and in the election. All nodes of a virtual
+/// host should have the same (`docs/protocol.md` §12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -32,10 +32,10 @@ pub enum Dialect {
     Ucarp,
 }
 
-/// What a dialect does. Data only; the table is [`Dialect::rules`] (`docs/protocol.md` §8).
+/// What a dialect does. Data only; the table is [`Dialect::rules`] (`docs/protocol.md` §12).
 ///
-/// Exhaustive on purpose, as are the enums in it: who reads the table for a decision wants to be told by the compiler
-/// when a new kind of answer appears.
+/// Exhaustive on purpose, as are the enums in it: who reads the table for a decision wants to be told by the
+/// compiler when a new kind of answer appears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// As written in configurations: `freebsd`, `openbsd`, `netbsd`, `ucarp`.
@@ -56,11 +56,12 @@ pub struct Rules {
     pub destination: DestinationRule,
     /// A TTL other than 255 is accepted by a virtual host with a unicast peer.
     pub any_ttl_in_unicast: bool,
-    /// The counter bumped by a packet with vhid 0 that comes from one of the receiver's own virtual addresses. Only
-    /// the caller knows its addresses, so [`receive`](crate::receive()) says [`Rejection::BadVhid`] for any vhid 0.
+    /// The counter bumped by a packet with vhid 0 that comes from one of the receiver's own virtual
+    /// addresses. Only the caller knows its addresses, so [`receive`](crate::receive()) says
+    /// [`Rejection::BadVhid`] for any vhid 0.
     pub vhid_zero_from_own_address: Rejection,
-    /// A packet with the counter that the receiver itself sent last (0 before the first) is its own come back, and is
-    /// dropped as [`Rejection::BadAuth`]. Only the caller knows what it sent.
+    /// A packet with the counter that the receiver itself sent last (0 before the first) is its own come
+    /// back, and is dropped as [`Rejection::BadAuth`]. Only the caller knows what it sent.
     pub own_counter_is_loop: bool,
     /// What byte 4 says.
     pub byte4: Byte4,
@@ -90,6 +91,12 @@ pub struct Rules {
     pub announcement_source: AnnouncementSource,
     /// The gratuitous ARP is repeated with this advertisement after the first.
     pub announces_again: Option<u8>,
+    /// A MASTER that is less demoted than before advertises at once; a more demoted one always does.
+    pub tells_recovery: bool,
+    /// Changing advbase, advskew or key starts the running timers anew.
+    pub changes_restart_timers: bool,
+    /// Demotion by send errors ends with three successes in a row. FreeBSD 13 never ends it.
+    pub forgives_send_errors: bool,
 }
 
 /// What a checksum covers.
@@ -139,8 +146,8 @@ pub enum TieRule {
     Hearer,
     /// The one that hears it, unless it is less demoted.
     HearerUnlessLessDemoted,
-    /// The one with the higher IPv4 source address, compared as a little-endian number, as UCarp does on the machines
-    /// it is met on.
+    /// The one with the higher IPv4 source address, compared as a little-endian number, as UCarp does on the
+    /// machines it is met on.
     HigherLittleEndianSource,
 }
 
@@ -204,6 +211,9 @@ const FREEBSD: Rules = Rules {
     announces_first: false,
     announcement_source: AnnouncementSource::Interface,
     announces_again: None,
+    tells_recovery: true,
+    changes_restart_timers: false,
+    forgives_send_errors: false,
 };
 
 const OPENBSD: Rules = Rules {
@@ -227,6 +237,9 @@ const OPENBSD: Rules = Rules {
     ip_id: IdRule::Random,
     announcement_source: AnnouncementSource::VirtualMac,
     announces_again: Some(2),
+    tells_recovery: false,
+    changes_restart_timers: true,
+    forgives_send_errors: true,
     ..FREEBSD
 };
 
@@ -240,6 +253,9 @@ const NETBSD: Rules = Rules {
     bow_out_on_down: true,
     tos: 0x10,
     traffic_class: 0,
+    tells_recovery: false,
+    changes_restart_timers: true,
+    forgives_send_errors: true,
     ..FREEBSD
 };
 
@@ -265,6 +281,8 @@ const UCARP: Rules = Rules {
     source_mac_byte: 0x00,
     announces_first: true,
     announces_again: Some(2),
+    tells_recovery: false,
+    forgives_send_errors: true,
     ..FREEBSD
 };
 
@@ -282,15 +300,17 @@ impl Dialect {
         }
     }
 
-    /// The MAC address that advertisements leave from: the virtual one for the BSDs, 00:00:5e:00:00:VHID for UCarp.
+    /// The MAC address that advertisements leave from: the virtual one for the BSDs, 00:00:5e:00:00:VHID for
+    /// UCarp.
     pub const fn source_mac(self, vhid: Vhid) -> MacAddr {
         MacAddr([0x00, 0x00, 0x5e, 0x00, self.rules().source_mac_byte, vhid.get()])
     }
 
     /// The advskew that is advertised and compared, of a node with this demotion (0 and up).
     ///
-    /// FreeBSD `DEMOTE_ADVSKEW`: `advskew + demotion`, at most 240, so a configured 241..=254 leaves as 240 even with
-    /// no demotion. NetBSD and UCarp: 240 if there is any. OpenBSD: unchanged (`docs/protocol.md` §9).
+    /// FreeBSD `DEMOTE_ADVSKEW`: `advskew + demotion`, at most 240, so a configured 241..=254 leaves as 240
+    /// even with no demotion. NetBSD and UCarp: 240 if there is any. OpenBSD: unchanged (`docs/protocol.md`
+    /// §10).
     pub const fn effective_skew(self, advskew: AdvSkew, demotion: u16) -> AdvSkew {
         let skew = advskew.get();
         AdvSkew::new(match self.rules().skew {
@@ -322,8 +342,8 @@ impl Dialect {
 
     /// How long a BACKUP waits for a silent MASTER, in microseconds. `advskew` is the configured one.
     ///
-    /// FreeBSD, NetBSD, UCarp: `3 * advbase + advskew / 256` seconds. OpenBSD: `3 * (advbase + advskew / 256)`
-    /// (`carp_setrun`; `docs/protocol.md` §10). 0/0 is three times 1/256 s.
+    /// FreeBSD, NetBSD, UCarp: `3 * advbase + advskew / 256` seconds. OpenBSD: `3 * (advbase + advskew /
+    /// 256)` (`carp_setrun`; `docs/protocol.md` §8). 0/0 is three times 1/256 s.
     pub const fn master_down_micros(self, advbase: AdvBase, advskew: AdvSkew) -> u64 {
         let interval = self.advertisement_interval_micros(advbase, advskew);
         let base = Interval::new(advbase, AdvSkew::new(0)).micros();

@@ -1,10 +1,17 @@
 //! Why a digest did not verify. Not for the hot path: it costs up to [`MAX_ATTEMPTS`] digests.
 
-use core::{fmt, net::IpAddr};
+use core::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
-use crate::{AddressSet, Authenticator, HmacVariant, Key, MacAddr, Packet, Vhid, address::is_link_local};
+use crate::{
+    AddressSet, Authenticator, HmacVariant, Key, MacAddr, Packet, Vhid,
+    address::{hashed_form, is_link_local},
+};
 
-/// The most digests that one call of [`explain`] computes, each of about five compressions and more for long lists.
+/// The most digests that one call of [`explain`] computes, each of about five compressions and more for long
+/// lists.
 pub const MAX_ATTEMPTS: usize = 1024;
 
 /// What the sender may have been configured with.
@@ -16,7 +23,8 @@ pub struct Suspects<'a, const N: usize> {
     pub addresses: &'a AddressSet<N>,
     /// Other lists it could be hashing, as a whole.
     pub other_lists: &'a [AddressSet<N>],
-    /// Addresses that it could be hashing on top of ours: those of the interface, say.
+    /// Addresses that it could be hashing on top of ours: those of the interface, say. The link-local address
+    /// that OpenBSD and NetBSD give a carp interface by themselves is tried without being named.
     pub extra: &'a [IpAddr],
     /// MAC addresses that an OpenBSD peer could be hashing.
     pub link_layer: &'a [MacAddr],
@@ -24,7 +32,8 @@ pub struct Suspects<'a, const N: usize> {
 
 /// What would have verified.
 ///
-/// `Display` says it in words, as in `other password (number 2); address list differs: theirs lacks 10.0.0.5`.
+/// `Display` says it in words, as in `other password (number 2); address list differs: theirs lacks
+/// 10.0.0.5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Finding {
@@ -57,17 +66,19 @@ pub enum Difference {
     Other(usize),
 }
 
-/// Which of the suspected configurations gives the digest of `packet`, the likeliest first; `None` if none of the first
-/// [`MAX_ATTEMPTS`] does.
+/// Which of the suspected configurations gives the digest of `packet`, the likeliest first; `None` if none of
+/// the first [`MAX_ATTEMPTS`] does.
 ///
-/// Every key is tried with our list in every form of digest, then with a single address, with a list that differs by
-/// one address, with none, and with the other lists. The vhid is the packet's own.
+/// Every key is tried with our list in every form of digest, then with a single address, with a list that
+/// differs by one address, with none, and with the other lists. The vhid is the packet's own.
 pub fn explain<T: AsRef<[u8]>, const N: usize>(
     packet: &Packet<T>,
     suspects: &Suspects<'_, N>,
 ) -> Option<Finding> {
+    let vhid = Vhid::new(packet.vhid_raw())?;
     let ours = suspects.addresses.as_slice();
-    let has_link_local = ours.iter().any(is_link_local);
+    let others = suspects.other_lists.iter().flat_map(AddressSet::as_slice);
+    let has_link_local = ours.iter().chain(others).any(is_link_local);
     let mut attempts_left = MAX_ATTEMPTS;
     let mut attempt = |difference, variant| {
         suspects.keys.iter().enumerate().find_map(|(index, key)| {
@@ -77,7 +88,7 @@ pub fn explain<T: AsRef<[u8]>, const N: usize>(
                 difference,
                 variant,
             };
-            verifies(packet, key, suspects, &finding).then_some(finding)
+            verifies(packet, vhid, key, suspects, &finding).then_some(finding)
         })
     };
     let mut in_each_form = |difference| {
@@ -87,11 +98,12 @@ pub fn explain<T: AsRef<[u8]>, const N: usize>(
 
     // Of two addresses, one alone is the list that lacks the other.
     let singles = ours.iter().filter(|address| address.is_ipv4() && ours.len() > 2);
+    let automatic = automatic_link_local(vhid);
     let extra = || {
-        suspects
-            .extra
-            .iter()
-            .filter(|extra| !suspects.addresses.contains(extra))
+        let extra = suspects.extra.iter().chain([&automatic]);
+        extra
+            .filter_map(|extra| hashed_form(*extra).ok())
+            .filter(|extra| !ours.contains(extra))
     };
     None.or_else(|| in_each_form(Difference::Same))
         .or_else(|| {
@@ -103,11 +115,11 @@ pub fn explain<T: AsRef<[u8]>, const N: usize>(
             ours.iter()
                 .find_map(|address| in_each_form(Difference::Lacks(*address)))
         })
-        .or_else(|| extra().find_map(|address| in_each_form(Difference::Extra(*address))))
+        .or_else(|| extra().find_map(|address| in_each_form(Difference::Extra(address))))
         .or_else(|| in_each_form(Difference::Empty))
         .or_else(|| (0..suspects.other_lists.len()).find_map(|index| in_each_form(Difference::Other(index))))
         .or_else(|| {
-            let replaced = |without| extra().map(move |with| Difference::Replaced(without, *with));
+            let replaced = |without| extra().map(move |with| Difference::Replaced(without, with));
             ours.iter()
                 .find_map(|without| replaced(*without).find_map(&mut in_each_form))
         })
@@ -122,13 +134,11 @@ pub fn explain<T: AsRef<[u8]>, const N: usize>(
 /// Whether the packet would have verified with this key and what the finding says of addresses and form.
 fn verifies<T: AsRef<[u8]>, const N: usize>(
     packet: &Packet<T>,
+    vhid: Vhid,
     key: &Key,
     suspects: &Suspects<'_, N>,
     finding: &Finding,
 ) -> bool {
-    let Some(vhid) = Vhid::new(packet.vhid_raw()) else {
-        return false;
-    };
     let mut list = suspects.addresses.as_slice();
     let (mut without, mut with) = (None, None);
     match finding.difference {
@@ -150,6 +160,20 @@ fn verifies<T: AsRef<[u8]>, const N: usize>(
     Authenticator::of_addresses(key, vhid, &mut addresses, finding.variant)
         .verify(packet)
         .is_ok()
+}
+
+/// `fe80::200:5eff:fe00:1XX`, made of the virtual MAC address.
+const fn automatic_link_local(vhid: Vhid) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(
+        0xfe80,
+        0,
+        0,
+        0,
+        0x0200,
+        0x5eff,
+        0xfe00,
+        u16::from_be_bytes([0x01, vhid.get()]),
+    ))
 }
 
 impl fmt::Display for Finding {
@@ -213,8 +237,8 @@ mod tests {
         AddressSet::try_from_iter(list.iter().map(|address| address.parse().unwrap())).unwrap()
     }
 
-    /// What is found about a packet signed with `passphrase` over `list` by a node with the key `ours` and the
-    /// addresses 10.0.0.1, 10.0.0.5 and `fe80::1`.
+    /// What is found about a packet signed with `passphrase` over `list` by a node with the key `ours` and
+    /// the addresses 10.0.0.1, 10.0.0.5 and `fe80::1`.
     fn found(passphrase: &str, list: &[&str], variant: HmacVariant) -> Option<String> {
         let vhid = Vhid::new(7).unwrap();
         let key = Key::from_passphrase(passphrase.as_bytes()).unwrap();
@@ -274,6 +298,12 @@ mod tests {
                 &["10.0.0.3", "10.0.0.1", "10.0.0.5", "fe80::1"],
                 HmacVariant::Plain,
                 "address list differs: theirs has 10.0.0.3 as well",
+            ),
+            (
+                "ours",
+                &["10.0.0.1", "10.0.0.5", "fe80::1", "fe80::200:5eff:fe00:107"],
+                HmacVariant::Plain,
+                "address list differs: theirs has fe80::200:5eff:fe00:107 as well",
             ),
             (
                 "ours",

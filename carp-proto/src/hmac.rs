@@ -1,7 +1,7 @@
 //! HMAC-SHA1 (RFC 2104) over a prefix known beforehand and a counter of 8 bytes.
 //!
-//! Both midstates, and the block that the counter completes, are laid out once. A digest then costs two compressions
-//! while the tail of the prefix, the counter and the padding fit one block, and three otherwise.
+//! Both midstates, and the block that the counter completes, are laid out once. A digest then costs two
+//! compressions while the tail of the prefix, the counter and the padding fit one block, and three otherwise.
 
 use core::slice::from_ref;
 
@@ -164,7 +164,8 @@ mod tests {
         }
         let key = *b"0123456789abcdefghij";
         let counter = 0x0123_4567_89ab_cdef_u64;
-        for len in 0..prefix.len() {
+        // Miri takes minutes for all of them.
+        for len in (0..prefix.len()).step_by(if cfg!(miri) { 15 } else { 1 }) {
             let mut ours = Prefix::new(&key);
             ours.push(&prefix[..len]);
             let ours = ours.finish().digest(counter).map(u32::to_be_bytes);

@@ -12,10 +12,11 @@ pub struct AdvBase(u8);
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AdvSkew(u8);
 
-/// An advertisement interval, `advbase + advskew / 256` seconds: the priority that elections compare, lower first.
+/// An advertisement interval, `advbase + advskew / 256` seconds: the priority that elections compare, lower
+/// first.
 ///
-/// Kept as `advbase << 8 | advskew`, in 1/256 s. Its order is that of the kernels' truncated microseconds for all
-/// 65 536 values, so comparing priorities needs no time arithmetic.
+/// Kept as `advbase << 8 | advskew`, in 1/256 s. Its order is that of the kernels' truncated microseconds for
+/// all 65 536 values, so comparing priorities needs no time arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -97,7 +98,8 @@ mod tests {
     #[test]
     fn order_and_micros_agree_for_all_values() {
         let mut previous = None;
-        for raw in 0..=u16::MAX {
+        // Miri takes minutes for all of them.
+        for raw in (0..=u16::MAX).step_by(if cfg!(miri) { 1021 } else { 1 }) {
             let interval = Interval(raw);
             let (base, skew) = (u64::from(interval.base().get()), u64::from(interval.skew().get()));
             assert_eq!(interval.micros(), base * 1_000_000 + skew * 1_000_000 / 256);

@@ -9,7 +9,8 @@ const MAX_PASSPHRASE_LEN: usize = 19;
 
 /// The 20-byte key that the nodes of one virtual host share (`docs/protocol.md` §4).
 ///
-/// The bytes are wiped on drop and never printed. Comparing two keys takes the same time wherever they differ.
+/// The bytes are wiped on drop and never printed. Comparing two keys takes the same time wherever they
+/// differ.
 #[derive(Clone)]
 pub struct Key([u8; KEY_LEN]);
 
@@ -50,7 +51,8 @@ impl Key {
         Ok(key)
     }
 
-    /// All 20 bytes as given: for keys set through an ioctl or netlink, and for what an older `ifconfig` left behind.
+    /// All 20 bytes as given: for keys set through an ioctl or netlink, and for what an older `ifconfig` left
+    /// behind.
     pub const fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
         Self(bytes)
     }

@@ -4,6 +4,9 @@ use crate::{AdvBase, AdvSkew, Counter, Demotion};
 
 /// The length of an advertisement in bytes (`docs/protocol.md` §2). A payload may be longer, never shorter.
 pub const ADVERTISEMENT_LEN: usize = 36;
+/// The same, as IP headers have it.
+pub(crate) const ADVERTISEMENT_LEN_U16: u16 = 36;
+const _: () = assert!(ADVERTISEMENT_LEN_U16 as usize == ADVERTISEMENT_LEN);
 
 /// A view of the payload of an IP packet as an advertisement (`docs/protocol.md` §2).
 ///
@@ -101,7 +104,8 @@ impl<T: AsRef<[u8]>> Packet<T> {
         })
     }
 
-    /// The digest as it came. Comparing it is the work of [`Authenticator::verify`](crate::Authenticator::verify).
+    /// The digest as it came. Comparing it is the work of
+    /// [`Authenticator::verify`](crate::Authenticator::verify).
     pub fn digest_bytes(&self) -> &[u8; 20] {
         self.bytes().last_chunk().unwrap_or(&[0; 20])
     }

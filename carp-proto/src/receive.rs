@@ -3,21 +3,19 @@
 use core::{fmt, net::IpAddr};
 
 use crate::{
-    ADVERTISEMENT_LEN, Advertisement, AuthError, Authenticator, ChecksumCover, Dialect, IP_PROTOCOL,
-    MULTICAST_V4, Packet, Rules, RxMeta, Verified, Vhid, checksum::Sum, dialect::CARP_VERSION,
+    ADVERTISEMENT_LEN, Advertisement, Authenticator, ChecksumCover, Dialect, IP_PROTOCOL, MULTICAST_V4,
+    Packet, Rules, RxMeta, Verified, Vhid, checksum::Sum, dialect::CARP_VERSION,
+    packet::ADVERTISEMENT_LEN_U16,
 };
 
 /// The TTL or hop limit of a packet that no router has touched.
 const TTL: u8 = 255;
-/// The 36 bytes as the length in an IPv6 pseudo-header.
-const PSEUDO_HEADER_LEN: u16 = 36;
-const _: () = assert!(ADVERTISEMENT_LEN == PSEUDO_HEADER_LEN as usize);
 
 /// Why a packet of IP protocol 112 was not accepted; each has the name of the kernels' counter in
 /// `netstat -s -p carp` (`docs/protocol.md` §3).
 ///
-/// Exhaustive on purpose: the kernels' counters are a closed set, and whoever keeps one number for each wants the
-/// compiler to say that none was forgotten.
+/// Exhaustive on purpose: the kernels' counters are a closed set, and whoever keeps one number for each wants
+/// the compiler to say that none was forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -33,12 +31,13 @@ pub enum Rejection {
     BadVhid,
     /// Not version 2.
     BadVer,
-    /// The digest is wrong: another password or another list of addresses. Or the packet is the receiver's own.
+    /// The digest is wrong: another password or another list of addresses. Or the packet is the receiver's
+    /// own.
     BadAuth,
     /// It came in where no CARP is spoken. [`receive`] does not know interfaces: the caller finds this out.
     BadIf,
-    /// The headers could not be read in one piece. Kernels bump it when their buffers run out; bytes in a slice are
-    /// always in one piece, so only callers that have a kernel's reasons use it.
+    /// The headers could not be read in one piece: kernels bump it when their buffers run out. [`receive`]
+    /// never returns it; it is here so that the counters are complete.
     HdrOps,
 }
 
@@ -79,13 +78,13 @@ pub struct Receiver<'a> {
     pub authenticators: &'a [Authenticator],
 }
 
-/// From the payload of an IP packet of protocol 112 to a verified advertisement, or to the counter that the kernel
-/// of the dialect would bump.
+/// From the payload of an IP packet of protocol 112 to a verified advertisement, or to the counter that the
+/// kernel of the dialect would bump.
 ///
-/// The order of the checks is that of the dialect (`docs/protocol.md` §3). The lookup runs at most once, before all of
-/// them, because a unicast peer changes what the others look for; for a vhid that it does not know, the rules of the
-/// default dialect apply. FreeBSD has virtual hosts per address family: a lookup for it returns `None` if the virtual
-/// host has no address of the packet's family.
+/// The order of the checks is that of the dialect (`docs/protocol.md` §3). The lookup runs at most once,
+/// before all of them, because a unicast peer changes what the others look for; for a vhid that it does not
+/// know, the rules of the default dialect apply. FreeBSD has virtual hosts per address family: a lookup for
+/// it returns `None` if the virtual host has no address of the packet's family.
 pub fn receive<'a, H>(
     meta: &RxMeta,
     payload: &[u8],
@@ -126,9 +125,8 @@ pub fn receive<'a, H>(
     let packet = packet.map_err(|_| Rejection::BadLen)?;
     let (host, receiver) = found.ok_or(Rejection::BadVhid)?;
     for authenticator in receiver.authenticators {
-        match authenticator.verify(&packet) {
-            Ok(advertisement) => return Ok((host, advertisement)),
-            Err(AuthError::Digest | AuthError::Version | AuthError::Vhid) => {}
+        if let Ok(advertisement) = authenticator.verify(&packet) {
+            return Ok((host, advertisement));
         }
     }
     Err(Rejection::BadAuth)
@@ -145,7 +143,7 @@ fn checksum_is_right(rules: &Rules, meta: &RxMeta, payload: &[u8]) -> bool {
     let sum = match (cover, addresses) {
         (ChecksumCover::Payload, _) => Sum::new().add(payload),
         (ChecksumCover::PseudoHeader, Some((src, dst))) => Sum::new()
-            .add_ipv6_pseudo_header(&src, &dst, PSEUDO_HEADER_LEN, IP_PROTOCOL)
+            .add_ipv6_pseudo_header(&src, &dst, ADVERTISEMENT_LEN_U16, IP_PROTOCOL)
             .add(advertisement),
         (ChecksumCover::Advertisement | ChecksumCover::PseudoHeader, _) => Sum::new().add(advertisement),
     };

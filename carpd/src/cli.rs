@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -101,6 +102,34 @@ Print a random password: 19 characters, the most that every CARP takes; 95 bits,
     /// Election, crash and take-over, return and preemption, planned hand-over, with the measured times beside the
     /// formula. Exit code 1 if anything differs from what CARP promises.
     Demo,
+    /// Measure fail-over with real packets: two nodes and a client in network namespaces
+    #[command(long_about = "\
+Measure fail-over with real packets.
+
+Builds two nodes and a client on one switch, in network namespaces of their own; runs carpd on the nodes; crashes it, \
+stops it, pulls its cable, lets it come back, and measures what the client notices. Takes half a minute and leaves \
+nothing behind, also when it is interrupted. Needs root.
+
+Exit code 1 if a limit is missed.")]
+    Lab {
+        /// Put this daemon in place of the second node, and then of the first
+        #[arg(long, value_name = "DAEMON")]
+        peer: Option<Peer>,
+        /// How often each fault is caused
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        runs: u32,
+        /// Print the measurements as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The client of `lab`
+    #[command(hide = true)]
+    LabProbe {
+        /// The address to ping
+        target: Ipv4Addr,
+        /// The interface to listen on
+        interface: String,
+    },
     /// Print the version
     Version,
 }
@@ -111,6 +140,13 @@ enum StatusForm {
     Table,
     Short,
     Json,
+}
+
+/// Other implementations that the lab knows.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Peer {
+    /// UCarp, of the Debian package ucarp
+    Ucarp,
 }
 
 #[derive(Debug, clap::Args)]
@@ -153,6 +189,8 @@ pub fn main() -> ExitCode {
         Command::Operate(operate) => operate.run(),
         Command::Genkey => genkey(),
         Command::Demo => demo(),
+        Command::Lab { peer, runs, json } => lab(peer, runs, json),
+        Command::LabProbe { target, interface } => lab_probe(target, &interface),
         Command::Version => print(concat!("carpd ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }
@@ -214,11 +252,13 @@ fn print(text: &str) -> ExitCode {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::net::Ipv4Addr;
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, complain, load};
+    use super::{FAILED, Peer, complain, load, print};
     use crate::config::Purpose;
+    use crate::lab;
 
     pub(super) fn run(file: &Path, node: Option<String>) -> ExitCode {
         let Some(config) = load(file, Purpose::Run, node) else {
@@ -232,14 +272,54 @@ mod linux {
             }
         }
     }
+
+    pub(super) fn lab(peer: Option<Peer>, runs: u32, json: bool) -> ExitCode {
+        let carpd = match std::env::current_exe() {
+            Ok(carpd) => carpd,
+            Err(error) => {
+                complain(format_args!("cannot find the executable of carpd: {error}"));
+                return ExitCode::from(FAILED);
+            }
+        };
+        let peer = peer.map(|Peer::Ucarp| lab::Software::Ucarp);
+        let report = lab::run(&lab::Options { peer, runs, carpd });
+        let printed = if json {
+            let json = serde_json::to_string_pretty(&report);
+            print(&json.map_or_else(|error| error.to_string(), |json| json + "\n"))
+        } else if report.measurements.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            print(&report.table())
+        };
+        if let Some(error) = &report.error {
+            complain(format_args!("lab: {error}"));
+        }
+        if report.passed {
+            printed
+        } else {
+            ExitCode::from(FAILED)
+        }
+    }
+
+    pub(super) fn lab_probe(target: Ipv4Addr, interface: &str) -> ExitCode {
+        match lab::probe::run(target, interface) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(error);
+                ExitCode::from(FAILED)
+            }
+            Ok(never) => match never {},
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
+    use std::net::Ipv4Addr;
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, StatusForm, complain};
+    use super::{FAILED, NO_ANSWER, Peer, StatusForm, complain};
 
     pub(super) fn run(_file: &Path, _node: Option<String>) -> ExitCode {
         needs_linux("run")
@@ -255,6 +335,14 @@ mod elsewhere {
         ExitCode::from(NO_ANSWER)
     }
 
+    pub(super) fn lab(_peer: Option<Peer>, _runs: u32, _json: bool) -> ExitCode {
+        needs_linux("lab")
+    }
+
+    pub(super) fn lab_probe(_target: Ipv4Addr, _interface: &str) -> ExitCode {
+        needs_linux("lab-probe")
+    }
+
     fn needs_linux(command: &str) -> ExitCode {
         complain(format_args!(
             "{command} needs Linux; check, demo and version work here"
@@ -266,9 +354,9 @@ mod elsewhere {
 #[cfg(target_os = "linux")]
 use client::{ifconfig, status};
 #[cfg(not(target_os = "linux"))]
-use elsewhere::{ifconfig, run, status};
+use elsewhere::{ifconfig, lab, lab_probe, run, status};
 #[cfg(target_os = "linux")]
-use linux::run;
+use linux::{lab, lab_probe, run};
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,8 @@ pub mod control;
 pub mod demo;
 pub mod events;
 pub mod genkey;
+#[cfg(target_os = "linux")]
+pub mod lab;
 pub mod log;
 #[cfg(target_os = "linux")]
 pub mod run;

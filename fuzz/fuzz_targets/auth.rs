@@ -1,4 +1,5 @@
-//! Digests of any configuration agree with the `hmac` crate over the bytes spelled out, and nothing else verifies.
+//! Digests of any configuration agree with the `hmac` crate over the bytes spelled out, and nothing else
+//! verifies.
 
 #![no_main]
 

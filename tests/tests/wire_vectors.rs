@@ -1,7 +1,8 @@
-//! Packets of other implementations, in both directions: what we emit is what they emitted, and we accept and reject
-//! what they did, for the same reason. `tests/vectors/wire/README.md` says where the packets come from.
+//! Packets of other implementations, in both directions: what we emit is what they emitted, and we accept and
+//! reject what they did, for the same reason. `tests/vectors/wire/README.md` says where the packets come
+//! from.
 
-use std::{fs, net::IpAddr, path::PathBuf};
+use std::{fs, net::IpAddr};
 
 use carp_proto::{
     AddressError, AddressSet, AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, Dialect,
@@ -10,18 +11,13 @@ use carp_proto::{
     frame::{self, Vrrp},
     receive,
 };
+use carp_tests::pcap;
 use serde_json::Value;
 
 type Addresses = AddressSet<8>;
 
-fn vectors(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("vectors/wire")
-        .join(name)
-}
-
 fn json(name: &str) -> Vec<Value> {
-    let text = fs::read_to_string(vectors(name)).unwrap();
+    let text = fs::read_to_string(carp_tests::vectors("wire").join(name)).unwrap();
     let document: Value = serde_json::from_str(&text).unwrap();
     document["vectors"].as_array().unwrap().clone()
 }
@@ -55,7 +51,8 @@ fn hex(digits: &str) -> Vec<u8> {
         .collect()
 }
 
-/// Of `10.0.0.1/24` or `fe80::1%em0`, the address; what cannot be hashed is left out, as the kernels leave it out.
+/// Of `10.0.0.1/24` or `fe80::1%em0`, the address; what cannot be hashed is left out, as the kernels leave it
+/// out.
 fn addresses<'a>(list: impl Iterator<Item = &'a str>) -> Addresses {
     let mut set = Addresses::new();
     for item in list {
@@ -411,7 +408,8 @@ fn kernels_and_we_reject_for_the_same_reason() {
         let (meta, payload) = carp(&name, class);
         let mut result = verdict(dialect, false, vhid, &authenticators, &meta, payload);
 
-        // What only the caller of `receive` can know: its own addresses, and the counter it sent last (none: 0).
+        // What only the caller of `receive` can know: its own addresses, and the counter it sent last (none:
+        // 0).
         if payload.get(1) == Some(&0) && list.contains(&meta.src) && result.is_err() {
             result = Err(dialect.rules().vhid_zero_from_own_address);
         }
@@ -423,23 +421,6 @@ fn kernels_and_we_reject_for_the_same_reason() {
         }
         assert_eq!(name_of(&result), expected, "{name}");
     }
-}
-
-/// The frames of a capture file, written on a little-endian machine.
-fn pcap(name: &str) -> Vec<Vec<u8>> {
-    let file = fs::read(vectors(name)).unwrap();
-    assert_eq!(file[..4], [0xd4, 0xc3, 0xb2, 0xa1], "{name}");
-    let mut rest = &file[24..];
-    let mut frames = Vec::new();
-    while let Some((header, behind)) = rest.split_first_chunk::<16>() {
-        let len = u32::from_le_bytes(header[8..12].try_into().unwrap())
-            .try_into()
-            .unwrap();
-        frames.push(behind[..len].to_vec());
-        rest = &behind[len..];
-    }
-    assert!(!frames.is_empty(), "{name}");
-    frames
 }
 
 #[test]
@@ -471,7 +452,7 @@ fn captures_of_ucarp() {
         let list = addresses([vip].into_iter());
         let key = Key::from_passphrase(password.as_bytes()).unwrap();
         let mut advertisements = 0;
-        for frame in pcap(file) {
+        for frame in pcap(&format!("wire/{file}")) {
             let (meta, payload) = match frame::classify(&frame) {
                 FrameClass::ArpRequest { target, sender, .. } => {
                     assert_eq!(
@@ -491,7 +472,8 @@ fn captures_of_ucarp() {
             let result = verdict(Dialect::Ucarp, false, vhid, &authenticators, &meta, payload);
             assert_eq!(name_of(&result), verdicts.0, "{file}");
 
-            // Whole frames come out as they went in; group, destination and identification are its configuration.
+            // Whole frames come out as they went in; group, destination and identification are its
+            // configuration.
             let IpAddr::V4(src) = meta.src else {
                 panic!("{file}: UCarp has no IPv6")
             };
@@ -517,7 +499,7 @@ fn captures_of_keepalived_are_vrrp_and_nothing_to_us() {
         ("keepalived-vrrpv3-vrid7.pcap", 3, "badlen"),
     ] {
         let mut recognised = 0;
-        for frame in pcap(file) {
+        for frame in pcap(&format!("wire/{file}")) {
             let FrameClass::Carp { meta, payload } = frame::classify(&frame) else {
                 continue; // its ARP
             };

@@ -8,6 +8,10 @@ use crate::machine::{Departure, Input};
 use crate::policy::Policy;
 
 const TAKE_OVER: Wishes = Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE);
+const ADDS_UP: SendRule = SendRule {
+    adds_up: true,
+    forgives: true,
+};
 const AD4: Output = Output::Advertise(Family::Ipv4);
 const AD6: Output = Output::Advertise(Family::Ipv6);
 const BOW4: Output = Output::BowOut(Family::Ipv4);
@@ -228,15 +232,15 @@ fn three_errors_make_a_sender_fail_and_three_successes_in_a_row_heal_it() {
     assert!(health.failed(now, None));
     assert_eq!(health.failing_since, Some(now));
     assert!(!health.failed(now, None), "fails already");
-    assert!(!health.sent());
-    assert!(!health.sent());
+    assert!(!health.sent(ADDS_UP));
+    assert!(!health.sent(ADDS_UP));
     assert!(
         !health.failed(now, None),
         "an error starts the count of successes anew"
     );
-    assert!(!health.sent());
-    assert!(!health.sent());
-    assert!(health.sent());
+    assert!(!health.sent(ADDS_UP));
+    assert!(!health.sent(ADDS_UP));
+    assert!(health.sent(ADDS_UP));
     assert_eq!(health, SendHealth::default());
 }
 
@@ -246,8 +250,8 @@ fn errors_add_up_until_three_successes_in_a_row() {
     let mut health = SendHealth::default();
     for _ in 0..2 {
         assert!(!health.failed(now, None));
-        assert!(!health.sent());
-        assert!(!health.sent());
+        assert!(!health.sent(ADDS_UP));
+        assert!(!health.sent(ADDS_UP));
     }
     assert!(health.failed(now, None), "error, ok, ok, error, ok, ok, error");
 
@@ -255,7 +259,7 @@ fn errors_add_up_until_three_successes_in_a_row() {
     for _ in 0..10 {
         assert!(!health.failed(now, None));
         for _ in 0..3 {
-            assert!(!health.sent());
+            assert!(!health.sent(ADDS_UP));
         }
     }
 }
@@ -312,5 +316,45 @@ fn announcements_say_whose_mac_address_the_address_has() {
             "{mode:?} {dialect}: sender hardware address"
         );
         assert_eq!(&frame[28..32], [192, 0, 2, 1]);
+    }
+}
+
+#[test]
+fn who_was_never_seen_as_master_does_not_bow_out() {
+    let mut host = vmac();
+    take_over(&mut host);
+    host.wish(Wishes::BOW_OUT.with(Wishes::DISOWN));
+    assert_eq!(drain(&mut host), [Output::Disown]);
+}
+
+#[test]
+fn a_bow_out_that_waits_is_still_sent_before_the_address_goes() {
+    let mut host = vmac();
+    host.wish(Wishes::BOW_OUT);
+    host.wish(Wishes::DISOWN);
+    assert_eq!(drain(&mut host), [BOW4, BOW6, Output::Disown]);
+}
+
+#[test]
+fn kernels_count_errors_in_a_row_and_freebsd_13_never_forgives() {
+    let now = Instant::ZERO;
+    for forgives in [false, true] {
+        let rule = SendRule {
+            adds_up: false,
+            forgives,
+        };
+        let mut health = SendHealth::default();
+        for _ in 0..10 {
+            assert!(!health.failed(now, None));
+            assert!(!health.failed(now, None));
+            assert!(!health.sent(rule));
+        }
+        for verdict_changed in [false, false, true] {
+            assert_eq!(health.failed(now, None), verdict_changed);
+        }
+        for verdict_changed in [false, false, forgives, false] {
+            assert_eq!(health.sent(rule), verdict_changed);
+        }
+        assert_eq!(health.failing_since.is_some(), !forgives);
     }
 }

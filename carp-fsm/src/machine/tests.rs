@@ -79,7 +79,7 @@ const TABLE: &str = "
                     I    W             B                     R                     M             H             S
 start             | B  | W           | B                   | R                   | M           | H           | M ad
 stop              | I  | I           | I                   | I                   | I disown    | I disown    | I disown
-refused           | I  | W           | B                   | R                   | W bow disown| W bow disown| W bow disown
+refused           | I  | W           | B                   | R                   | W bow disown| W bow disown| I disown
 hand over         | I  | W           | B                   | R                   | H bow       | H           | S
 leave             | I  | I           | I                   | I                   | S bow       | S           | S
 heard better      | I  | W           | B                   | R                   | B disown    | R disown    | I disown
@@ -89,8 +89,9 @@ heard bow-out     | I  | W           | M own ad announce   | M own ad announce  
 timeout           | I  | B           | M own ad announce   | M own ad announce   | M ad        | M ad        | I disown
 early timeout     | I  | W           | B                   | R                   | M           | H           | S
 demotion changed  | I  | W           | B                   | R                   | M ad        | H           | S
+reconfigured      | I  | W           | B                   | R                   | M ad        | H           | S
 force INIT        | I  | W           | B                   | R                   | M           | H           | S
-force BACKUP      | I  | W           | B                   | R                   | B disown    | B disown    | B disown
+force BACKUP      | I  | W           | B                   | R                   | B disown    | B disown    | I disown
 force MASTER      | I  | W           | M own ad announce   | M own ad announce   | M           | H           | S
 ";
 
@@ -185,7 +186,8 @@ fn every_role_and_every_input() {
             "heard worse" => heard(1, 200),
             "heard bow-out" => heard(BOW_OUT.0, BOW_OUT.1),
             "timeout" | "early timeout" => Input::Timeout,
-            "demotion changed" => Input::DemotionChanged,
+            "demotion changed" => Input::DemotionChanged { worse: false },
+            "reconfigured" => Input::Reconfigured,
             "force INIT" => Input::Force(State::Init),
             "force BACKUP" => Input::Force(State::Backup),
             "force MASTER" => Input::Force(State::Master),
@@ -214,7 +216,7 @@ fn every_role_and_every_input() {
         }
         rows += 1;
     }
-    assert_eq!(rows, 15);
+    assert_eq!(rows, 16);
 }
 
 // --- start and master-down time ---
@@ -272,7 +274,9 @@ fn freebsd_adds_demotion_to_the_skew_and_advertises_at_once() {
     view.demotion = 240;
     let now = at(3 * SECOND + 500_000);
     assert_eq!(
-        machine.step(now, Input::DemotionChanged, &view).wishes,
+        machine
+            .step(now, Input::DemotionChanged { worse: true }, &view)
+            .wishes,
         Wishes::ADVERTISE
     );
     assert_eq!(view.interval().skew().get(), 240);
@@ -782,6 +786,21 @@ fn a_forced_state_is_taken_without_a_bow_out() {
     assert_eq!(effects.transition.unwrap().reason, Reason::UserRequested);
 }
 
+#[test]
+fn who_is_stopping_cannot_be_forced_back_into_the_election() {
+    let view = hardened(1, 0);
+    let mut machine = master(&view);
+    machine.step(
+        at(5 * SECOND),
+        Input::Leave(Departure::Stop(InitReason::Disabled)),
+        &view,
+    );
+    let effects = machine.step(at(5 * SECOND), Input::Force(State::Backup), &view);
+    assert_eq!(effects.wishes, Wishes::DISOWN);
+    assert_eq!(machine.init_reason(), Some(InitReason::Disabled));
+    assert_eq!(machine.deadline(), None);
+}
+
 // --- properties ---
 
 fn any_view() -> impl Strategy<Value = View> {
@@ -820,7 +839,8 @@ fn any_input() -> impl Strategy<Value = Input> {
             }
         ),
         8 => Just(Input::Timeout),
-        1 => Just(Input::DemotionChanged),
+        1 => any::<bool>().prop_map(|worse| Input::DemotionChanged { worse }),
+        1 => Just(Input::Reconfigured),
         1 => prop::sample::select(std::vec![State::Init, State::Backup, State::Master]).prop_map(Input::Force),
     ]
 }

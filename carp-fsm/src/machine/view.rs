@@ -3,7 +3,7 @@
 use carp_proto::{AdvBase, AdvSkew, Byte4, Demotion, Dialect, Interval};
 
 use crate::policy::Policy;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// What the machine reads of its host and node. Nothing of it is kept.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,12 @@ impl View {
 
     pub(super) fn period(&self, skew: AdvSkew) -> Duration {
         Duration::from_micros(self.dialect.advertisement_interval_micros(self.advbase, skew))
+    }
+
+    /// Master-down deadlines for IPv4 and IPv6, started now.
+    pub(super) fn down_timers(&self, now: Instant) -> (Option<Instant>, Option<Instant>) {
+        let down = now + self.master_down();
+        (self.ipv4.then_some(down), self.ipv6.then_some(down))
     }
 
     pub(super) fn master_down(&self) -> Duration {

@@ -11,7 +11,7 @@ use crate::event::EventKind;
 use crate::host::{Host, Output, SendHealth};
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::{Cause, Holding};
-use crate::machine::{Departure, Input, View, Wishes};
+use crate::machine::{Departure, HandOver, Input, View, Wishes};
 use crate::state::{Family, InitReason, State};
 use crate::stats::bump;
 use crate::time::{Duration, Instant};
@@ -108,13 +108,18 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.events.push(now, kind);
         }
         if let Some(outcome) = effects.hand_over {
+            if matches!(outcome, HandOver::Done(_)) {
+                // The successor is there; a bow-out that still waits would only disturb it.
+                host.pending.silence();
+            }
             self.events.push(now, EventKind::HandOver { host: id, outcome });
         }
         if wishes.contains(Wishes::DISOWN) {
             host.disown_at = None;
         }
         host.wish(wishes);
-        if !wishes.is_empty() {
+        // One that is being removed is forgotten when it has nothing left to do.
+        if !wishes.is_empty() || host.removing {
             self.hosts.push_ready(slot);
         }
         self.reschedule(slot);
@@ -170,13 +175,22 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let group = host.config.group;
         if due(&mut host.sending.retry_at) {
             if host.state() == State::Master {
-                host.sending.retry_at = retry.map(|wait| now + wait);
+                host.sending.try_later(now, retry);
             } else {
                 host.sending = SendHealth::default();
                 self.weigh(now, group, Cause::SendErrors(id), false);
             }
         }
-        self.step(now, slot, Input::Timeout, None);
+        if self
+            .hosts
+            .get(slot)
+            .is_some_and(|host| host.state() == State::Init)
+        {
+            // Time to try again, if it may take part at all.
+            self.settle(now, slot);
+        } else {
+            self.step(now, slot, Input::Timeout, None);
+        }
     }
 
     /// Brings the machine into line with whether it can and may take part.
@@ -271,7 +285,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 .get(slot)
                 .is_some_and(|host| host.config.group == group)
             {
-                self.step(now, slot, Input::DemotionChanged, None);
+                self.step(now, slot, Input::DemotionChanged { worse: to > from }, None);
             }
         }
     }
@@ -318,9 +332,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let host = self.hosts.get_mut(slot)?;
         let kind = match output {
             Output::Own | Output::Disown => {
-                let owner = output == Output::Own;
+                let mut owner = output == Output::Own;
+                if owner && host.owner.is_none() {
+                    // What an earlier process left behind comes off even if nobody drained until now.
+                    owner = false;
+                    host.wish(Wishes::OWN);
+                }
                 // Who yields and takes over again within the linger owns all the time.
-                if host.owner.replace(owner) == Some(owner) {
+                let failed = core::mem::take(&mut host.disown_failed);
+                if host.owner.replace(owner) == Some(owner) && !failed {
                     return None;
                 }
                 host.owner_seq = host.owner_seq.wrapping_add(1);

@@ -19,8 +19,10 @@ pub struct Network {
     pub loss_per_mille: u16,
     /// Shortest delay.
     pub delay_min: Duration,
-    /// Longest delay; frames may overtake each other between the two.
+    /// Longest delay.
     pub delay_max: Duration,
+    /// Frames of one sender may overtake each other on their way to one receiver.
+    pub reorders: bool,
 }
 
 impl Network {
@@ -36,13 +38,14 @@ impl Network {
     }
 }
 
-/// A good switch: no loss, 50 to 150 µs.
+/// A good switch: no loss, 50 to 150 µs, in order.
 impl Default for Network {
     fn default() -> Self {
         Self {
             loss_per_mille: 0,
             delay_min: Duration::from_micros(50),
             delay_max: Duration::from_micros(150),
+            reorders: false,
         }
     }
 }

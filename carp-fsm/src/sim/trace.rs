@@ -46,7 +46,7 @@ pub enum TraceKind {
     Fault(&'static str),
 }
 
-/// Seconds, node, what: `3.390742  b  BACKUP -> MASTER (master timed out)`.
+/// Seconds, node, what: `    3.390742  b  BACKUP -> MASTER (master timed out)`.
 impl fmt::Display for TraceEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>12}  {}  ", self.at, self.name)?;

@@ -18,40 +18,23 @@ pub(super) fn classify(packet: &[u8]) -> FrameClass<'_> {
     if *kind != ETHERNET_IPV4 || *operation != REQUEST {
         return FrameClass::Other;
     }
-    match *addresses {
-        [
-            h0,
-            h1,
-            h2,
-            h3,
-            h4,
-            h5,
-            s0,
-            s1,
-            s2,
-            s3,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            t0,
-            t1,
-            t2,
-            t3,
-            ..,
-        ] => FrameClass::ArpRequest {
-            target: Ipv4Addr::new(t0, t1, t2, t3),
-            sender: Ipv4Addr::new(s0, s1, s2, s3),
-            sender_mac: MacAddr([h0, h1, h2, h3, h4, h5]),
-        },
-        _ => FrameClass::Malformed(Malformed::Truncated),
+    let Some(addresses) = addresses.first_chunk::<20>() else {
+        return FrameClass::Malformed(Malformed::Truncated);
+    };
+    #[rustfmt::skip]
+    let [
+        h0, h1, h2, h3, h4, h5, s0, s1, s2, s3,
+        _, _, _, _, _, _, t0, t1, t2, t3,
+    ] = *addresses;
+    FrameClass::ArpRequest {
+        target: Ipv4Addr::new(t0, t1, t2, t3),
+        sender: Ipv4Addr::new(s0, s1, s2, s3),
+        sender_mac: MacAddr([h0, h1, h2, h3, h4, h5]),
     }
 }
 
-/// Writes a gratuitous ARP and returns its length, 42 bytes: a broadcast request from `addr` for `addr`, whose sender
-/// hardware address is `hw`, as the BSDs announce an address (`docs/protocol.md` §7).
+/// Writes a gratuitous ARP and returns its length, 42 bytes: a broadcast request from `addr` for `addr`,
+/// whose sender hardware address is `hw`, as the BSDs announce an address (`docs/protocol.md` §7).
 ///
 /// `eth_src` is the Ethernet source: see [`Rules::announcement_source`](crate::Rules::announcement_source).
 pub fn emit_gratuitous_arp(

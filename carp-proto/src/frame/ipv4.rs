@@ -17,27 +17,11 @@ pub(super) fn classify(packet: &[u8], link: Option<LinkMeta>) -> FrameClass<'_> 
     let Some(header) = packet.first_chunk::<HEADER_LEN>() else {
         return FrameClass::Malformed(Malformed::Truncated);
     };
+    #[rustfmt::skip]
     let [
-        first,
-        _,
-        l0,
-        l1,
-        _,
-        _,
-        f0,
-        f1,
-        ttl,
-        protocol,
-        _,
-        _,
-        s0,
-        s1,
-        s2,
-        s3,
-        d0,
-        d1,
-        d2,
-        d3,
+        first, _, l0, l1, _, _, f0, f1, ttl, protocol, _, _,
+        s0, s1, s2, s3,
+        d0, d1, d2, d3,
     ] = *header;
     // Before everything else: most of a router's traffic ends here.
     if protocol != IP_PROTOCOL {
@@ -76,27 +60,11 @@ pub(super) fn emit(writer: &mut Writer<'_>, src: Ipv4Addr, dst: Ipv4Addr, tos: u
     let [f0, f1] = DONT_FRAGMENT.to_be_bytes();
     let [s0, s1, s2, s3] = src.octets();
     let [d0, d1, d2, d3] = dst.octets();
+    #[rustfmt::skip]
     let mut header = [
-        VERSION_AND_HEADER_LEN,
-        tos,
-        l0,
-        l1,
-        i0,
-        i1,
-        f0,
-        f1,
-        TTL,
-        IP_PROTOCOL,
-        0,
-        0,
-        s0,
-        s1,
-        s2,
-        s3,
-        d0,
-        d1,
-        d2,
-        d3,
+        VERSION_AND_HEADER_LEN, tos, l0, l1, i0, i1, f0, f1, TTL, IP_PROTOCOL, 0, 0,
+        s0, s1, s2, s3,
+        d0, d1, d2, d3,
     ];
     [header[10], header[11]] = checksum(&header).to_be_bytes();
     writer.put(&header);

@@ -1,10 +1,7 @@
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::{FrameClass, LinkMeta, Malformed, RxMeta, ndp, writer::Writer};
-use crate::{ADVERTISEMENT_LEN, IP_PROTOCOL};
-
-pub(super) const ADVERTISEMENT_PAYLOAD_LEN: u16 = 36;
-const _: () = assert!(ADVERTISEMENT_PAYLOAD_LEN as usize == ADVERTISEMENT_LEN);
+use crate::IP_PROTOCOL;
 
 const HOP_LIMIT: u8 = 255;
 /// A packet with more extension headers than this is nobody's advertisement.
@@ -32,7 +29,8 @@ pub(super) fn classify(packet: &[u8], link: Option<LinkMeta>) -> FrameClass<'_> 
         _ => return FrameClass::Malformed(Malformed::Truncated),
     };
     let Some(payload) = rest.get(..usize::from(u16::from_be_bytes([l0, l1]))) else {
-        // Most of a router's traffic has neither extension headers nor a length to doubt: say so only if it matters.
+        // Most of a router's traffic has neither extension headers nor a length to doubt: say so only if it
+        // matters.
         return match next_header {
             IP_PROTOCOL | ICMPV6 => FrameClass::Malformed(Malformed::TotalLength),
             _ => FrameClass::Other,

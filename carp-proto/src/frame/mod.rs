@@ -1,7 +1,7 @@
 //! Whole frames, in and out: Ethernet, 802.1Q tags, IPv4, IPv6, ARP and neighbour discovery.
 //!
-//! Nothing here resolves addresses, reads a clock or keeps state. Incoming bytes are borrowed, outgoing frames are
-//! written into the caller's buffer.
+//! Nothing here resolves addresses, reads a clock or keeps state. Incoming bytes are borrowed, outgoing
+//! frames are written into the caller's buffer.
 
 use core::{
     fmt,
@@ -22,12 +22,12 @@ pub use vrrp::Vrrp;
 
 use crate::{
     ADVERTISEMENT_LEN, Advertisement, ChecksumCover, Dialect, IP_PROTOCOL, MULTICAST_V4, MULTICAST_V6,
-    MacAddr, Vhid, checksum::Sum,
+    MacAddr, Vhid, checksum::Sum, packet::ADVERTISEMENT_LEN_U16,
 };
 use writer::Writer;
 
-/// Room for every frame that is emitted: Ethernet with one 802.1Q tag, IPv6, an advertisement, and a trailer of up to
-/// 64 bytes behind it, which is reserved.
+/// Room for every frame that is emitted: Ethernet with one 802.1Q tag, IPv6, an advertisement, and a trailer
+/// of up to 64 bytes behind it, which is reserved.
 pub const MAX_FRAME_LEN: usize = 14 + 4 + 40 + ADVERTISEMENT_LEN + 64;
 
 /// What came with the payload of an IP packet.
@@ -81,7 +81,8 @@ pub enum FrameClass<'a> {
         target: Ipv6Addr,
         /// Who asks; `::` in duplicate address detection.
         sender: Ipv6Addr,
-        /// Where an answer goes: the source link-layer address option, else the Ethernet source; `None` without either.
+        /// Where an answer goes: the source link-layer address option, else the Ethernet source; `None`
+        /// without either.
         sender_mac: Option<MacAddr>,
     },
     /// Nothing that concerns CARP.
@@ -109,7 +110,8 @@ pub enum Malformed {
     ExtensionHeaders,
 }
 
-/// The headers of an advertisement to be sent. The TTL is always 255 and IPv4 packets are never to be fragmented.
+/// The headers of an advertisement to be sent. The TTL is always 255 and IPv4 packets are never to be
+/// fragmented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Envelope {
@@ -127,7 +129,8 @@ pub struct Envelope {
     pub id: u16,
 }
 
-/// What a whole Ethernet frame is to CARP. Up to two 802.1Q or 802.1ad tags are read over; padding is cut off.
+/// What a whole Ethernet frame is to CARP. Up to two 802.1Q or 802.1ad tags are read over; padding is cut
+/// off.
 pub fn classify(frame: &[u8]) -> FrameClass<'_> {
     ethernet::classify(frame)
 }
@@ -143,8 +146,8 @@ pub fn classify_ip(packet: &[u8]) -> FrameClass<'_> {
 }
 
 impl Envelope {
-    /// To the group 224.0.0.18. The identification is 0; dialects with [`IdRule::Random`](crate::IdRule::Random) set
-    /// their own.
+    /// To the group 224.0.0.18. The identification is 0; dialects with
+    /// [`IdRule::Random`](crate::IdRule::Random) set their own.
     pub const fn multicast_v4(vhid: Vhid, src: Ipv4Addr, dialect: Dialect) -> Self {
         Self {
             src_mac: dialect.source_mac(vhid),
@@ -168,7 +171,8 @@ impl Envelope {
         }
     }
 
-    /// To one peer, in either family. FreeBSD sends unicast from the address of the interface, not the virtual one.
+    /// To one peer, in either family. FreeBSD sends unicast from the address of the interface, not the
+    /// virtual one.
     pub const fn unicast(
         src_mac: MacAddr,
         dst_mac: MacAddr,
@@ -191,8 +195,8 @@ impl Envelope {
     }
 }
 
-/// Writes a whole frame and returns its length, 70 or 90 bytes; `None` if source and destination are of different
-/// families.
+/// Writes a whole frame and returns its length, 70 or 90 bytes; `None` if source and destination are of
+/// different families.
 ///
 /// The checksum is that of the dialect: NetBSD's covers the IPv6 pseudo-header (`docs/protocol.md` §3).
 pub fn emit_advertisement(
@@ -211,12 +215,9 @@ pub fn emit_advertisement(
         }
         (IpAddr::V6(src), IpAddr::V6(dst)) => {
             let pseudo_header = match dialect.rules().checksum_ipv6 {
-                ChecksumCover::PseudoHeader => Sum::new().add_ipv6_pseudo_header(
-                    &src,
-                    &dst,
-                    ipv6::ADVERTISEMENT_PAYLOAD_LEN,
-                    IP_PROTOCOL,
-                ),
+                ChecksumCover::PseudoHeader => {
+                    Sum::new().add_ipv6_pseudo_header(&src, &dst, ADVERTISEMENT_LEN_U16, IP_PROTOCOL)
+                }
                 ChecksumCover::Advertisement | ChecksumCover::Payload => Sum::new(),
             };
             advertisement.emit_with(pseudo_header, &mut body);
@@ -226,7 +227,7 @@ pub fn emit_advertisement(
                 src,
                 dst,
                 envelope.tos,
-                ipv6::ADVERTISEMENT_PAYLOAD_LEN,
+                ADVERTISEMENT_LEN_U16,
                 IP_PROTOCOL,
             );
         }

@@ -18,7 +18,8 @@ const ADVERTISEMENT_LEN: u16 = 4 + 4 + 16 + 8;
 const HOP_LIMIT: u8 = 255;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-/// A solicitation is answered only if it is valid (RFC 4861 §7.1.1); anything else of ICMPv6 is not ours to judge.
+/// A solicitation is answered only if it is valid (RFC 4861 §7.1.1); anything else of ICMPv6 is not ours to
+/// judge.
 pub(super) fn classify(
     src: &Ipv6Addr,
     dst: &Ipv6Addr,
@@ -58,8 +59,8 @@ pub(super) fn classify(
     }
 }
 
-/// Writes an unsolicited neighbour advertisement to all nodes and returns its length, 86 bytes: `addr` is at `hw`
-/// (override flag, target link-layer address option; `docs/protocol.md` §7).
+/// Writes an unsolicited neighbour advertisement to all nodes and returns its length, 86 bytes: `addr` is at
+/// `hw` (override flag, target link-layer address option; `docs/protocol.md` §7).
 ///
 /// `router` if this machine forwards IPv6: hosts drop a default router whose advertisement lacks the flag.
 pub fn emit_unsolicited_na(
@@ -82,8 +83,9 @@ pub fn emit_unsolicited_na(
 
 /// Writes the answer to a neighbour solicitation and returns its length, 86 bytes: `addr` is at `hw`.
 ///
-/// `to` and `to_mac` are the sender of the [`NeighborSolicitation`](FrameClass::NeighborSolicitation). If `to` is `::`,
-/// duplicate address detection, the answer goes to all nodes and is not marked as solicited (RFC 4861 §7.2.4).
+/// `to` and `to_mac` are the sender of the [`NeighborSolicitation`](FrameClass::NeighborSolicitation). If
+/// `to` is `::`, duplicate address detection, the answer goes to all nodes and is not marked as solicited
+/// (RFC 4861 §7.2.4).
 pub fn emit_neighbor_advertisement(
     eth_src: MacAddr,
     hw: MacAddr,

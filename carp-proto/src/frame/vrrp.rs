@@ -1,6 +1,7 @@
 use crate::checksum::checksum;
 
-/// An advertisement of VRRP, which shares the protocol number and the IPv4 group with CARP (`docs/protocol.md` §1).
+/// An advertisement of VRRP, which shares the protocol number and the IPv4 group with CARP
+/// (`docs/protocol.md` §1).
 ///
 /// A VRRP router whose VRID equals a vhid on the same segment uses the same virtual MAC address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,8 +23,8 @@ const V3: u8 = 0x31;
 impl Vrrp {
     /// Whether the payload of a packet of protocol 112 is VRRP, by its own account of its length.
     ///
-    /// VRRPv2 starts with the same byte as CARP: there the checksum must be right as well, which for CARP covers other
-    /// bytes. The checksum of VRRPv3 covers the addresses of the IP header and is not looked at.
+    /// VRRPv2 starts with the same byte as CARP: there the checksum must be right as well, which for CARP
+    /// covers other bytes. The checksum of VRRPv3 covers the addresses of the IP header and is not looked at.
     pub fn recognise(payload: &[u8]) -> Option<Self> {
         let (&[first, vrid, priority, count, ..], _) = payload.split_first_chunk::<8>()?;
         let addresses_v4 = usize::from(count) << 2;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::operate::{Causes, ChangeDemotion, ForcedState, Operate, Selected, Which};
 use super::{FAILED, NO_ANSWER, StatusForm, complain, print};
-use crate::control::{self, ALL, Answer, AskError, Command, Forced, Outcome};
-use crate::events::{Events, Record};
+use crate::control::{ALL, AskError, Command, Forced, Outcome, ask_events, ask_status, ask_to};
+use crate::events::Record;
 use crate::status::Status;
 
 /// How often `status --watch` and `events --follow` ask.
@@ -33,7 +33,7 @@ fn watch_status(socket: &Path, form: StatusForm) -> ExitCode {
     let is_terminal = io::stdout().is_terminal();
     let mut shown = String::new();
     loop {
-        let now = match fetch_status(socket) {
+        let now = match ask_status(socket) {
             Ok(status) => render(&status, form),
             Err(error) => format!("{}: {error}\n", socket.display()),
         };
@@ -133,9 +133,8 @@ impl Which {
 
 /// Has something done, and tells what became of it.
 fn command(socket: &Path, command: &Command) -> ExitCode {
-    let report = match control::ask(socket, command) {
-        Ok(Answer::Report(report)) => report,
-        Ok(_) => return fail(socket, &wrong_document()),
+    let report = match ask_to(socket, command) {
+        Ok(report) => report,
         Err(error) => return fail(socket, &error),
     };
     let mut text = String::new();
@@ -154,7 +153,7 @@ fn command(socket: &Path, command: &Command) -> ExitCode {
 fn events(socket: &Path, json: bool, follow: bool) -> ExitCode {
     let (mut after, mut started) = (0, String::new());
     loop {
-        let events = match fetch_events(socket, after) {
+        let events = match ask_events(socket, after) {
             Ok(events) => events,
             Err(error) => return fail(socket, &error),
         };
@@ -183,26 +182,8 @@ fn events(socket: &Path, json: bool, follow: bool) -> ExitCode {
     }
 }
 
-fn fetch_status(socket: &Path) -> Result<Status, AskError> {
-    match control::ask(socket, &Command::Status {})? {
-        Answer::Status(status) => Ok(*status),
-        _ => Err(wrong_document()),
-    }
-}
-
-fn fetch_events(socket: &Path, after: u64) -> Result<Events, AskError> {
-    match control::ask(socket, &Command::Events { after })? {
-        Answer::Events(events) => Ok(events),
-        _ => Err(wrong_document()),
-    }
-}
-
-fn wrong_document() -> AskError {
-    AskError::NotUnderstood("another document than was asked for".to_owned())
-}
-
 fn with_status(socket: &Path, show: impl Fn(&Status) -> ExitCode) -> ExitCode {
-    match fetch_status(socket) {
+    match ask_status(socket) {
         Ok(status) => show(&status),
         Err(error) => {
             complain(format_args!("{}: {error}", socket.display()));

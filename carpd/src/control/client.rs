@@ -7,8 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Answer, Command, Refusal};
-use crate::status::SCHEMA;
+use super::{Answer, Command, Refusal, Report};
+use crate::events::Events;
+use crate::status::{SCHEMA, Status};
 
 /// How long to wait for an answer. The daemon needs some microseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,7 +34,7 @@ pub enum AskError {
 /// Asks the daemon whose socket this is.
 ///
 /// The answer is never an [`Answer::Refusal`]: that is an error.
-pub fn ask(socket: &Path, command: &Command) -> Result<Answer, AskError> {
+pub(super) fn ask(socket: &Path, command: &Command) -> Result<Answer, AskError> {
     let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => AskError::NotAllowed,
         _ => AskError::NotRunning(error),
@@ -66,6 +67,36 @@ pub fn ask(socket: &Path, command: &Command) -> Result<Answer, AskError> {
             Err(AskError::NotUnderstood(format!("schema {}", answer.schema())))
         }
         answer => Ok(answer),
+    }
+}
+
+/// Asks for the status.
+pub fn ask_status(socket: &Path) -> Result<Status, AskError> {
+    match ask(socket, &Command::Status {})? {
+        Answer::Status(status) => Ok(*status),
+        _ => Err(AskError::other_document()),
+    }
+}
+
+/// Asks for the events after a number.
+pub fn ask_events(socket: &Path, after: u64) -> Result<Events, AskError> {
+    match ask(socket, &Command::Events { after })? {
+        Answer::Events(events) => Ok(events),
+        _ => Err(AskError::other_document()),
+    }
+}
+
+/// Has something done.
+pub fn ask_to(socket: &Path, command: &Command) -> Result<Report, AskError> {
+    match ask(socket, command)? {
+        Answer::Report(report) => Ok(report),
+        _ => Err(AskError::other_document()),
+    }
+}
+
+impl AskError {
+    fn other_document() -> Self {
+        Self::NotUnderstood("another document than was asked for".to_owned())
     }
 }
 

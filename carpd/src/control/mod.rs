@@ -10,7 +10,7 @@ mod server;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use client::{AskError, ask};
+pub use client::{AskError, ask_events, ask_status, ask_to};
 pub use server::{Job, Server, StartError};
 
 use crate::events::Events;

@@ -51,10 +51,7 @@ fn a_question_is_answered() {
     let dir = TempDir::new("control-answer");
     let path = socket_in(&dir);
     serve(&path);
-    assert_eq!(
-        ask(&path, &Command::Status {}).expect("an answer"),
-        Answer::Status(Box::new(example()))
-    );
+    assert_eq!(ask_status(&path).expect("an answer"), example());
     let directory = path.parent().expect("a directory");
     assert_eq!(directory.metadata().expect("a directory").mode() & 0o777, 0o755);
 }
@@ -144,10 +141,7 @@ fn a_silent_client_holds_up_nobody() {
     let silent: Vec<_> = (0..3)
         .map(|_| UnixStream::connect(&path).expect("a connection"))
         .collect();
-    assert_eq!(
-        ask(&path, &Command::Status {}).expect("an answer"),
-        Answer::Status(Box::new(example()))
-    );
+    assert_eq!(ask_status(&path).expect("an answer"), example());
     drop(silent);
 }
 
@@ -159,7 +153,7 @@ fn too_many_clients_are_turned_away() {
     let _silent: Vec<_> = (0..8)
         .map(|_| UnixStream::connect(&path).expect("a connection"))
         .collect();
-    let error = ask(&path, &Command::Status {}).expect_err("no place").to_string();
+    let error = ask_status(&path).expect_err("no place").to_string();
     assert_eq!(error, "8 clients are being served; try again");
 }
 
@@ -206,10 +200,7 @@ fn nonsense_is_refused_with_a_reason() {
             "{answer}"
         );
     }
-    assert_eq!(
-        ask(&path, &Command::Status {}).expect("still alive"),
-        Answer::Status(Box::new(example()))
-    );
+    assert_eq!(ask_status(&path).expect("still alive"), example());
 }
 
 #[test]
@@ -245,7 +236,7 @@ fn what_is_no_socket_is_left_alone() {
 #[test]
 fn without_a_daemon_the_client_says_so() {
     let dir = TempDir::new("control-none");
-    let error = ask(&dir.path().join("control.sock"), &Command::Status {})
+    let error = ask_status(&dir.path().join("control.sock"))
         .expect_err("nobody")
         .to_string();
     assert!(

@@ -1,4 +1,5 @@
 //! What the tests of the command share.
+#![allow(dead_code, reason = "not every test program needs all of it")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,7 @@
 //! The parts that features name and nothing else: what an image grows by is what a part costs.
 //!
-//! Input is constant data that the compiler must not look into, so that as little as possible of the image is ours.
+//! Input is constant data that the compiler must not look into, so that as little as possible of the image is
+//! ours.
 
 #![no_std]
 #![no_main]

@@ -1,5 +1,5 @@
-//! Counts the instructions of each operation on an emulated Cortex-M (QEMU's `mps2-an385` and `mps2-an386` with
-//! `-icount shift=3`) and ends with a failure if one exceeds its limit.
+//! Counts the instructions of each operation on an emulated Cortex-M (QEMU's `mps2-an385` and `mps2-an386`
+//! with `-icount shift=3`) and ends with a failure if one exceeds its limit.
 
 #![no_std]
 #![no_main]
@@ -114,8 +114,8 @@ impl Write for Console {
 }
 
 fn semihosting(operation: usize, argument: usize) {
-    // SAFETY: QEMU stops at this breakpoint, reads what the argument points to, and continues behind it. It only
-    // changes r0.
+    // SAFETY: QEMU stops at this breakpoint, reads what the argument points to, and continues behind it. It
+    // only changes r0.
     unsafe {
         asm!("bkpt 0xab", inout("r0") operation => _, in("r1") argument, options(nostack));
     }

@@ -1,0 +1,49 @@
+//! What the election reads of one virtual host, for model checkers.
+
+use core::hash::{Hash, Hasher};
+
+use super::{Host, SendHealth};
+use crate::machine::relative;
+use crate::time::Instant;
+
+impl<const ADDRS: usize> Host<ADDRS> {
+    /// Every field is named, so that a new one cannot be forgotten here.
+    pub(crate) fn hash_election(&self, now: Instant, state: &mut impl Hasher) {
+        let Self {
+            // Fixed from the start, or derived from what is.
+            config: _,
+            authenticators: _,
+            machine,
+            pending,
+            enabled,
+            removing,
+            owner,
+            // Only has to differ from earlier ones.
+            owner_seq: _,
+            disown_failed,
+            disown_at,
+            resume_at,
+            refusals,
+            sending,
+            // Reported only.
+            since: _,
+            peer: _,
+        } = self;
+        machine.hash_relative(now, state);
+        (pending, enabled, removing, owner, disown_failed, refusals).hash(state);
+        (relative(now, *disown_at), relative(now, *resume_at)).hash(state);
+        let SendHealth {
+            errors,
+            successes,
+            failing_since,
+            retry_at,
+        } = sending;
+        (
+            errors,
+            successes,
+            failing_since.is_some(),
+            relative(now, *retry_at),
+        )
+            .hash(state);
+    }
+}

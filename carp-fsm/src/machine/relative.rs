@@ -1,0 +1,37 @@
+//! The role with its deadlines counted from now, for model checkers.
+
+use core::hash::{Hash, Hasher};
+
+use super::{Machine, Role};
+use crate::time::Instant;
+
+impl Machine {
+    /// Feeds everything the next steps depend on. Two machines that feed the same behave the same.
+    pub(crate) fn hash_relative(&self, now: Instant, state: &mut impl Hasher) {
+        core::mem::discriminant(&self.role).hash(state);
+        match self.role {
+            Role::Init { reason, retry } => (reason, relative(now, retry)).hash(state),
+            Role::Backup {
+                down4,
+                down6,
+                resigned,
+            } => (relative(now, down4), relative(now, down6), resigned).hash(state),
+            Role::Master {
+                next_ad,
+                reannounce,
+                answer_from,
+            } => (relative(now, Some(next_ad)), reannounce, answer_from - now).hash(state),
+            // When it began is only reported.
+            Role::Leaving {
+                since: _,
+                until,
+                then,
+            } => (relative(now, Some(until)), then).hash(state),
+        }
+    }
+}
+
+/// Microseconds from now, negative (as two's complement) for the past.
+pub(crate) fn relative(now: Instant, at: Option<Instant>) -> Option<u64> {
+    at.map(|at| at.as_micros().wrapping_sub(now.as_micros()))
+}

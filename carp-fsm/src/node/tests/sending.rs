@@ -1,0 +1,327 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::action::OwnerError;
+
+#[test]
+fn what_was_left_behind_comes_off_right_after_insert() {
+    let mut bench = Bench::new(Policy::HARDENED);
+    let host = bench.node.insert(bench.now, config(7)).unwrap();
+    assert!(!bench.node.is_owner(host), "nobody asked for them yet");
+    bench.drain();
+    assert_eq!(
+        bench.actions,
+        [Action::SetOwner {
+            host,
+            owner: false,
+            seq: 1
+        }]
+    );
+}
+
+#[test]
+fn a_new_master_owns_then_advertises_then_announces() {
+    let (mut bench, _) = Bench::with_host(Policy::HARDENED, config(7));
+    bench.run_to_deadline();
+    assert_eq!(bench.said(), ["own", "ad", "announce"]);
+    assert_eq!(bench.node.stats().opackets, 1);
+    assert_eq!(bench.node.stats().preempt, 1);
+}
+
+#[test]
+fn forgetting_to_drain_delays_but_neither_loses_nor_reorders() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    for second in 3..10 {
+        let now = Instant::from_micros(second * 1_000_000 + 500_000);
+        bench.node.handle_timeout(now);
+        bench.node.handle_drained(now);
+        bench.now = now;
+    }
+    bench.drain();
+    assert_eq!(
+        bench.said(),
+        ["own", "ad", "announce"],
+        "seven advertisements are one"
+    );
+    assert_eq!(bench.state(host), State::Master);
+}
+
+#[test]
+fn both_families_are_advertised_and_every_counter_is_new() {
+    let mut config = config(7);
+    config.addresses.insert("2001:db8::7".parse().unwrap()).unwrap();
+    let (mut bench, _) = Bench::with_host(Policy::HARDENED, config);
+    let mut counters = BTreeSet::new();
+    for _ in 0..50 {
+        bench.now = bench.node.next_deadline().unwrap();
+        bench.node.handle_timeout(bench.now);
+        let mut frame = [0; MAX_FRAME_LEN];
+        while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
+            if let Action::Transmit {
+                kind: TransmitKind::Advertisement,
+                len,
+                ..
+            } = action
+            {
+                let carp_proto::FrameClass::Carp { payload, .. } = carp_proto::frame::classify(&frame[..len])
+                else {
+                    panic!("not an advertisement");
+                };
+                assert_ne!(payload[8..16], [0; 8]);
+                assert!(counters.insert(payload[8..16].to_vec()));
+            }
+        }
+    }
+    assert_eq!(counters.len(), 100);
+    assert_eq!(
+        (bench.node.stats().opackets, bench.node.stats().opackets6),
+        (50, 50)
+    );
+}
+
+#[test]
+fn in_plain_mode_the_address_lingers_until_clients_know_the_new_owner() {
+    let mut config = config(7);
+    config.mode = LinkMode::Plain;
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config);
+    bench.hear_peer(1, 0);
+    assert_eq!(bench.state(host), State::Backup);
+    assert!(bench.actions.is_empty() && bench.node.is_owner(host));
+    let linger = bench.now + Policy::HARDENED.linger;
+    assert_eq!(bench.node.next_deadline(), Some(linger));
+    bench.run_to_deadline();
+    assert_eq!(bench.said(), ["disown"]);
+    assert!(!bench.node.is_owner(host));
+}
+
+#[test]
+fn with_the_virtual_mac_the_address_goes_at_once() {
+    let (mut bench, _) = Bench::with_master(Policy::HARDENED, config(7));
+    bench.hear_peer(1, 0);
+    assert_eq!(bench.said(), ["disown"]);
+}
+
+#[test]
+fn who_takes_over_within_the_linger_has_owned_all_the_time() {
+    let mut config = config(7);
+    config.mode = LinkMode::Plain;
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config);
+    bench.hear_peer(1, 0);
+    bench.hear_peer(255, 255);
+    assert_eq!(bench.state(host), State::Master);
+    bench.run_for(Policy::HARDENED.linger);
+    assert_eq!(bench.said(), ["announce", "ad"], "neither own nor disown");
+    assert!(bench.node.is_owner(host));
+}
+
+#[test]
+fn a_lost_link_takes_the_address_at_once_even_in_plain_mode() {
+    let mut config = config(7);
+    config.mode = LinkMode::Plain;
+    let (mut bench, _) = Bench::with_master(Policy::HARDENED, config);
+    bench.link(ETH0, LinkState::Down);
+    assert_eq!(bench.said(), ["disown"]);
+}
+
+#[test]
+fn refused_addresses_bow_out_and_are_tried_again_ever_later() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    let mut frame = [0; MAX_FRAME_LEN];
+    for round in 0..9 {
+        bench.run_for_master(host);
+        let action = bench.node.poll_action(bench.now, &mut frame);
+        let Some(Action::SetOwner { owner: true, seq, .. }) = action else {
+            panic!("{action:?}");
+        };
+        bench
+            .node
+            .handle_owner_result(bench.now, host, seq, Err(OwnerError));
+        bench.drain();
+        assert_eq!(bench.said(), ["bow-out", "disown"]);
+        let status = bench.node.status(host).unwrap();
+        assert_eq!(status.init_reason, Some(InitReason::AddressRefused));
+        let wait = Duration::from_secs(1 << round.min(6));
+        assert_eq!(
+            bench.node.next_deadline(),
+            Some(bench.now + wait),
+            "round {round}"
+        );
+        bench.forget();
+    }
+    // What is granted in the end starts over.
+    bench.run_for(Duration::from_secs(100));
+    assert_eq!(bench.state(host), State::Master);
+    bench.node.force_state(bench.now, host, State::Backup).unwrap();
+    bench.drain();
+    bench.run_for_master(host);
+    let Some(Action::SetOwner { seq, .. }) = bench.node.poll_action(bench.now, &mut frame) else {
+        panic!("not asked to own");
+    };
+    bench
+        .node
+        .handle_owner_result(bench.now, host, seq, Err(OwnerError));
+    assert_eq!(
+        bench.node.next_deadline(),
+        Some(bench.now + Policy::HARDENED.refused_retry)
+    );
+}
+
+impl Bench {
+    /// Runs until the host is MASTER, without draining that.
+    fn run_for_master(&mut self, host: HostId) {
+        while self.state(host) != State::Master {
+            self.drain();
+            self.forget();
+            self.now = self.node.next_deadline().unwrap();
+            self.node.handle_timeout(self.now);
+        }
+    }
+}
+
+#[test]
+fn addresses_that_could_not_be_taken_off_are_tried_again() {
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
+    bench
+        .node
+        .handle_packet(bench.now, ETH0, &from_peer(), &advertisement(1, 0))
+        .unwrap();
+    let mut frame = [0; MAX_FRAME_LEN];
+    for _ in 0..3 {
+        let action = bench.node.poll_action(bench.now, &mut frame);
+        let Some(Action::SetOwner {
+            owner: false, seq, ..
+        }) = action
+        else {
+            panic!("{action:?}");
+        };
+        bench
+            .node
+            .handle_owner_result(bench.now, host, seq, Err(OwnerError));
+        assert_eq!(bench.node.poll_action(bench.now, &mut frame), None);
+        let retry = bench.now + Policy::HARDENED.refused_retry;
+        assert_eq!(bench.node.next_deadline(), Some(retry));
+        bench.now = retry;
+        bench.node.handle_timeout(bench.now);
+    }
+    bench.drain();
+    bench.run_for(Duration::from_millis(300));
+    assert_eq!(bench.said(), ["disown"], "and no more once it is done");
+}
+
+#[test]
+fn a_late_refusal_of_an_earlier_wish_is_ignored() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    bench.run_to_deadline();
+    let Some(Action::SetOwner { seq, .. }) = bench.actions.first().copied() else {
+        panic!("not asked to own");
+    };
+    bench
+        .node
+        .handle_owner_result(bench.now, host, seq - 1, Err(OwnerError));
+    assert_eq!(bench.state(host), State::Master);
+    bench
+        .node
+        .handle_owner_result(bench.now, host, seq, Err(OwnerError));
+    assert_eq!(bench.state(host), State::Init);
+}
+
+#[test]
+fn no_room_is_no_error_and_is_tried_again_soon() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    bench.result = TransmitResult::Busy;
+    bench.run_to_deadline();
+    let start = bench.now;
+    for _ in 0..20 {
+        bench.run_to_deadline();
+    }
+    assert!(bench.now - start <= Duration::from_millis(100));
+    assert!(bench.said().iter().filter(|said| **said == "ad").count() > 10);
+    assert_eq!((bench.node.stats().senderr, bench.node.demotion(GROUP0)), (0, 0));
+    assert!(bench.node.stats().onomem > 10);
+
+    bench.result = TransmitResult::Sent;
+    bench.forget();
+    bench.run_to_deadline();
+    assert_eq!(bench.said(), ["ad", "announce"], "nothing was lost");
+
+    // Even if there never is room again, the address is given up.
+    bench.result = TransmitResult::Busy;
+    bench.node.set_enabled(bench.now, host, false).unwrap();
+    bench.run_for(Duration::from_secs(2));
+    assert_eq!(bench.state(host), State::Init);
+    assert!(!bench.node.is_owner(host));
+    assert_eq!(bench.node.next_deadline(), None);
+}
+
+#[test]
+fn three_send_errors_demote_and_three_successes_undo_it() {
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
+    bench.result = TransmitResult::Error;
+    bench.run_for(Duration::from_secs(5));
+    assert_eq!(bench.node.demotion(GROUP0), 240);
+    let causes: Vec<_> = bench.node.causes(GROUP0).map(|holding| holding.cause).collect();
+    assert_eq!(causes, [Cause::SendErrors(host)]);
+    assert_eq!(bench.state(host), State::Master, "nobody else is there");
+    assert_eq!(bench.node.status(host).unwrap().advskew.get(), 240);
+    bench.result = TransmitResult::Sent;
+    bench.run_for(Duration::from_secs(6));
+    assert_eq!(bench.node.demotion(GROUP0), 0);
+}
+
+#[test]
+fn send_errors_are_forgiven_on_trial_in_backup() {
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
+    bench.result = TransmitResult::Error;
+    bench.run_for(Duration::from_secs(5));
+    assert_eq!(bench.node.demotion(GROUP0), 240);
+    bench.hear_peer(1, 200);
+    assert_eq!(bench.state(host), State::Backup, "demoted, so it yields");
+    bench.result = TransmitResult::Sent;
+    let trial = bench.now + Policy::HARDENED.senderr_retry.unwrap();
+    while bench.now < trial {
+        bench.run_for(Duration::from_secs(1));
+        bench.hear_peer(1, 200);
+        assert_eq!(bench.state(host), State::Backup);
+    }
+    assert_eq!(
+        bench.node.demotion(GROUP0),
+        0,
+        "a BACKUP sends nothing, so it cannot show that it could"
+    );
+}
+
+#[test]
+fn a_kernel_never_forgives_a_backup() {
+    let (mut bench, host) = Bench::with_master(Policy::KERNEL, config(7));
+    bench.result = TransmitResult::Error;
+    bench.run_for(Duration::from_secs(5));
+    bench.hear_peer(1, 200);
+    assert_eq!(bench.state(host), State::Backup);
+    for _ in 0..100 {
+        bench.run_for(Duration::from_secs(1));
+        bench.hear_peer(1, 200);
+    }
+    assert_eq!(bench.node.demotion(GROUP0), 240);
+}
+
+#[test]
+fn an_impossible_retry_time_does_not_hang() {
+    let policy = Policy {
+        senderr_retry: Some(Duration::ZERO),
+        refused_retry: Duration::ZERO,
+        ..Policy::HARDENED
+    };
+    let (mut bench, host) = Bench::with_master(policy, config(7));
+    bench.result = TransmitResult::Error;
+    bench.run_for(Duration::from_secs(5));
+    assert_eq!(bench.state(host), State::Master);
+}
+
+#[test]
+fn time_ends_without_a_hang() {
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
+    bench.now = Instant::from_micros(u64::MAX);
+    bench.wake();
+    bench.wake();
+    assert_eq!(bench.state(host), State::Master);
+}

@@ -1,0 +1,64 @@
+//! The model check in any size. `model --help` tells how.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use carp_tests::model::scenario::{Expect, SCENARIOS};
+use carp_tests::model::search::search;
+
+const USAGE: &str = "usage: model [STATES [SCENARIO ..]]
+Searches every scenario (or those named) until STATES distinct states each were reached, 50000 if not said.
+Ends with status 1 and the shortest counterexample where something does not hold.";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let limit = match args.next().as_deref().map(str::parse) {
+        None => 50_000,
+        Some(Ok(limit)) => limit,
+        Some(Err(_)) => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    let names: Vec<String> = args.collect();
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name))
+    {
+        eprintln!("no scenario {unknown}; there are:");
+        SCENARIOS
+            .iter()
+            .for_each(|scenario| eprintln!("  {}", scenario.name));
+        return ExitCode::from(64);
+    }
+    let begin = Instant::now();
+    let mut states = 0;
+    let chosen = SCENARIOS
+        .iter()
+        .filter(|s| names.is_empty() || names.iter().any(|name| name == s.name));
+    for scenario in chosen {
+        let report = search(scenario, limit);
+        states += report.states;
+        println!("{:24} {report}", scenario.name);
+        if let Err(found) = report.verdict(scenario) {
+            println!("{found}");
+            return ExitCode::FAILURE;
+        }
+        if let (Expect::Flaw(_), Some(counterexample)) = (scenario.expect, &report.counterexample) {
+            println!("{:24} as expected: {}", "", counterexample.violation);
+        }
+    }
+    println!(
+        "{states} distinct states in {} s{}",
+        begin.elapsed().as_secs(),
+        peak_memory()
+    );
+    ExitCode::SUCCESS
+}
+
+/// What the system says, where it says anything.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or_else(String::new, |peak| format!(", {} of memory", peak.trim()))
+}

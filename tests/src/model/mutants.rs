@@ -1,0 +1,212 @@
+//! Planted bugs: if the model check did not find them, nobody should trust it.
+
+/// One change to the source of `carp-fsm` that makes it wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Mutant {
+    /// What it breaks.
+    pub what: &'static str,
+    /// Path below `carp-fsm/src`.
+    pub file: &'static str,
+    /// Stands there exactly once.
+    pub find: &'static str,
+    /// Takes its place.
+    pub put: &'static str,
+}
+
+const fn mutant(what: &'static str, file: &'static str, find: &'static str, put: &'static str) -> Mutant {
+    Mutant {
+        what,
+        file,
+        find,
+        put,
+    }
+}
+
+/// All planted bugs.
+pub const MUTANTS: &[Mutant] = &[
+    // Who wins.
+    mutant(
+        "a BACKUP preempts an equal master",
+        "machine.rs",
+        "view.interval() < peer &&",
+        "view.interval() <= peer &&",
+    ),
+    mutant(
+        "OpenBSD: an equally demoted slower master is not preempted",
+        "machine.rs",
+        "peer_demotion >= mine",
+        "peer_demotion > mine",
+    ),
+    mutant(
+        "OpenBSD: an equally demoted master is taken for a more demoted one",
+        "machine.rs",
+        "compares_demotion && peer_demotion > mine",
+        "compares_demotion && peer_demotion >= mine",
+    ),
+    mutant(
+        "equal masters never yield",
+        "machine.rs",
+        "TieRule::Hearer => own >= peer",
+        "TieRule::Hearer => own > peer",
+    ),
+    mutant(
+        "the better master yields",
+        "machine.rs",
+        "TieRule::Hearer => own >= peer",
+        "TieRule::Hearer => own <= peer",
+    ),
+    mutant(
+        "OpenBSD: the less demoted master yields",
+        "machine.rs",
+        "peer_demotion < mine ||",
+        "peer_demotion > mine ||",
+    ),
+    mutant(
+        "UCarp: the lower address yields",
+        "machine.rs",
+        "own == peer && lower_source)",
+        "own == peer && !lower_source)",
+    ),
+    mutant(
+        "a bow-out is not a slow master",
+        "machine.rs",
+        "saturating_mul(3_000_000)",
+        "saturating_mul(300_000_000)",
+    ),
+    mutant(
+        "demotion does not show on the wire",
+        "machine/view.rs",
+        "Interval::new(self.advbase, self.effective_skew())",
+        "Interval::new(self.advbase, self.advskew)",
+    ),
+    // Timers.
+    mutant(
+        "hearing the master does not restart the master-down timer",
+        "machine.rs",
+        "*down = down.map(|_| now + view.master_down());",
+        "*down = down.filter(|_| now >= Instant::ZERO);",
+    ),
+    mutant(
+        "a BACKUP without a master-down timer",
+        "machine.rs",
+        "            down4,\n            down6,\n            resigned,\n        };\n        let wishes",
+        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n        };\n        let wishes",
+    ),
+    mutant(
+        "a demoted BACKUP waits longer",
+        "machine/view.rs",
+        "self.dialect.master_down_micros(self.advbase, self.advskew)",
+        "self.dialect.master_down_micros(self.advbase, self.effective_skew())",
+    ),
+    mutant(
+        "a MASTER advertises as seldom as a BACKUP waits",
+        "machine.rs",
+        "let period = view.period(view.effective_skew());\n                let next = *next_ad + period;",
+        "let period = view.master_down();\n                let next = *next_ad + period;",
+    ),
+    mutant(
+        "who bowed out waits for its successor without end",
+        "machine.rs",
+        "Role::Leaving { until, .. } => Some(until),",
+        "Role::Leaving { .. } => None,",
+    ),
+    mutant(
+        "deadlines are not kept up to date after a step",
+        "node/engine.rs",
+        "            self.hosts.push_ready(slot);\n        }\n        self.reschedule(slot);",
+        "            self.hosts.push_ready(slot);\n        }",
+    ),
+    mutant(
+        "who oversleeps takes over before it hears what waits",
+        "node.rs",
+        "if !overslept {",
+        "if !overslept || self.policy.late.is_some() {",
+    ),
+    // Leaving.
+    mutant(
+        "a hand-over that nobody answers is not called off",
+        "machine.rs",
+        "Departure::HandOver => self.stay_master(now, view),",
+        "Departure::HandOver => self.become_init(InitReason::Disabled, None),",
+    ),
+    mutant(
+        "who handed over takes it back at once",
+        "machine.rs",
+        "let willing = !resigned || peer == Interval::BOW_OUT;",
+        "let willing = resigned || peer.micros() > 0;",
+    ),
+    mutant(
+        "enabled again while leaving, it leaves all the same",
+        "machine.rs",
+        "            } => self.stay_master(now, view),\n            _ => Effects::default(),",
+        "            } => Effects::default(),\n            _ => Effects::default(),",
+    ),
+    mutant(
+        "forced while stopping, it takes part again",
+        "machine.rs",
+        "                State::Backup,\n            ) => self.become_init(reason, None),",
+        "                State::Backup,\n            ) => self.become_backup(now, Reason::Stopped(reason), false, view),",
+    ),
+    mutant(
+        "a node that shuts down takes part on",
+        "node/engine.rs",
+        "(self.shutting_down, InitReason::ShuttingDown)",
+        "(false, InitReason::ShuttingDown)",
+    ),
+    // Ownership.
+    mutant(
+        "who yields keeps the addresses",
+        "node/engine.rs",
+        "host.disown_at = Some(now + view.policy.linger);",
+        "host.disown_at = None;",
+    ),
+    mutant(
+        "taking over within the linger, it loses the addresses all the same",
+        "host.rs",
+        "if wishes.contains(Wishes::OWN) {\n            self.disown_at = None;",
+        "if wishes.contains(Wishes::OWN) {\n            self.disown_at = self.disown_at.filter(|at| at.as_micros() > 0);",
+    ),
+    mutant(
+        "whoever stops keeps the addresses",
+        "machine.rs",
+        "self.role = Role::Init { reason, retry };\n        let wishes = if from == State::Master {",
+        "self.role = Role::Init { reason, retry };\n        let wishes = if from == State::Init {",
+    ),
+    mutant(
+        "the addresses are asked for twice",
+        "node/engine.rs",
+        "host.owner.replace(owner) == Some(owner)",
+        "host.owner.replace(owner).is_none() && !owner",
+    ),
+    mutant(
+        "addresses that were refused are never tried again",
+        "machine.rs",
+        "self.become_init(InitReason::AddressRefused, Some(retry))",
+        "self.become_init(InitReason::AddressRefused, Some(retry).filter(|_| false))",
+    ),
+    // The ledger.
+    mutant(
+        "a cable that is pulled does not demote",
+        "node.rs",
+        "self.weigh(now, GroupId(group), Cause::LinkDown(iface), !usable);",
+        "let _ = group;",
+    ),
+    mutant(
+        "clearing one cause clears all others instead",
+        "ledger.rs",
+        "entry.cause != cause",
+        "entry.cause == cause",
+    ),
+    mutant(
+        "sending must fail once more before it counts",
+        "host.rs",
+        "self.errors < SEND_THRESHOLD",
+        "self.errors <= SEND_THRESHOLD",
+    ),
+    mutant(
+        "three successes do not lift the demotion for errors",
+        "host.rs",
+        "*self = Self::default();\n        was_failing",
+        "self.errors = 0;\n        was_failing",
+    ),
+];

@@ -1,0 +1,84 @@
+//! Who wins, once more and independently: `docs/protocol.md` §8 to §10, for advbase 1 as everywhere in the model.
+//! Times are in microseconds. Nothing here is taken from the crates that are checked.
+
+use std::fmt;
+
+use carp_proto::Dialect;
+
+/// The bow-out 255/255 as an interval.
+pub const BOW_OUT: u16 = 0xffff;
+
+/// advskew with demotion, as the dialect puts it on the wire and compares it.
+pub fn effective_skew(dialect: Dialect, advskew: u8, demotion: u16) -> u8 {
+    match dialect {
+        Dialect::FreeBsd => u8::try_from((u16::from(advskew) + demotion).min(240)).unwrap_or(240),
+        Dialect::OpenBsd => advskew,
+        Dialect::NetBsd | Dialect::Ucarp => {
+            if demotion > 0 && advskew < 240 {
+                240
+            } else {
+                advskew
+            }
+        }
+    }
+}
+
+/// What a node is worth in the election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rank {
+    /// Compared first where the dialect does; else 0.
+    pub demotion: u8,
+    /// advbase and effective skew.
+    pub interval: u16,
+}
+
+/// As in `1/128`, with the demotion behind it if there is any.
+impl fmt::Display for Rank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.interval >> 8, self.interval & 0xff)?;
+        if self.demotion > 0 {
+            write!(f, " demoted by {}", self.demotion)?;
+        }
+        Ok(())
+    }
+}
+
+/// The rank of a node of this configuration.
+pub fn rank(dialect: Dialect, advskew: u8, demotion: u16) -> Rank {
+    Rank {
+        demotion: match dialect {
+            Dialect::OpenBsd => u8::try_from(demotion).unwrap_or(u8::MAX),
+            _ => 0,
+        },
+        interval: 0x100 | u16::from(effective_skew(dialect, advskew, demotion)),
+    }
+}
+
+/// May (and must) a BACKUP of `own` rank take over from the sender of `heard`?
+pub fn takes_over(dialect: Dialect, preempt: bool, own: Rank, heard: Rank) -> bool {
+    let by_demotion = dialect == Dialect::OpenBsd;
+    let preempts =
+        preempt && own.interval < heard.interval && (!by_demotion || heard.demotion >= own.demotion);
+    let outlasts = heard.interval > 0x300 | (own.interval & 0xff);
+    preempts || outlasts || by_demotion && heard.demotion > own.demotion
+}
+
+/// May (and must) a MASTER of `own` rank yield to the sender of `heard`?
+pub fn yields(dialect: Dialect, own: Rank, heard: Rank, lower_source: bool) -> bool {
+    match dialect {
+        Dialect::FreeBsd | Dialect::NetBsd => own.interval >= heard.interval,
+        Dialect::OpenBsd => {
+            heard.demotion < own.demotion || heard.demotion == own.demotion && own.interval >= heard.interval
+        }
+        Dialect::Ucarp => own.interval > heard.interval || own.interval == heard.interval && lower_source,
+    }
+}
+
+/// How long a BACKUP waits in silence.
+pub fn master_down(dialect: Dialect, advskew: u8) -> u64 {
+    let skew = u64::from(advskew) * 1_000_000 / 256;
+    match dialect {
+        Dialect::OpenBsd => 3 * (1_000_000 + skew),
+        _ => 3_000_000 + skew,
+    }
+}

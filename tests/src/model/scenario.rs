@@ -1,0 +1,234 @@
+//! Who takes part in a search, and what may go wrong.
+
+use carp_fsm::{Duration, Policy};
+use carp_proto::Dialect;
+
+/// One node of a scenario; each has the one virtual host that all share.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    /// As printed in counterexamples.
+    pub name: &'static str,
+    /// Its dialect.
+    pub dialect: Dialect,
+    /// Its configured advskew; advbase is 1.
+    pub advskew: u8,
+    /// Takes over from a slower living master.
+    pub preempt: bool,
+}
+
+/// What may go wrong at any moment, beyond delay and reordering, which are always explored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A message is lost.
+    Lose,
+    /// A message arrives twice.
+    Duplicate,
+    /// A node stops dead; it may start again at any time.
+    Crash,
+    /// A cable is pulled and plugged, and the node notices.
+    Link,
+    /// A node is cut off both ways and does not notice; healed at any time.
+    Isolate,
+    /// The operator demotes a node, or lifts that.
+    Demote,
+    /// Planned hand-over.
+    HandOver,
+    /// The operator switches the virtual host off and on.
+    Disable,
+    /// The node stops in good order; it may start again at any time.
+    Shutdown,
+    /// `ifconfig .. state master|backup`.
+    Force,
+    /// Every frame fails to leave, and the node is told.
+    SendErrors,
+    /// A node does not run for a while, but what it held remains.
+    Pause,
+    /// The adapter cannot put the addresses on.
+    Refuse,
+}
+
+/// What the search should find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// No violation.
+    Holds,
+    /// A known flaw of the modelled kernels: the shortest way to it, and this in its description.
+    Flaw(&'static str),
+}
+
+/// A search.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// One word.
+    pub name: &'static str,
+    /// The nodes: two or three.
+    pub members: &'static [Member],
+    /// Manners of all nodes.
+    pub policy: Policy,
+    /// What may go wrong.
+    pub faults: &'static [Fault],
+    /// More messages than this are never under way; one too many is lost.
+    pub in_flight: usize,
+    /// Starts with an elected master, or with all nodes just switched on.
+    pub settled: bool,
+    /// What the search should find.
+    pub expect: Expect,
+}
+
+/// Nothing but a deadline makes time pass more finely than this.
+pub const TICK: Duration = Duration::from_millis(500);
+
+/// The operator's demotion: adds up to another member's advskew, so that ties are met.
+pub const DEMOTION: u16 = 128;
+
+/// The linger is one tick, so that all deadlines lie on a common grid; all else is [`Policy::HARDENED`].
+const HARDENED: Policy = Policy {
+    linger: TICK,
+    ..Policy::HARDENED
+};
+const KERNEL: Policy = Policy::KERNEL;
+
+const FREEBSD: Dialect = Dialect::FreeBsd;
+const OPENBSD: Dialect = Dialect::OpenBsd;
+const NETBSD: Dialect = Dialect::NetBsd;
+const UCARP: Dialect = Dialect::Ucarp;
+
+const fn node(name: &'static str, dialect: Dialect, advskew: u8, preempt: bool) -> Member {
+    Member {
+        name,
+        dialect,
+        advskew,
+        preempt,
+    }
+}
+
+const fn equals(dialect: Dialect) -> [Member; 2] {
+    [node("a", dialect, 0, false), node("b", dialect, 0, false)]
+}
+
+/// Skews are multiples of 1/16 s, so that relative times are few.
+const fn pair(first: Dialect, second: Dialect, preempt: bool) -> [Member; 2] {
+    [node("a", first, 0, preempt), node("b", second, 128, preempt)]
+}
+
+const fn three(dialects: [Dialect; 3], preempt: bool) -> [Member; 3] {
+    [
+        node("a", dialects[0], 0, preempt),
+        node("b", dialects[1], 64, preempt),
+        node("c", dialects[2], 128, preempt),
+    ]
+}
+
+use Fault::{
+    Crash, Demote, Disable, Duplicate, Force, HandOver, Isolate, Link, Lose, Pause, Refuse, SendErrors,
+    Shutdown,
+};
+
+/// Faults of the network and of nodes.
+const WORLD: &[Fault] = &[Lose, Duplicate, Crash, Link, Isolate];
+/// What an operator does, on a network that loses messages.
+const OPERATOR: &[Fault] = &[Lose, Demote, HandOver, Disable, Shutdown, Force];
+const ALL: &[Fault] = &[
+    Lose, Duplicate, Crash, Link, Isolate, Demote, HandOver, Disable, Shutdown, Force,
+];
+const SENDING: &[Fault] = &[Lose, Crash, SendErrors, Demote];
+const PAUSES: &[Fault] = &[Lose, Duplicate, Pause, Crash, HandOver];
+const REFUSALS: &[Fault] = &[Lose, Refuse, Crash, HandOver, Disable];
+
+const fn holds(
+    name: &'static str,
+    members: &'static [Member],
+    policy: Policy,
+    faults: &'static [Fault],
+) -> Scenario {
+    Scenario {
+        name,
+        members,
+        policy,
+        faults,
+        in_flight: 4,
+        settled: true,
+        expect: Expect::Holds,
+    }
+}
+
+const fn flaw(
+    name: &'static str,
+    members: &'static [Member],
+    policy: Policy,
+    what: &'static str,
+) -> Scenario {
+    Scenario {
+        expect: Expect::Flaw(what),
+        ..holds(name, members, policy, WORLD)
+    }
+}
+
+/// Two equal masters whose advertisements cross both yield, wait equally long, and meet again.
+const BOTH_YIELD: &str = "there never is exactly one master for good";
+
+/// Everything that is searched, in CI and in the long run alike; only the number of states differs.
+pub const SCENARIOS: &[Scenario] = &[
+    holds("freebsd", &pair(FREEBSD, FREEBSD, false), HARDENED, ALL),
+    holds("freebsd-preempt", &pair(FREEBSD, FREEBSD, true), HARDENED, ALL),
+    holds("openbsd", &pair(OPENBSD, OPENBSD, false), HARDENED, ALL),
+    holds("openbsd-preempt", &pair(OPENBSD, OPENBSD, true), HARDENED, ALL),
+    holds("netbsd-preempt", &pair(NETBSD, NETBSD, true), HARDENED, ALL),
+    holds("ucarp-preempt", &pair(UCARP, UCARP, true), HARDENED, ALL),
+    holds("freebsd-openbsd", &pair(FREEBSD, OPENBSD, false), HARDENED, WORLD),
+    holds(
+        "openbsd-freebsd-preempt",
+        &pair(OPENBSD, FREEBSD, true),
+        HARDENED,
+        WORLD,
+    ),
+    holds(
+        "freebsd-netbsd-preempt",
+        &pair(FREEBSD, NETBSD, true),
+        HARDENED,
+        OPERATOR,
+    ),
+    holds("freebsd-ucarp", &pair(FREEBSD, UCARP, false), HARDENED, WORLD),
+    holds("sending", &pair(FREEBSD, FREEBSD, true), HARDENED, SENDING),
+    holds("pauses", &pair(FREEBSD, FREEBSD, false), HARDENED, PAUSES),
+    holds("pauses-preempt", &three([FREEBSD; 3], true), HARDENED, PAUSES),
+    holds("refusals", &pair(FREEBSD, FREEBSD, false), HARDENED, REFUSALS),
+    holds(
+        "refusals-preempt",
+        &pair(OPENBSD, OPENBSD, true),
+        HARDENED,
+        REFUSALS,
+    ),
+    holds("kernel-freebsd", &pair(FREEBSD, FREEBSD, false), KERNEL, ALL),
+    holds(
+        "kernel-freebsd-preempt",
+        &pair(FREEBSD, FREEBSD, true),
+        KERNEL,
+        ALL,
+    ),
+    holds("kernel-pauses", &pair(FREEBSD, FREEBSD, true), KERNEL, PAUSES),
+    holds("kernel-sending", &pair(FREEBSD, FREEBSD, false), KERNEL, SENDING),
+    holds("equals-ucarp", &equals(UCARP), HARDENED, WORLD),
+    flaw("equals-freebsd", &equals(FREEBSD), HARDENED, BOTH_YIELD),
+    flaw("equals-openbsd", &equals(OPENBSD), HARDENED, BOTH_YIELD),
+    flaw("kernel-equals-freebsd", &equals(FREEBSD), KERNEL, BOTH_YIELD),
+    flaw("kernel-equals-openbsd", &equals(OPENBSD), KERNEL, BOTH_YIELD),
+    holds(
+        "kernel-openbsd-preempt",
+        &pair(OPENBSD, OPENBSD, true),
+        KERNEL,
+        ALL,
+    ),
+    Scenario {
+        settled: false,
+        ..holds("three-cold", &three([FREEBSD; 3], true), HARDENED, WORLD)
+    },
+    holds("three-world", &three([FREEBSD; 3], false), HARDENED, WORLD),
+    holds("three-operator", &three([FREEBSD; 3], true), HARDENED, OPERATOR),
+    holds(
+        "three-mixed",
+        &three([OPENBSD, FREEBSD, NETBSD], true),
+        HARDENED,
+        WORLD,
+    ),
+];

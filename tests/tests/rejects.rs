@@ -1,0 +1,258 @@
+//! Packets that must be counted and change nothing, sent to two living nodes by a third machine.
+//!
+//! Root and iproute2 are needed. Without them the test says that it is left out; with `CI=true` it fails.
+#![cfg(target_os = "linux")]
+
+mod live;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use carp_fsm::{IfaceId, TransmitResult};
+use carp_proto::{
+    AddressSet, AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, Dialect, Envelope,
+    HmacVariant, Key, MAX_FRAME_LEN, Rejection, Vhid, checksum, frame,
+};
+use carp_std::Link;
+use carp_std::linux::{Clock, LinuxLink};
+use carp_tests::pcap;
+use carpd::lab::topology::{INTERFACE, Topology};
+use carpd::lab::{Lab, Setup, Software, VHID, VIP};
+use live::{A, B, counter, crash, eventually, masters_during, settle, state, status, transitions};
+use serde_json::Value;
+
+/// Where the IPv4 header begins, and where the advertisement does.
+const IP: usize = 14;
+const CARP: usize = 34;
+/// How often each packet is sent before the counters are looked at.
+const COPIES: u64 = 3;
+const PASSWORD: &str = "carpd lab";
+
+/// The advertisement of a better master: every node obeys it.
+fn sound() -> Vec<u8> {
+    let vhid = Vhid::new(VHID).unwrap();
+    let key = Key::from_passphrase(PASSWORD.as_bytes()).unwrap();
+    let addresses = AddressSet::<1>::try_from_iter([VIP.into()]).unwrap();
+    let counter = Counter::new(0x0123_4567_89ab_cdef);
+    let advertisement = Advertisement {
+        vhid,
+        advbase: AdvBase::new(1),
+        advskew: AdvSkew::new(0),
+        demotion: Demotion::new(0),
+        counter,
+        digest: Authenticator::new(&key, vhid, &addresses, HmacVariant::Plain).sign(counter),
+    };
+    let envelope = Envelope::multicast_v4(vhid, Topology::address(3), Dialect::FreeBsd);
+    let mut buffer = [0; MAX_FRAME_LEN];
+    let len = frame::emit_advertisement(&advertisement, &envelope, Dialect::FreeBsd, &mut buffer).unwrap();
+    buffer[..len].to_vec()
+}
+
+/// The sound one, changed; then both checksums are made right again.
+fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut frame = sound();
+    change(&mut frame);
+    for (from, to, at) in [(IP, CARP, IP + 10), (CARP, frame.len(), CARP + 6)] {
+        if at + 2 <= to {
+            frame[at..at + 2].fill(0);
+            let sum = checksum(&frame[from..to]).to_be_bytes();
+            frame[at..at + 2].copy_from_slice(&sum);
+        }
+    }
+    frame
+}
+
+/// The sound one with less of its payload, and an IP header that says so.
+fn cut(payload: u8) -> Vec<u8> {
+    changed(|frame| {
+        frame.truncate(CARP + usize::from(payload));
+        frame[IP + 3] = 20 + payload;
+    })
+}
+
+/// The first packet of protocol 112 in a capture.
+fn captured(name: &str) -> Vec<u8> {
+    pcap(name)
+        .into_iter()
+        .find(|frame| frame[IP + 9] == carp_proto::IP_PROTOCOL)
+        .unwrap()
+}
+
+/// What is wrong, the packet, and where it is counted. What IP itself drops is not CARP's to count.
+fn rejects() -> Vec<(&'static str, Vec<u8>, Option<&'static str>)> {
+    let mut mis_summed = sound();
+    mis_summed[CARP + 6] ^= 1;
+    let mut ip_mis_summed = sound();
+    ip_mis_summed[IP + 10] ^= 1;
+    vec![
+        ("one byte short", cut(35), Some("badlen")),
+        ("seven bytes", cut(7), Some("badlen")),
+        ("no payload", cut(0), Some("badlen")),
+        ("checksum", mis_summed, Some("badsum")),
+        ("TTL 254", changed(|frame| frame[IP + 8] = 254), Some("badttl")),
+        ("version 3", changed(|frame| frame[CARP] = 0x31), Some("badver")),
+        (
+            "another vhid",
+            changed(|frame| frame[CARP + 1] = VHID + 1),
+            Some("badvhid"),
+        ),
+        ("vhid 0", changed(|frame| frame[CARP + 1] = 0), Some("badvhid")),
+        ("digest", changed(|frame| frame[CARP + 35] ^= 1), Some("badauth")),
+        ("counter", changed(|frame| frame[CARP + 8] ^= 1), Some("badauth")),
+        (
+            "VRRPv2",
+            captured("wire/keepalived-vrrpv2-vrid7.pcap"),
+            Some("badlen"),
+        ),
+        (
+            "VRRPv3",
+            captured("wire/keepalived-vrrpv3-vrid7.pcap"),
+            Some("badlen"),
+        ),
+        ("IP checksum", ip_mis_summed, None),
+        ("IP length", changed(|frame| frame[IP + 3] = 200), None),
+    ]
+}
+
+/// A way to send and to hear, beside what else runs on a station.
+struct Station {
+    link: LinuxLink,
+    iface: IfaceId,
+}
+
+impl Station {
+    fn new(lab: &Lab, number: u8) -> Self {
+        let open = || {
+            let mut link = LinuxLink::new().unwrap();
+            let iface = link.add_interface(INTERFACE).unwrap();
+            Self { link, iface }
+        };
+        lab.topology.station(number).enter(open).unwrap()
+    }
+
+    /// How many frames have arrived since the last call that are equal to this one.
+    fn heard(&mut self, frame: &[u8]) -> u64 {
+        while self.link.poll_change().is_some() {}
+        let (mut count, mut buffer) = (0, [0; 256]);
+        while let Some((_, len)) = self.link.recv(&mut buffer) {
+            count += u64::from(&buffer[..len] == frame);
+        }
+        count
+    }
+
+    fn send(&mut self, frame: &[u8]) {
+        assert_eq!(self.link.send_frame(self.iface, frame), TransmitResult::Sent);
+    }
+}
+
+#[test]
+fn what_is_rejected_is_counted_and_nothing_else_happens() {
+    let setup = |advskew| Setup {
+        password: PASSWORD.to_owned(),
+        ..Setup::new(Software::Carpd, advskew)
+    };
+    let Some(mut lab) = live::lab([setup(50), setup(100)]) else {
+        return;
+    };
+    let (mut stranger, mut witness) = (Station::new(&lab, 3), Station::new(&lab, 2));
+    lab.start(A).unwrap();
+    lab.start(B).unwrap();
+    settle(&mut lab, A);
+    let addresses = [lab.nodes[A].address(), lab.nodes[B].address()];
+    let history = lab.nodes.each_ref().map(transitions);
+    let start = Clock.now();
+
+    for (what, frame, reason) in rejects() {
+        let before = lab.nodes.each_ref().map(status);
+        for _ in 0..COPIES {
+            stranger.send(&frame);
+        }
+        expect_counted(&mut lab, what, &before, reason);
+        assert_eq!(
+            witness.heard(&frame),
+            COPIES,
+            "{what}: it must arrive to be rejected"
+        );
+    }
+
+    // Many of them: the master stays in time, and a backup is not deceived about a master that has died.
+    let (rejects, done) = (rejects(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for (_, frame, _) in rejects.iter().cycle() {
+                if done.load(Ordering::Relaxed) {
+                    return;
+                }
+                stranger.send(frame);
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let _done = Done(&done);
+        assert_eq!(masters_during(&mut lab, Duration::from_secs(4)), [addresses[A]]);
+        let sent: Vec<_> = lab
+            .client
+            .record()
+            .since(start)
+            .map(|advertisement| advertisement.at)
+            .collect();
+        assert!(sent.len() >= 4);
+        for pair in sent.windows(2) {
+            let interval = (pair[1] - pair[0]).as_micros();
+            assert!(
+                (1_100_000..1_300_000).contains(&interval),
+                "1.195 s, not {interval} us"
+            );
+        }
+        assert_eq!(lab.nodes.each_ref().map(state), ["MASTER", "BACKUP"]);
+        assert_eq!(lab.nodes.each_ref().map(transitions), history);
+
+        let takeover = crash(&mut lab, A);
+        let detection = (takeover.first - takeover.last).as_micros();
+        assert!(
+            (3_370_000..3_800_000).contains(&detection),
+            "3.391 s, not {detection} us"
+        );
+    });
+
+    // Without its fault the same packet does something.
+    stranger.send(&sound());
+    eventually(&mut lab, "B obeys", |lab| {
+        transitions(&lab.nodes[B])
+            .last()
+            .is_some_and(|last| last.starts_with("MASTER -> BACKUP"))
+    });
+}
+
+/// Waits until the copies have been counted, and only where they should be.
+fn expect_counted(lab: &mut Lab, what: &str, before: &[Value; 2], reason: Option<&str>) {
+    let mut expected = before.each_ref().map(rejections);
+    for node in &mut expected {
+        if let Some(reason) = reason {
+            *node.get_mut(reason).unwrap() += COPIES;
+        }
+    }
+    let now = |lab: &Lab| lab.nodes.each_ref().map(|node| rejections(&status(node)));
+    eventually(lab, what, |lab| now(lab) == expected);
+    lab.client.pause(Duration::from_millis(50)).unwrap();
+    assert_eq!(now(lab), expected, "{what}");
+}
+
+/// The counters of packets that were not accepted.
+fn rejections(status: &Value) -> BTreeMap<&'static str, u64> {
+    let reasons = Rejection::ALL.map(Rejection::counter);
+    reasons
+        .into_iter()
+        .map(|name| (name, counter(status, name)))
+        .collect()
+}
+
+/// Ends the flood, also when the test fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
