@@ -52,10 +52,14 @@ install_targets() {
 build_bare_metal() {
     local target
     for target in "${bare_metal[@]}"; do
-        cargo build --quiet --release --target "$target" -p carp-proto
-        cargo build --quiet --release --target "$target" -p carp-proto --features defmt,serde
-        cargo build --quiet --release --target "$target" -p carp-fsm
-        echo "$target: carp-proto, carp-proto with defmt and serde, carp-fsm"
+        for features in "" defmt serde defmt,serde; do
+            cargo build --quiet --release --target "$target" -p carp-proto --features "$features"
+        done
+        for features in "" alloc sim; do
+            cargo build --quiet --release --target "$target" -p carp-fsm --features "$features"
+        done
+        cargo build --quiet --release --target "$target" -p carp-embassy
+        echo "$target: carp-proto, carp-fsm and carp-embassy, with each feature"
     done
 }
 
@@ -65,6 +69,23 @@ check_elsewhere() {
         cargo check --quiet --target "$target" -p carpd
         echo "$target: carpd"
     done
+}
+
+install_nightly() {
+    rustup component add miri rust-src --toolchain nightly 2>/dev/null
+    command -v cargo-fuzz >/dev/null || cargo install --quiet --locked cargo-fuzz
+}
+
+# Real packets, real daemons, a real peer.
+run_lab() {
+    if [ "$(id -u)" != 0 ]; then
+        echo "needs root: left out"
+        [ "${CI:-}" != true ]
+        return
+    fi
+    cargo build --quiet --release -p carpd
+    target/release/carpd lab
+    target/release/carpd lab --peer ucarp
 }
 
 # Runs the tests and ends with their sum.
@@ -89,7 +110,18 @@ if [ "$mode" != test ]; then
     step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --all-features
 fi
 if [ "$mode" = full ]; then
+    step "Tools of the full check" install_tools valgrind valgrind qemu-system-arm qemu-system-arm \
+        arm-none-eabi-size binutils-arm-none-eabi python3 python3
+    step "Nightly" install_nightly
+    step "No panic is left" tests/bare-metal/panic-free.sh
+    step "Flash" tests/bare-metal/flash-size.sh
+    step "Instructions on Cortex-M" tests/bare-metal/instructions.sh
+    step "Instructions on the host" cargo bench --quiet -p carp-benches --bench wire_instructions
+    step "Time, as ratios" cargo bench --quiet -p carp-benches --bench wire_ratio
+    step "Miri" cargo +nightly miri test --quiet -p carp-proto --lib
+    step "Fuzzing, briefly" fuzz/run.sh 10
     step "Demo" cargo run --quiet --release -p carpd -- demo
+    step "Lab" run_lab
 fi
 closing=
 step "Tests" run_tests
