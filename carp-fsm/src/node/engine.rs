@@ -41,6 +41,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             advbase,
             advskew,
             preempt,
+            preempt_delay,
             group,
             ..
         } = host.config;
@@ -52,6 +53,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             advskew,
             demotion,
             preempt,
+            preempt_delay,
             ipv4,
             ipv6,
         })
