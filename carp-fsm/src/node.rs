@@ -121,10 +121,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Family::Ipv4 => &mut self.stats.ipackets,
             Family::Ipv6 => &mut self.stats.ipackets6,
         });
-        let hosts = &self.hosts;
+        let (hosts, policy) = (&self.hosts, &self.policy);
         let found = carp_proto::receive(meta, payload, |vhid| {
             let slot = hosts.find(iface, vhid)?;
-            let host = hosts.get(slot).filter(|host| host.listens(family))?;
+            let host = hosts.get(slot).filter(|host| host.listens(family, policy))?;
             let authenticators = &host.authenticators;
             Some((
                 slot,

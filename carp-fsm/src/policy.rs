@@ -29,6 +29,8 @@ pub struct Policy {
     /// Every advertisement has a new random counter. Kernels do as the dialect says
     /// (`docs/protocol.md §6`).
     pub fresh_counters: bool,
+    /// In INIT, too, a virtual host knows what is for it, and who its peers are, in every dialect.
+    pub hears_in_init: bool,
     /// An advertisement whose counter was heard or sent before is not believed, wherever the dialect's
     /// counters do not repeat (not OpenBSD's), as long as [`Storage`](crate::Storage) remembers it. Switch
     /// it off for peers that repeat one counter, as some old forks of FreeBSD's pf appliances do.
@@ -73,6 +75,7 @@ impl Policy {
         answer_worse_master: true,
         keeps_pace: true,
         fresh_counters: true,
+        hears_in_init: true,
         ignores_replays: true,
         live_changes: true,
         senderr_adds_up: true,
@@ -95,6 +98,7 @@ impl Policy {
         answer_worse_master: false,
         keeps_pace: false,
         fresh_counters: false,
+        hears_in_init: false,
         ignores_replays: false,
         live_changes: false,
         senderr_adds_up: false,
