@@ -18,6 +18,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             groups: self.groups.fork()?,
             events: self.events.fork()?,
             stats: self.stats,
+            memory: self.memory.fork()?,
             random: self.random.clone(),
             now: self.now,
             shutting_down: self.shutting_down,

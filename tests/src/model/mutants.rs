@@ -89,8 +89,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a BACKUP without a master-down timer",
         "machine.rs",
-        "            down4,\n            down6,\n            resigned,\n        };\n        let wishes",
-        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n        };\n        let wishes",
+        "            down4,\n            down6,\n            resigned,\n            preempts_from: if",
+        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n            preempts_from: if",
     ),
     mutant(
         "a demoted BACKUP waits longer",
@@ -132,8 +132,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "who handed over takes it back at once",
         "machine.rs",
-        "let willing = !resigned || peer == Interval::BOW_OUT;",
-        "let willing = resigned || peer.micros() > 0;",
+        "let willing = bows_out || !resigned;",
+        "let willing = bows_out || resigned || peer.micros() > 0;",
     ),
     mutant(
         "enabled again while leaving, it leaves all the same",
