@@ -31,9 +31,9 @@ fn main() -> ExitCode {
         .find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name))
     {
         eprintln!("no scenario {unknown}; there are:");
-        SCENARIOS
-            .iter()
-            .for_each(|scenario| eprintln!("  {}", scenario.name));
+        for scenario in SCENARIOS {
+            eprintln!("  {}", scenario.name);
+        }
         return ExitCode::from(64);
     }
     let begin = Instant::now();
