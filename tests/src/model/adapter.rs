@@ -35,7 +35,7 @@ impl World<'_> {
             return Err(Violation("a frame was sent that is no advertisement".into()));
         };
         let lower_source = message.from < message.to;
-        let waited = self.state(message.to) == State::Backup;
+        let before = self.state(message.to);
         let mut refused = None;
         self.with_node(
             message.to,
@@ -44,10 +44,12 @@ impl World<'_> {
                 refused = node.handle_packet(now, SEGMENT, &meta, payload).err();
             },
         )?;
-        if let Some(rejection) = refused.filter(|_| !message.copy) {
+        // OpenBSD hears nothing in INIT.
+        if let Some(rejection) = refused.filter(|_| !message.copy && before != State::Init) {
             return Err(self.blame(message.to, &format!("refuses an advertisement: {rejection:?}")));
         }
-        let called = waited && message.heard.interval == reference::BOW_OUT && refused.is_none();
+        let called =
+            before == State::Backup && message.heard.interval == reference::BOW_OUT && refused.is_none();
         let takes_over = self.state(message.to) == State::Master;
         if called && !takes_over && !self.seats[usize::from(message.to)].refuses {
             return Err(self.blame(message.to, "does not take over from a master that bows out"));
