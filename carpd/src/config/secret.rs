@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use carp_proto::{Key, KeyError};
 
@@ -22,6 +22,20 @@ pub(super) fn key(password: &[u8]) -> Result<Key, String> {
         }
         other => Err(other.to_string()),
     })
+}
+
+/// Where a password file is: a relative path begins in the directory of credentials that systemd has made for carpd, if
+/// there is one and the file is in it, and otherwise in that of the configuration file.
+pub(super) fn path(configuration: &Path, file: &str) -> PathBuf {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    path_in(credentials.as_deref(), configuration, file)
+}
+
+fn path_in(credentials: Option<&Path>, configuration: &Path, file: &str) -> PathBuf {
+    let credential = credentials.map(|directory| directory.join(file));
+    credential
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| configuration.parent().unwrap_or(Path::new("")).join(file))
 }
 
 /// The key of the password in a file: its only line, without the line end.
@@ -82,9 +96,22 @@ pub(super) fn mode_if_world_readable(_path: &Path) -> Option<u32> {
     None
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use crate::testing::TempDir;
+
+    #[test]
+    fn a_credential_is_preferred_to_the_file_beside_the_configuration() {
+        let dir = TempDir::new("credentials");
+        let configuration = Path::new("/etc/carpd/carpd.toml");
+        let path = |file| path_in(Some(dir.path()), configuration, file);
+        assert_eq!(path("carpd.password"), Path::new("/etc/carpd/carpd.password"));
+        fs::write(dir.path().join("carpd.password"), "opensesame").expect("a file");
+        assert_eq!(path("carpd.password"), dir.path().join("carpd.password"));
+        assert_eq!(path("/etc/other"), Path::new("/etc/other"));
+        assert_eq!(path_in(None, configuration, "x"), Path::new("/etc/carpd/x"));
+    }
 
     #[test]
     fn nineteen_bytes_are_the_limit() {

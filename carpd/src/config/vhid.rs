@@ -241,11 +241,7 @@ fn key(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Option<
             Some(key)
         }
         (None, Some(text)) => {
-            let path = context
-                .path
-                .parent()
-                .unwrap_or(Path::new(""))
-                .join(text.get_ref());
+            let path = secret::path(context.path, text.get_ref());
             let key = secret::key_in(&path)
                 .map_err(|why| report.mistake(&text.span(), why))
                 .ok()?;
