@@ -24,14 +24,9 @@ pub(super) fn key(password: &[u8]) -> Result<Key, String> {
     })
 }
 
-/// Where a password file is: a relative path begins in the directory of credentials that systemd has made for carpd, if
-/// there is one and the file is in it, and otherwise in that of the configuration file.
-pub(super) fn path(configuration: &Path, file: &str) -> PathBuf {
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    path_in(credentials.as_deref(), configuration, file)
-}
-
-fn path_in(credentials: Option<&Path>, configuration: &Path, file: &str) -> PathBuf {
+/// Where a password file is: a relative path begins in the directory of credentials, if the file is there, and
+/// otherwise in that of the configuration file.
+pub(super) fn path(credentials: Option<&Path>, configuration: &Path, file: &str) -> PathBuf {
     let credential = credentials.map(|directory| directory.join(file));
     credential
         .filter(|path| path.exists())
@@ -105,12 +100,12 @@ mod tests {
     fn a_credential_is_preferred_to_the_file_beside_the_configuration() {
         let dir = TempDir::new("credentials");
         let configuration = Path::new("/etc/carpd/carpd.toml");
-        let path = |file| path_in(Some(dir.path()), configuration, file);
-        assert_eq!(path("carpd.password"), Path::new("/etc/carpd/carpd.password"));
+        let with = |file| path(Some(dir.path()), configuration, file);
+        assert_eq!(with("carpd.password"), Path::new("/etc/carpd/carpd.password"));
         fs::write(dir.path().join("carpd.password"), "opensesame").expect("a file");
-        assert_eq!(path("carpd.password"), dir.path().join("carpd.password"));
-        assert_eq!(path("/etc/other"), Path::new("/etc/other"));
-        assert_eq!(path_in(None, configuration, "x"), Path::new("/etc/carpd/x"));
+        assert_eq!(with("carpd.password"), dir.path().join("carpd.password"));
+        assert_eq!(with("/etc/other"), Path::new("/etc/other"));
+        assert_eq!(path(None, configuration, "x"), Path::new("/etc/carpd/x"));
     }
 
     #[test]
