@@ -156,6 +156,11 @@ struct Socket {
     socket: PathBuf,
 }
 
+/// The definition of the command line, from which manual pages and completions are made.
+pub fn definition() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -360,10 +365,8 @@ use linux::{lab, lab_probe, run};
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_definitions_are_consistent() {
-        super::Cli::command().debug_assert();
+        super::definition().debug_assert();
     }
 }

@@ -3,6 +3,7 @@
 mod commands;
 mod demotion;
 mod events;
+mod notify;
 mod report;
 
 use std::error::Error;
@@ -27,6 +28,7 @@ use crate::log::Log;
 
 use commands::Commands;
 use events::Journal;
+use notify::Notify;
 
 /// The host of carpd.
 type Carp = Host<LinuxLink, MAX_ADDRESSES>;
@@ -48,8 +50,11 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     let server = Server::start(&config.control_socket, wake.waker()?)?;
     let mut log = Log::start(io::stdout())?;
     let mut journal = Journal::new(ids.into_iter().zip(&config.hosts).collect(), Clock.now());
+    let mut notify = Notify::from_environment(Clock.now())
+        .map_err(|error| format!("cannot use NOTIFY_SOCKET: {error}"))?;
     host.process(Clock.now())?;
     journal.start(&host, config, &mut log);
+    notify.ready();
 
     let mut commands = Commands::default();
     let mut stopping = false;
@@ -69,13 +74,15 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
         if stopping && host.node().is_quiet() {
             break;
         }
-        wake.wait(&host, commands.deadline())?;
+        let deadlines = [commands.deadline(), notify.alive(now)];
+        wake.wait(&host, deadlines.into_iter().flatten().min())?;
         if hangup.swap(false, Ordering::Relaxed) {
             log.line("carpd: SIGHUP: the configuration is read at the start; restart carpd to change it");
         }
         if terminate.swap(false, Ordering::Relaxed) && !stopping {
             stopping = true;
             log.line("carpd: handing over, then stopping");
+            notify.stopping();
             host.node_mut().shutdown(Clock.now());
         }
     }

@@ -8,6 +8,7 @@ mod check;
 mod common;
 mod network;
 mod operate;
+mod systemd;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
