@@ -18,6 +18,8 @@ pub(super) struct Journal<'a> {
     last: HashMap<HostId, (Instant, Reason)>,
     /// What the log has said about the addresses of each virtual host, so that it is said once.
     said: HashMap<HostId, String>,
+    /// The log has said that the guard process is missing.
+    unguarded: bool,
 }
 
 impl<'a> Journal<'a> {
@@ -27,6 +29,7 @@ impl<'a> Journal<'a> {
             started,
             last: HashMap::new(),
             said: HashMap::new(),
+            unguarded: false,
         }
     }
 
@@ -95,6 +98,11 @@ impl<'a> Journal<'a> {
     ///
     /// No event tells of it: an address can fail to come off some time after the transition.
     pub(super) fn write_errors(&mut self, carp: &Carp, log: &mut Log) {
+        let unguarded = carp.link().guard_error();
+        if let Some(error) = unguarded.filter(|_| !self.unguarded) {
+            log.line(&format!("carpd: {error}; it is started again"));
+        }
+        self.unguarded = unguarded.is_some();
         for &(id, _) in &self.hosts {
             let Some(error) = carp.ownership_error(id) else {
                 self.said.remove(&id);
