@@ -11,7 +11,9 @@ use crate::id::{HostId, IfaceId};
 /// *advertise* and *announce*; leaving is *bow out*, then, when the successor is heard, *disown*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Own (or do not own) the addresses of `host` on this machine.
+    /// Own (or do not own) the addresses of `host` on this machine: exactly those of
+    /// [`Node::config`](crate::Node::config), so that after a
+    /// [`reconfigure`](crate::Node::reconfigure) the ones that it no longer has go.
     ///
     /// The host owes: make it so, do nothing if it is so already, do not block the loop, and report
     /// with [`Node::handle_owner_result`](crate::Node::handle_owner_result) and the same `seq`. Right

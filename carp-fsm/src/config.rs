@@ -5,7 +5,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use carp_proto::{AddressSet, AdvBase, AdvSkew, Dialect, Key, MacAddr, Vhid};
 
-use crate::id::{GroupId, IfaceId};
+use crate::id::{GroupId, IfaceId, NoSuchHost};
 
 /// One virtual host, as configured.
 #[derive(Clone, Debug)]
@@ -122,3 +122,29 @@ impl fmt::Display for ConfigError {
 }
 
 impl core::error::Error for ConfigError {}
+
+/// A virtual host cannot be changed like this. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// It does not exist (any longer).
+    NoSuchHost(NoSuchHost),
+    /// Interface, vhid, group, dialect or mode differ: that is another virtual host.
+    Identity,
+    /// The new values are impossible.
+    Config(ConfigError),
+}
+
+impl fmt::Display for ReconfigureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchHost(error) => error.fmt(f),
+            Self::Identity => f.write_str(
+                "interface, vhid, group, dialect and mode cannot be changed; remove the virtual host and insert it anew",
+            ),
+            Self::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ReconfigureError {}

@@ -4,7 +4,8 @@ use core::net::IpAddr;
 
 use carp_proto::frame::{self, MAX_FRAME_LEN};
 use carp_proto::{
-    AdvBase, AdvSkew, Advertisement, AnnouncementSource, Authenticator, Counter, Demotion, Envelope, Interval,
+    AdvBase, AdvSkew, Advertisement, AnnouncementSource, Authenticator, Counter, CounterRule, Demotion,
+    Envelope, Interval,
 };
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -36,13 +37,17 @@ pub(crate) struct Host<const ADDRS: usize> {
     /// What the adapter was last asked to make true; `None`: not asked yet.
     pub(crate) owner: Option<bool>,
     pub(crate) owner_seq: u32,
-    /// It could not take the addresses off.
-    pub(crate) disown_failed: bool,
+    /// Even if the adapter was last asked just that: it could not, or the addresses changed.
+    pub(crate) ask_again: bool,
     /// A yielded address is given up then.
     pub(crate) disown_at: Option<Instant>,
     /// There was no room to transmit; try again then.
     pub(crate) resume_at: Option<Instant>,
     pub(crate) refusals: u8,
+    /// The counter last sent, or (where the dialect follows it) heard; 0 before the first.
+    pub(crate) counter: u64,
+    /// A peer's counter is followed.
+    pub(crate) follows: bool,
     pub(crate) sending: SendHealth,
     /// Of the current state.
     pub(crate) since: Instant,
@@ -62,19 +67,8 @@ pub struct PeerSeen {
 
 impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn new(now: Instant, config: HostConfig<ADDRS>) -> Self {
-        let rules = config.dialect.rules();
-        let mut authenticators = heapless::Vec::new();
-        for variant in rules.hmac_accepted {
-            // The table holds at most two; a test says so.
-            let _ = authenticators.push(Authenticator::new(
-                &config.key,
-                config.vhid,
-                &config.addresses,
-                *variant,
-            ));
-        }
         Self {
-            authenticators,
+            authenticators: authenticators(&config),
             machine: Machine::new(InitReason::NoInterface),
             // What an earlier process may have left behind comes off first.
             pending: Pending::disown(),
@@ -82,15 +76,25 @@ impl<const ADDRS: usize> Host<ADDRS> {
             removing: false,
             owner: None,
             owner_seq: 0,
-            disown_failed: false,
+            ask_again: false,
             disown_at: None,
             resume_at: None,
             refusals: 0,
+            counter: 0,
+            follows: false,
             sending: SendHealth::default(),
             since: now,
             peer: None,
             config,
         }
+    }
+
+    /// Takes over a configuration for the same vhid and dialect.
+    pub(crate) fn configure(&mut self, config: HostConfig<ADDRS>) {
+        self.authenticators = authenticators(&config);
+        self.config = config;
+        let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
+        self.pending.keep_families(ipv4, ipv6);
     }
 
     /// Advertises over IPv4: with an IPv4 address, or with none at all.
@@ -102,7 +106,11 @@ impl<const ADDRS: usize> Host<ADDRS> {
         self.config.addresses.has_ipv6()
     }
 
-    pub(crate) fn speaks(&self, family: Family) -> bool {
+    /// Does it listen to advertisements of this family (`carp_find_ifa`, `carp_proto_input_c`, §3)?
+    pub(crate) fn listens(&self, family: Family) -> bool {
+        if self.state() == State::Init && self.config.dialect.rules().deaf_in_init {
+            return false;
+        }
         match family {
             Family::Ipv4 => self.ipv4(),
             Family::Ipv6 => self.ipv6(),
@@ -221,6 +229,41 @@ impl<const ADDRS: usize> Host<ADDRS> {
         self.machine.state()
     }
 
+    /// The counter of the next advertisement. `chance` is never 0: a fresh OpenBSD backup takes 0 for its
+    /// own (§6).
+    pub(crate) fn next_counter(&mut self, policy: &Policy, chance: u64) -> Counter {
+        self.counter = match self.config.dialect.rules().counter {
+            _ if policy.fresh_counters => chance,
+            CounterRule::RandomThenFollow if self.follows => self.counter.wrapping_add(1),
+            CounterRule::Cookie if self.counter != 0 => self.counter,
+            CounterRule::RandomThenFollow | CounterRule::Cookie => chance,
+        };
+        Counter::new(self.counter)
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn set_counter(&mut self, next: u64) {
+        self.counter = match self.config.dialect.rules().counter {
+            CounterRule::RandomThenFollow => next.wrapping_sub(1),
+            CounterRule::Cookie => next,
+        };
+        self.follows = true;
+    }
+
+    /// A counter was heard in a valid advertisement. False: it is our own come back, where the dialect
+    /// looks for that (`carp_proto_input_c`, §6).
+    pub(crate) fn hears_counter(&mut self, policy: &Policy, heard: Counter) -> bool {
+        let rules = self.config.dialect.rules();
+        if rules.own_counter_is_loop && heard.get() == self.counter {
+            return false;
+        }
+        if !policy.fresh_counters && rules.counter == CounterRule::RandomThenFollow {
+            self.counter = heard.get();
+            self.follows = true;
+        }
+        true
+    }
+
     pub(crate) fn send_rule(&self, policy: &Policy) -> SendRule {
         let adds_up = policy.senderr_adds_up;
         SendRule {
@@ -235,7 +278,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
 
     /// The addresses could not be taken off: it is tried again, unless a MASTER wants them by now.
     pub(crate) fn still_there(&mut self, now: Instant, retry: Duration) {
-        self.disown_failed = true;
+        self.ask_again = true;
         if self.state() != State::Master {
             self.disown_at = Some(now + retry.max(BUSY_RETRY));
         }
@@ -255,6 +298,17 @@ impl<const ADDRS: usize> Host<ADDRS> {
             self.resume_at = Some(now + BUSY_RETRY);
         }
     }
+}
+
+fn authenticators<const ADDRS: usize>(
+    config: &HostConfig<ADDRS>,
+) -> heapless::Vec<Authenticator, AUTHENTICATORS> {
+    let variants = config.dialect.rules().hmac_accepted.iter();
+    // The table holds at most two; a test says so.
+    variants
+        .map(|variant| Authenticator::new(&config.key, config.vhid, &config.addresses, *variant))
+        .take(AUTHENTICATORS)
+        .collect()
 }
 
 /// One thing to do.
@@ -299,6 +353,15 @@ impl Pending {
     /// A node that is no longer MASTER has nothing to say.
     pub(crate) fn silence(&mut self) {
         self.bits &= !(OWN | AD4 | AD6 | BOW4 | BOW6 | ANNOUNCE);
+    }
+
+    fn keep_families(&mut self, ipv4: bool, ipv6: bool) {
+        if !ipv4 {
+            self.bits &= !(AD4 | BOW4);
+        }
+        if !ipv6 {
+            self.bits &= !(AD6 | BOW6);
+        }
     }
 
     fn add(&mut self, wishes: Wishes, ipv4: bool, ipv6: bool) {

@@ -3,7 +3,7 @@
 use carp_proto::{MAX_FRAME_LEN, Receiver, Rejection, RxMeta};
 
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
-use crate::config::{ConfigError, HostConfig, InterfaceInfo};
+use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
 use crate::event::{Event, EventQueue};
 use crate::host::{Host, Output, PeerSeen};
 use crate::hosts::Hosts;
@@ -122,7 +122,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let hosts = &self.hosts;
         let found = carp_proto::receive(meta, payload, |vhid| {
             let slot = hosts.find(iface, vhid)?;
-            let host = hosts.get(slot).filter(|host| host.speaks(family))?;
+            let host = hosts.get(slot).filter(|host| host.listens(family))?;
             let authenticators = &host.authenticators;
             Some((
                 slot,
@@ -138,6 +138,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let interval = advertisement.interval();
         let lower_source = self.has_lower_source(slot, iface, meta.src);
         if let Some(host) = self.hosts.get_mut(slot) {
+            if !host.hears_counter(&self.policy, advertisement.counter) {
+                self.stats.count(Rejection::BadAuth);
+                return Err(Rejection::BadAuth);
+            }
             host.peer = Some(PeerSeen {
                 source: meta.src,
                 interval,
@@ -294,6 +298,54 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         // Its interface may be one that was down before anybody in the group used it.
         self.weigh(now, group, Cause::LinkDown(iface), true);
         self.hosts.id(slot).ok_or(ConfigError::NoRoom)
+    }
+
+    /// Changes advbase, advskew, preempt, key or addresses of a virtual host. Anything else is another
+    /// virtual host: remove it and insert a new one.
+    ///
+    /// Nothing is interrupted (unless [`Policy::live_changes`] is off): a MASTER goes on, owns the new
+    /// addresses, advertises and announces them at once. All members must change keys and addresses at the
+    /// same time: meanwhile they do not understand each other.
+    pub fn reconfigure(
+        &mut self,
+        now: Instant,
+        id: HostId,
+        config: HostConfig<ADDRS>,
+    ) -> Result<(), ReconfigureError> {
+        let now = self.clamp(now);
+        config.check().map_err(ReconfigureError::Config)?;
+        let unknown = ReconfigureError::NoSuchHost(NoSuchHost(id));
+        let slot = self.hosts.resolve(id).ok_or(unknown)?;
+        let host = self.hosts.get_mut(slot).ok_or(unknown)?;
+        let old = &host.config;
+        let same = (old.iface, old.vhid, old.group) == (config.iface, config.vhid, config.group)
+            && (old.dialect, old.mode) == (config.dialect, config.mode);
+        if !same {
+            return Err(ReconfigureError::Identity);
+        }
+        let addresses_changed = !old.addresses.iter().eq(config.addresses.iter());
+        let preempt_only = !addresses_changed
+            && (old.advbase, old.advskew) == (config.advbase, config.advskew)
+            && old.key == config.key;
+        host.configure(config);
+        if addresses_changed {
+            self.readdress(now, slot);
+        }
+        if !preempt_only {
+            self.step(now, slot, Input::Reconfigured, None);
+        }
+        Ok(())
+    }
+
+    /// The counter of the next advertisement of a virtual host, for reproducing a recorded run with
+    /// [`Policy::fresh_counters`] off.
+    #[cfg(feature = "sim")]
+    pub fn set_counter(&mut self, host: HostId, counter: u64) -> Result<(), NoSuchHost> {
+        let slot = self.hosts.resolve(host).ok_or(NoSuchHost(host))?;
+        if let Some(host) = self.hosts.get_mut(slot) {
+            host.set_counter(counter);
+        }
+        Ok(())
     }
 
     /// Removes a virtual host; a MASTER bows out first and goes when its successor is heard.

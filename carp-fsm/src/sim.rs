@@ -45,6 +45,7 @@ use crate::storage::Storage;
 use crate::time::{Duration, Instant};
 
 mod plan;
+pub mod script;
 mod trace;
 
 pub use plan::{Network, NodePlan, virtual_host};

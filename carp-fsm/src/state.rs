@@ -24,6 +24,9 @@ pub enum InitReason {
     LinkDown,
     /// It has no address (and [`Policy::election_only`](crate::Policy::election_only) is off).
     NoAddress,
+    /// Starting over with other addresses (and [`Policy::live_changes`](crate::Policy::live_changes) is
+    /// off).
+    AddressesChanged,
     /// Switched off by the operator.
     Disabled,
     /// The adapter could not put the addresses on; tried again later.
@@ -103,6 +106,7 @@ impl fmt::Display for InitReason {
             Self::NoInterface => "no such interface",
             Self::LinkDown => "hardware interface down",
             Self::NoAddress => "no address",
+            Self::AddressesChanged => "addresses changed",
             Self::Disabled => "disabled",
             Self::AddressRefused => "address refused",
             Self::ShuttingDown => "shutting down",

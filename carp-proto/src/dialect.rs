@@ -63,6 +63,8 @@ pub struct Rules {
     /// A packet with the counter that the receiver itself sent last (0 before the first) is its own come
     /// back, and is dropped as [`Rejection::BadAuth`]. Only the caller knows what it sent.
     pub own_counter_is_loop: bool,
+    /// In INIT a virtual host hears nothing: what comes for it is [`Rejection::BadVhid`]. Only the caller knows its state.
+    pub deaf_in_init: bool,
     /// What byte 4 says.
     pub byte4: Byte4,
     /// How demotion changes the advskew that is sent and compared.
@@ -197,6 +199,7 @@ const FREEBSD: Rules = Rules {
     any_ttl_in_unicast: true,
     vhid_zero_from_own_address: Rejection::BadIf,
     own_counter_is_loop: false,
+    deaf_in_init: false,
     byte4: Byte4::Unused,
     skew: SkewRule::Add,
     master_down: MasterDownRule::ThreeBases,
@@ -225,6 +228,7 @@ const OPENBSD: Rules = Rules {
     any_ttl_in_unicast: false,
     vhid_zero_from_own_address: Rejection::BadVhid,
     own_counter_is_loop: true,
+    deaf_in_init: true,
     byte4: Byte4::Demotion,
     skew: SkewRule::Unchanged,
     master_down: MasterDownRule::ThreeIntervals,
@@ -249,6 +253,7 @@ const NETBSD: Rules = Rules {
     checksum_ipv6: ChecksumCover::PseudoHeader,
     any_ttl_in_unicast: false,
     vhid_zero_from_own_address: Rejection::BadVhid,
+    deaf_in_init: true,
     skew: SkewRule::Suppress,
     bow_out_on_down: true,
     tos: 0x10,

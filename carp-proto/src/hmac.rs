@@ -97,6 +97,7 @@ impl PrefixedHmac {
             self.two_blocks(&mut inner, counter);
         }
 
+        // The outer hash: the inner digest, the byte 0x80, zeros, the length.
         let mut block = [0; BLOCK_LEN];
         for (to, word) in block
             .as_chunks_mut()

@@ -8,11 +8,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, DEFAULT_CONTROL_SOCKET};
+use crate::config::{self, Config, DEFAULT_CONTROL_SOCKET, Machine, Purpose};
+
+#[cfg(target_os = "linux")]
+mod client;
+mod operate;
+
+use operate::Operate;
 
 /// Something is wrong: a mistake in the configuration, or the command failed. For `status`: degraded.
 const FAILED: u8 = 1;
-/// `status` and `ifconfig`: there is no answer, so nothing is known. Monitoring systems call this UNKNOWN.
+/// There is no answer from the daemon, so nothing is known. Monitoring systems call this UNKNOWN.
 const NO_ANSWER: u8 = 3;
 /// The command line is not understood.
 const MISUSE: u8 = 64;
@@ -22,7 +28,7 @@ Exit codes:
   0   done; for status: healthy
   1   mistakes in the configuration, or failed; for status: degraded
   2   for status: down, every virtual host is in INIT
-  3   for status and ifconfig: no answer from carpd
+  3   no answer from carpd
   64  the command line is not understood";
 
 /// CARP: one IP address, several machines, one of them answering.
@@ -50,12 +56,18 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
         /// The configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Which of the file's [nodes] this machine is, if not the one with its host name
+        #[arg(long, value_name = "NAME")]
+        node: Option<String>,
     },
     /// Check a configuration file: every mistake with its line and what to write instead
     Check {
         /// The configuration file
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Check it as this one of the file's [nodes], instead of the one with this machine's host name
+        #[arg(long, value_name = "NAME")]
+        node: Option<String>,
     },
     /// Show the virtual hosts of the running carpd, and a verdict as the exit code
     #[command(after_help = "Exit codes: 0 healthy, 1 degraded, 2 down, 3 no answer from carpd.")]
@@ -63,6 +75,12 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
         /// Print everything as JSON, with a stable schema
         #[arg(long)]
         json: bool,
+        /// One line for each virtual host: name, state, addresses
+        #[arg(long, conflicts_with = "json")]
+        short: bool,
+        /// Show it again whenever it has changed, until interrupted
+        #[arg(long, conflicts_with = "json")]
+        watch: bool,
         #[command(flatten)]
         socket: Socket,
     },
@@ -71,6 +89,14 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
         #[command(flatten)]
         socket: Socket,
     },
+    #[command(flatten)]
+    Operate(Operate),
+    /// Print a random password: 19 characters, the most that every CARP takes
+    #[command(long_about = "\
+Print a random password: 19 characters, the most that every CARP takes; 95 bits, easy to read out, no quotes needed.
+
+  (umask 077; carpd genkey > /etc/carpd.password)")]
+    Genkey,
     /// Watch an election: three simulated nodes, no root, no network, a few milliseconds
     ///
     /// Election, crash and take-over, return and preemption, planned hand-over, with the measured times beside the
@@ -111,6 +137,14 @@ Exit code 1 if a limit is missed.")]
     Version,
 }
 
+/// How `status` is shown.
+#[derive(Debug, Clone, Copy)]
+enum StatusForm {
+    Table,
+    Short,
+    Json,
+}
+
 /// Other implementations that the lab knows.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Peer {
@@ -139,10 +173,24 @@ pub fn main() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Run { config } => run(&config),
-        Command::Check { file } => check(&file),
-        Command::Status { json, socket } => status(&socket.socket, json),
+        Command::Run { config, node } => run(&config, node),
+        Command::Check { file, node } => check(&file, node),
+        Command::Status {
+            json,
+            short,
+            watch,
+            socket,
+        } => {
+            let form = match (json, short) {
+                (true, _) => StatusForm::Json,
+                (_, true) => StatusForm::Short,
+                _ => StatusForm::Table,
+            };
+            status(&socket.socket, form, watch)
+        }
         Command::Ifconfig { socket } => ifconfig(&socket.socket),
+        Command::Operate(operate) => operate.run(),
+        Command::Genkey => genkey(),
         Command::Demo => demo(),
         Command::Lab { peer, runs, json } => lab(peer, runs, json),
         Command::Guard => guard(),
@@ -159,16 +207,26 @@ fn demo() -> ExitCode {
     }
 }
 
-fn check(file: &Path) -> ExitCode {
-    let Some(config) = load(file) else {
+fn genkey() -> ExitCode {
+    match crate::genkey::generate() {
+        Ok(password) => print(&(password + "\n")),
+        Err(error) => {
+            complain(format_args!("no random numbers: {error}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn check(file: &Path, node: Option<String>) -> ExitCode {
+    let Some(config) = load(file, Purpose::Check, node) else {
         return ExitCode::from(FAILED);
     };
     print(&format!("{}: ok, {}\n", file.display(), config.size()))
 }
 
 /// Loads a configuration, with its mistakes and warnings on standard error.
-fn load(file: &Path) -> Option<Config> {
-    match config::load(file) {
+fn load(file: &Path, purpose: Purpose, node: Option<String>) -> Option<Config> {
+    match config::load(file, purpose, &Machine::this(node)) {
         Ok(loaded) => {
             let _ = io::stderr().write_all(loaded.report.to_string().as_bytes());
             loaded.config
@@ -202,13 +260,12 @@ mod linux {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, Peer, complain, load, print};
-    use crate::control::{self, Command};
+    use super::{FAILED, Peer, complain, load, print};
+    use crate::config::Purpose;
     use crate::lab;
-    use crate::status::Status;
 
-    pub(super) fn run(file: &Path) -> ExitCode {
-        let Some(config) = load(file) else {
+    pub(super) fn run(file: &Path, node: Option<String>) -> ExitCode {
+        let Some(config) = load(file, Purpose::Run, node) else {
             return ExitCode::from(FAILED);
         };
         match crate::run::run(&config) {
@@ -218,25 +275,6 @@ mod linux {
                 ExitCode::from(FAILED)
             }
         }
-    }
-
-    pub(super) fn status(socket: &Path, json: bool) -> ExitCode {
-        let Some(status) = ask(socket) else {
-            return ExitCode::from(NO_ANSWER);
-        };
-        let text = if json {
-            serde_json::to_string_pretty(&status).map_or_else(|error| error.to_string(), |json| json + "\n")
-        } else {
-            status.table()
-        };
-        match print(&text) {
-            ExitCode::SUCCESS => ExitCode::from(status.health() as u8),
-            failed => failed,
-        }
-    }
-
-    pub(super) fn ifconfig(socket: &Path) -> ExitCode {
-        ask(socket).map_or(ExitCode::from(NO_ANSWER), |status| print(&status.ifconfig()))
     }
 
     pub(super) fn lab(peer: Option<Peer>, runs: u32, json: bool) -> ExitCode {
@@ -287,12 +325,6 @@ mod linux {
             Ok(never) => match never {},
         }
     }
-
-    fn ask(socket: &Path) -> Option<Status> {
-        control::ask(socket, Command::Status)
-            .map_err(|error| complain(format_args!("{}: {error}", socket.display())))
-            .ok()
-    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -301,13 +333,13 @@ mod elsewhere {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, Peer, complain};
+    use super::{FAILED, NO_ANSWER, Peer, StatusForm, complain};
 
-    pub(super) fn run(_file: &Path) -> ExitCode {
+    pub(super) fn run(_file: &Path, _node: Option<String>) -> ExitCode {
         needs_linux("run")
     }
 
-    pub(super) fn status(_socket: &Path, _json: bool) -> ExitCode {
+    pub(super) fn status(_socket: &Path, _form: StatusForm, _watch: bool) -> ExitCode {
         needs_linux("status");
         ExitCode::from(NO_ANSWER)
     }
@@ -337,10 +369,12 @@ mod elsewhere {
     }
 }
 
+#[cfg(target_os = "linux")]
+use client::{ifconfig, status};
 #[cfg(not(target_os = "linux"))]
 use elsewhere::{guard, ifconfig, lab, lab_probe, run, status};
 #[cfg(target_os = "linux")]
-use linux::{guard, ifconfig, lab, lab_probe, run, status};
+use linux::{guard, lab, lab_probe, run};
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,8 @@ pub mod config;
 #[cfg(target_os = "linux")]
 pub mod control;
 pub mod demo;
+pub mod events;
+pub mod genkey;
 #[cfg(target_os = "linux")]
 pub mod lab;
 pub mod log;

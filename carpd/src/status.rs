@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Version of the document and of the control socket's protocol.
 pub const SCHEMA: u32 = 1;
 
+/// Connection states are another program's business.
+pub const STATE_SYNC: &str = "not managed";
+
 /// The whole daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -22,6 +25,8 @@ pub struct Status {
     pub pid: u32,
     /// When it was started, RFC 3339 in UTC.
     pub started: String,
+    /// Whether connection states are kept in step with the other machines: always [`STATE_SYNC`].
+    pub state_sync: String,
     /// What makes this machine less fit to be master.
     pub demotion: Demotion,
     /// The virtual hosts, in the order of the configuration.
@@ -171,7 +176,7 @@ impl Status {
                 .unwrap_or(0)
         };
         let (names, addresses, states) = (width(0), width(1), width(2));
-        let mut text = String::new();
+        let mut text = self.demotion.warning();
         for [name, address, state, description] in &rows {
             let line = format!("{name:names$}  {address:addresses$}  {state:states$}  {description}");
             text += line.trim_end();
@@ -186,6 +191,21 @@ impl Status {
             }
         }
         let _ = writeln!(text, "\n{}", self.verdict());
+        text
+    }
+
+    /// The lines of `carpd status --short`, one for each virtual host: name, state, addresses.
+    pub fn short(&self) -> String {
+        let mut text = String::new();
+        for HostStatus {
+            name,
+            state,
+            addresses,
+            ..
+        } in &self.virtual_hosts
+        {
+            let _ = writeln!(text, "{name} {state} {}", addresses.join(","));
+        }
         text
     }
 
@@ -274,5 +294,43 @@ impl Status {
     }
 }
 
+impl Demotion {
+    /// The box above the table of `carpd status`; empty if nothing demotes.
+    fn warning(&self) -> String {
+        if self.total == 0 {
+            return String::new();
+        }
+        let total = self.total;
+        let mut text =
+            format!("WARNING: demoted by {total}, added to every advskew: other machines are preferred.\n");
+        for cause in &self.causes {
+            let _ = writeln!(text, "  {cause} ({})", cause.weight);
+        }
+        text.push('\n');
+        text
+    }
+
+    /// The table of `carpd demotion`.
+    pub fn table(&self) -> String {
+        if self.causes.is_empty() {
+            return "nothing demotes this machine\n".to_owned();
+        }
+        let names: Vec<_> = self.causes.iter().map(ToString::to_string).collect();
+        let width = names
+            .iter()
+            .map(|name| name.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(5);
+        let mut text = format!("{:width$}  Weight  Age\n", "Cause");
+        for (name, DemotionCause { weight, age_ms, .. }) in names.iter().zip(&self.causes) {
+            let _ = writeln!(text, "{name:width$}  {weight:>6}  {} s", age_ms / 1000);
+        }
+        let _ = writeln!(text, "\ndemoted by {}", self.total);
+        text
+    }
+}
+
+mod netstat;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -20,17 +20,20 @@ impl<const ADDRS: usize> Host<ADDRS> {
             owner,
             // Only has to differ from earlier ones.
             owner_seq: _,
-            disown_failed,
+            ask_again,
             disown_at,
             resume_at,
             refusals,
             sending,
+            // Only has to differ from others.
+            counter: _,
+            follows: _,
             // Reported only.
             since: _,
             peer: _,
         } = self;
         machine.hash_relative(now, state);
-        (pending, enabled, removing, owner, disown_failed, refusals).hash(state);
+        (pending, enabled, removing, owner, ask_again, refusals).hash(state);
         (relative(now, *disown_at), relative(now, *resume_at)).hash(state);
         let SendHealth {
             errors,

@@ -358,3 +358,47 @@ fn kernels_count_errors_in_a_row_and_freebsd_13_never_forgives() {
         assert_eq!(health.failing_since.is_some(), !forgives);
     }
 }
+
+// --- counters ---
+
+#[test]
+fn kernels_follow_the_counter_they_hear_or_keep_a_cookie() {
+    let next = |host: &mut Host<4>, policy: &Policy, chance| host.next_counter(policy, chance).get();
+    let kernel = &Policy::KERNEL;
+    let mut freebsd = vmac();
+    assert_eq!(next(&mut freebsd, kernel, 11), 11);
+    assert_eq!(next(&mut freebsd, kernel, 12), 12, "random until a peer is heard");
+    assert!(freebsd.hears_counter(kernel, Counter::new(500)));
+    assert_eq!(next(&mut freebsd, kernel, 13), 501);
+    assert_eq!(next(&mut freebsd, kernel, 14), 502);
+    assert!(
+        freebsd.hears_counter(kernel, Counter::new(502)),
+        "its own: not noticed"
+    );
+
+    let mut openbsd = host(LinkMode::Vmac, Dialect::OpenBsd);
+    assert!(
+        !openbsd.hears_counter(kernel, Counter::new(0)),
+        "the cookie of one that sent nothing yet"
+    );
+    assert_eq!(next(&mut openbsd, kernel, 11), 11);
+    assert!(openbsd.hears_counter(kernel, Counter::new(12)));
+    assert_eq!(next(&mut openbsd, kernel, 13), 11);
+    assert!(
+        !openbsd.hears_counter(kernel, Counter::new(11)),
+        "its own come back"
+    );
+}
+
+#[test]
+fn a_hardened_node_sends_a_fresh_counter_whatever_it_heard() {
+    for dialect in Dialect::ALL {
+        let mut host = host(LinkMode::Vmac, dialect);
+        assert!(host.hears_counter(&Policy::HARDENED, Counter::new(500)));
+        for chance in [21, 7, 3] {
+            assert_eq!(host.next_counter(&Policy::HARDENED, chance).get(), chance);
+        }
+        let own_is_noticed = !host.hears_counter(&Policy::HARDENED, Counter::new(3));
+        assert_eq!(own_is_noticed, dialect == Dialect::OpenBsd);
+    }
+}

@@ -204,6 +204,22 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.step(now, slot, input, None);
     }
 
+    /// The addresses of a host changed.
+    pub(super) fn readdress(&mut self, now: Instant, slot: u16) {
+        if !self.policy.live_changes {
+            self.step(now, slot, Input::Stop(InitReason::AddressesChanged), None);
+        }
+        self.settle(now, slot);
+        if let Some(host) = self.hosts.get_mut(slot).filter(|host| host.is_owner()) {
+            // Other addresses than those it has: asked for even though it owns.
+            host.ask_again = true;
+            if host.state() == State::Master {
+                host.wish(Wishes::OWN.with(Wishes::ANNOUNCE));
+                self.hosts.push_ready(slot);
+            }
+        }
+    }
+
     fn obstacle(&self, host: &Host<ADDRS>) -> Option<Obstacle> {
         let Some(interface) = self.interface(host.config.iface) else {
             return Some(Obstacle::Physical(InitReason::NoInterface));
@@ -328,7 +344,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     ) -> Option<Action> {
         let id = self.hosts.id(slot)?;
         let view = self.view(slot)?;
-        let counter = self.next_counter();
+        let chance = self.draw_counter();
         let host = self.hosts.get_mut(slot)?;
         let kind = match output {
             Output::Own | Output::Disown => {
@@ -339,8 +355,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                     host.wish(Wishes::OWN);
                 }
                 // Who yields and takes over again within the linger owns all the time.
-                let failed = core::mem::take(&mut host.disown_failed);
-                if host.owner.replace(owner) == Some(owner) && !failed {
+                let again = core::mem::take(&mut host.ask_again);
+                if host.owner.replace(owner) == Some(owner) && !again {
                     return None;
                 }
                 host.owner_seq = host.owner_seq.wrapping_add(1);
@@ -356,10 +372,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         };
         let iface = host.config.iface;
         let interface = self.interfaces.get(usize::from(iface.0))?.info?;
-        let len = self
-            .hosts
-            .get(slot)?
-            .emit(output, &view, &interface, counter, frame)?;
+        let host = self.hosts.get_mut(slot)?;
+        let counter = match output {
+            Output::Advertise(_) | Output::BowOut(_) => host.next_counter(&self.policy, chance),
+            _ => Counter::new(0),
+        };
+        let len = host.emit(output, &view, &interface, counter, frame)?;
         match output {
             Output::Advertise(Family::Ipv4) | Output::BowOut(Family::Ipv4) => bump(&mut self.stats.opackets),
             Output::Advertise(Family::Ipv6) | Output::BowOut(Family::Ipv6) => bump(&mut self.stats.opackets6),
@@ -375,12 +393,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         })
     }
 
-    /// Never 0: a fresh OpenBSD backup takes 0 for its own (`docs/protocol.md` §6).
-    fn next_counter(&mut self) -> Counter {
+    fn draw_counter(&mut self) -> u64 {
         loop {
             let counter = self.random.draw();
             if counter != 0 {
-                return Counter::new(counter);
+                return counter;
             }
         }
     }

@@ -17,6 +17,7 @@ mod commands;
 mod demotion;
 mod packets;
 mod properties;
+mod reconfigure;
 mod sending;
 
 const ETH0: IfaceId = IfaceId(0);

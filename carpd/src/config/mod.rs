@@ -4,6 +4,9 @@
 //! gives a [`Config`] only if there is none. The keys are described in this crate's `README.md`.
 
 mod address;
+mod fit;
+mod interface;
+mod nodes;
 mod report;
 mod secret;
 mod syntax;
@@ -20,9 +23,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use address::Vip;
+pub use interface::Interface;
 pub use report::{Finding, Report, Severity};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
 
+use nodes::Nodes;
 use table::{Table, type_of};
 use vhid::Draft;
 
@@ -39,17 +44,23 @@ const MAX_SOCKET_PATH: usize = 103;
 pub struct Config {
     /// Path of the control socket.
     pub control_socket: PathBuf,
+    /// Which of the `[nodes]` this machine is, if the file has them.
+    pub node: Option<String>,
     /// The virtual hosts, in the order of the file; at least one.
     pub hosts: Vec<VirtualHost>,
 }
 
 impl Config {
-    /// `1 virtual host`, `2 virtual hosts`.
+    /// `1 virtual host`, `2 virtual hosts on node alpha`.
     pub fn size(&self) -> String {
-        match self.hosts.len() {
+        let mut size = match self.hosts.len() {
             1 => "1 virtual host".to_owned(),
             count => format!("{count} virtual hosts"),
+        };
+        if let Some(node) = &self.node {
+            size = size + " on node " + node;
         }
+        size
     }
 }
 
@@ -62,13 +73,44 @@ pub struct Loaded {
     pub report: Report,
 }
 
-/// Reads and checks a file against this machine: its interfaces must exist here, its password files must be
+/// What a file is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be checked, on a machine whose network is set up: it must fit.
+    Check,
+    /// To be used. The addresses of this machine may still have to come, so that what does not fit them is a warning.
+    Run,
+}
+
+/// The machine that a file has to fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Its interfaces, if they can be known.
+    pub interfaces: Option<Vec<Interface>>,
+    /// What it is called, if that can be known.
+    pub host_name: Option<String>,
+    /// Which of the `[nodes]` it is, if that has been said; otherwise the one with its name.
+    pub node: Option<String>,
+}
+
+impl Machine {
+    /// This machine.
+    pub fn this(node: Option<String>) -> Self {
+        Self {
+            interfaces: interface::here(),
+            host_name: nodes::host_name(),
+            node,
+        }
+    }
+}
+
+/// Reads and checks a file against a machine: its interfaces must exist here, its password files must be
 /// readable.
 ///
 /// # Errors
 ///
 /// Only if the file itself cannot be read. Mistakes in it are in the report.
-pub fn load(path: &Path) -> io::Result<Loaded> {
+pub fn load(path: &Path, purpose: Purpose, machine: &Machine) -> io::Result<Loaded> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
@@ -87,38 +129,28 @@ pub fn load(path: &Path) -> io::Result<Loaded> {
             return Ok(Loaded { config: None, report });
         }
     };
-    Ok(check(path, &text, interfaces().as_deref()))
+    Ok(check(path, &text, purpose, machine))
 }
 
 /// Checks the text of a file. `path` is named in the report, and password files are looked for beside it.
-/// `interfaces` are those of the machine; `None` if they cannot be known.
-pub fn check(path: &Path, text: &str, interfaces: Option<&[String]>) -> Loaded {
+pub fn check(path: &Path, text: &str, purpose: Purpose, machine: &Machine) -> Loaded {
     let mut report = Report::new(path.display().to_string(), text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !syntax::report(text, &errors, &mut report) {
         return Loaded { config: None, report };
     }
-    let context = vhid::Context { path, interfaces };
+    let context = vhid::Context {
+        path,
+        purpose,
+        machine,
+    };
     let config = read_document(document.get_ref(), &context, &mut report);
     let config = if report.is_usable() { config } else { None };
     Loaded { config, report }
 }
 
-/// The names of the network interfaces here, sorted; `None` where they cannot be known.
-///
-/// `/sys/class/net` would show those of the network namespace in which it was mounted.
-fn interfaces() -> Option<Vec<String>> {
-    let table = fs::read_to_string("/proc/thread-self/net/dev").ok()?;
-    let lines = table.lines().skip(2); // two lines of headings
-    let mut names: Vec<_> = lines
-        .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
-        .collect();
-    names.sort();
-    Some(names)
-}
-
 /// Keys at the top of the file, before the first `[[vhid]]`.
-const TOP_KEYS: &[&str] = &["control_socket", "preempt", "vhid"];
+const TOP_KEYS: &[&str] = &["control_socket", "preempt", "nodes", "vhid"];
 
 fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &mut Report) -> Option<Config> {
     let top = Table {
@@ -149,18 +181,23 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     };
     let preempt = top.boolean("preempt", report).unwrap_or(false);
 
+    let Machine { node, host_name, .. } = context.machine;
+    let nodes = Nodes::read(document, node.as_deref(), host_name.as_deref(), report);
+
     let drafts: Vec<Draft> = vhid_tables(document, report)
         .iter()
-        .map(|table| Draft::read(table, preempt, context, report))
+        .map(|table| Draft::read(table, preempt, nodes.as_ref(), context, report))
         .collect();
     refuse_equal_vhids(&drafts, report);
     refuse_equal_addresses(&drafts, report);
+    fit::compare(&drafts, context, report);
     let hosts = drafts
         .into_iter()
         .map(Draft::finish)
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
         control_socket,
+        node: nodes.and_then(|nodes| nodes.this().map(str::to_owned)),
         hosts,
     })
 }

@@ -30,9 +30,44 @@ fn copy_with_modes(to: &Path) {
 }
 
 fn check_file(path: &Path) -> Loaded {
-    let here = ["eth0", "eth1", "lo"].map(str::to_owned);
     let text = fs::read_to_string(path).expect("a vector");
-    check(path, &text, Some(&here))
+    check(path, &text, Purpose::Check, &here())
+}
+
+/// The machine for which the vectors are made.
+fn here() -> Machine {
+    let interface = |name: &str, is_ethernet, addresses: &[(&str, u8)]| Interface {
+        name: name.to_owned(),
+        is_ethernet,
+        addresses: addresses
+            .iter()
+            .map(|(ip, length)| (ip.parse().expect("an address"), *length))
+            .collect(),
+    };
+    let interfaces = vec![
+        interface(
+            "eth0",
+            true,
+            &[
+                ("192.0.2.250", 24),
+                ("2001:db8::250", 64),
+                ("fe80::2", 64),
+                ("192.0.2.1", 24), // a virtual address that is on it already
+            ],
+        ),
+        interface(
+            "eth1",
+            true,
+            &[("198.51.100.250", 24), ("192.0.2.251", 24), ("fe80::2", 64)],
+        ),
+        interface("eth2", true, &[("fe80::2", 64)]),
+        interface("lo", false, &[("127.0.0.1", 8), ("::1", 128)]),
+    ];
+    Machine {
+        interfaces: Some(interfaces),
+        host_name: Some("alpha.example.net".into()),
+        node: None,
+    }
 }
 
 #[test]
@@ -79,6 +114,41 @@ fn every_kind_of_mistake_is_reported_as_expected() {
     );
 }
 
+/// The example fits a machine with such interfaces, beside its password files.
+#[test]
+fn the_example_is_good() {
+    let dir = TempDir::new("example");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/carpd.toml");
+    let file = dir.path().join("carpd.toml");
+    fs::copy(example, &file).expect("a copy");
+    for password in ["lan.password", "wan.password"] {
+        let path = dir.path().join(password);
+        fs::write(&path, "opensesame\n").expect("a password");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+    }
+    let loaded = check_file(&file);
+    assert_eq!(loaded.report.to_string(), "");
+    assert_eq!(
+        loaded.config.expect("no mistakes").size(),
+        "2 virtual hosts on node alpha"
+    );
+}
+
+/// At the start of the machine its addresses may still have to come.
+#[test]
+fn what_does_not_fit_stops_the_check_and_not_the_daemon() {
+    let file = vectors().join("fit-off-subnet.toml");
+    let text = fs::read_to_string(&file).expect("a vector");
+    let text = text
+        .replace("\"yes\"", "false")
+        .replace("password_file = \"secret.key\"", "password = \"x\"");
+    let file = Path::new("/nowhere/carpd.toml");
+    assert!(!check(file, &text, Purpose::Check, &here()).report.is_usable());
+    let loaded = check(file, &text, Purpose::Run, &here());
+    assert!(loaded.config.is_some(), "{}", loaded.report);
+    assert_eq!(loaded.report.findings().len(), 2, "{}", loaded.report);
+}
+
 #[test]
 fn all_keys_arrive() {
     let loaded = check_file(&vectors().join("ok-full.toml"));
@@ -115,11 +185,78 @@ fn all_keys_arrive() {
 }
 
 #[test]
+fn each_node_has_its_own_advskew() {
+    let file = vectors().join("ok-nodes.toml");
+    let text = fs::read_to_string(&file).expect("a vector");
+    let text = text.replace("password_file = \"secret.key\"", "password = \"x\"");
+    let load = |host_name: Option<&str>, node: Option<&str>| {
+        let machine = Machine {
+            host_name: host_name.map(str::to_owned),
+            node: node.map(str::to_owned),
+            ..here()
+        };
+        check(Path::new("/nowhere/carpd.toml"), &text, Purpose::Check, &machine)
+    };
+    for (host_name, node, name, advskews) in [
+        (Some("alpha"), None, "alpha", [0, 150]),
+        (Some("beta.example.net"), None, "beta", [100, 100]),
+        (Some("alpha"), Some("gamma"), "gamma", [200, 200]),
+        (None, Some("beta"), "beta", [100, 100]),
+    ] {
+        let config = load(host_name, node).config.expect("no mistakes");
+        assert_eq!(config.node.as_deref(), Some(name));
+        assert_eq!(config.size(), format!("2 virtual hosts on node {name}"));
+        assert_eq!(
+            config.hosts.iter().map(|host| host.advskew).collect::<Vec<_>>(),
+            advskews.map(AdvSkew::new)
+        );
+    }
+    for (host_name, node, said) in [
+        (
+            Some("delta"),
+            None,
+            "this machine is called delta, which is none of the nodes alpha, beta, gamma; ",
+        ),
+        (
+            Some("alpha"),
+            Some("delta"),
+            "there is no node delta; use --node with one of alpha, beta, gamma\n",
+        ),
+        (
+            None,
+            None,
+            "the name of this machine is not known; use --node with one of ",
+        ),
+    ] {
+        let report = load(host_name, node).report.to_string();
+        assert!(
+            report.starts_with(&format!("/nowhere/carpd.toml:3: {said}")) && report.lines().count() == 1,
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn a_node_without_nodes_is_a_mistake() {
+    let text = fs::read_to_string(vectors().join("ok-full.toml")).expect("a vector");
+    let machine = Machine {
+        node: Some("alpha".into()),
+        ..here()
+    };
+    let report = check(Path::new("x.toml"), &text, Purpose::Check, &machine).report;
+    let said = "x.toml:1: there is no table [nodes]; leave --node out, or write the table";
+    assert!(report.to_string().starts_with(said), "{report}");
+}
+
+#[test]
 fn a_file_that_is_no_text_is_located() {
     let dir = TempDir::new("utf8");
     let file = dir.path().join("latin1.toml");
     fs::write(&file, b"# one\n# caf\xe9\n").expect("a file");
-    let report = load(&file).expect("readable").report.to_string();
+    let report = load(&file, Purpose::Check, &here())
+        .expect("readable")
+        .report
+        .to_string();
     assert!(
         report.ends_with("latin1.toml:2: this line is not UTF-8 text; save the file as UTF-8\n"),
         "{report}"
@@ -131,11 +268,11 @@ fn no_text_makes_it_panic() {
     // Every prefix of a file with every key, and the same with one byte replaced.
     let text = fs::read_to_string(vectors().join("ok-full.toml")).expect("a vector");
     for end in 0..text.len() {
-        let _ = check(Path::new("x"), &text[..end], None);
+        let _ = check(Path::new("x"), &text[..end], Purpose::Check, &here());
         for byte in ["\"", "[", "=", "\n", "9"] {
             let mut changed = text.clone();
             changed.replace_range(end..=end, byte);
-            let _ = check(Path::new("x"), &changed, None);
+            let _ = check(Path::new("x"), &changed, Purpose::Check, &here());
         }
     }
 }

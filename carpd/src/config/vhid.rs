@@ -1,14 +1,18 @@
 //! One `[[vhid]]` table.
 
+use std::ops::Range;
 use std::path::Path;
 
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
 use toml::Spanned;
 
 use super::address::Vip;
+use super::interface::Interface;
+use super::nodes::{ADVSKEW, Nodes};
 use super::report::Report;
 use super::secret::{self, mode_if_world_readable};
 use super::table::Table;
+use super::{Machine, Purpose};
 
 /// The keys of a `[[vhid]]` table.
 pub(super) const KEYS: &[&str] = &[
@@ -22,6 +26,7 @@ pub(super) const KEYS: &[&str] = &[
     "preempt",
     "description",
     "dialect",
+    "allow_off_subnet",
 ];
 
 /// Most addresses that one virtual host can have.
@@ -50,12 +55,21 @@ pub struct VirtualHost {
     pub dialect: Dialect,
 }
 
+impl VirtualHost {
+    /// Interface and VHID: `eth0@7`.
+    pub fn name(&self) -> String {
+        format!("{}@{}", self.interface, self.vhid)
+    }
+}
+
 /// What the checks need to know beside the table.
 pub(super) struct Context<'a> {
     /// Path of the configuration file.
     pub(super) path: &'a Path,
-    /// Interfaces of this machine, if they can be known.
-    pub(super) interfaces: Option<&'a [String]>,
+    /// What the file is read for.
+    pub(super) purpose: Purpose,
+    /// The machine that it has to fit.
+    pub(super) machine: &'a Machine,
 }
 
 /// A virtual host that may have holes: each `None` that a [`VirtualHost`] cannot have has been reported.
@@ -63,6 +77,7 @@ pub(super) struct Draft {
     pub(super) interface: Option<String>,
     pub(super) vhid: Option<Spanned<u8>>,
     pub(super) addresses: Vec<Spanned<Vip>>,
+    pub(super) allow_off_subnet: bool,
     key: Option<Key>,
     advbase: u8,
     advskew: u8,
@@ -72,7 +87,13 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn read(table: &Table<'_>, preempt: bool, context: &Context<'_>, report: &mut Report) -> Self {
+    pub(super) fn read(
+        table: &Table<'_>,
+        preempt: bool,
+        nodes: Option<&Nodes>,
+        context: &Context<'_>,
+        report: &mut Report,
+    ) -> Self {
         let belongs_above = |key: &str| {
             (key == "control_socket").then_some("move it to the top of the file, above the first [[vhid]]")
         };
@@ -82,9 +103,10 @@ impl Draft {
             interface: interface(table, context, report),
             vhid: vhid(table, report),
             addresses: addresses(table, dialect, report),
+            allow_off_subnet: table.boolean("allow_off_subnet", report).unwrap_or(false),
             key: key(table, context, report),
             advbase: advbase(table, report),
-            advskew: advskew(table, dialect, report),
+            advskew: advskew(table, dialect, nodes, report),
             preempt: table.boolean("preempt", report).unwrap_or(preempt),
             description: description(table, report),
             dialect,
@@ -108,10 +130,17 @@ impl Draft {
 }
 
 fn interface(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Option<String> {
-    let known = context.interfaces.map(|names| names.join(", "));
+    let names = |interfaces: &[Interface]| {
+        let usable = interfaces.iter().filter(|interface| interface.is_ethernet);
+        let names: Vec<_> = usable.map(|interface| interface.name.as_str()).collect();
+        names.join(", ")
+    };
     if !table.items.contains_key("interface") {
-        let here = known
-            .map(|names| format!(" (this machine has {names})"))
+        let here = context
+            .machine
+            .interfaces
+            .as_ref()
+            .map(|interfaces| format!(" (this machine has {})", names(interfaces)))
             .unwrap_or_default();
         report.mistake(
             &table.header,
@@ -120,15 +149,17 @@ fn interface(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> O
         return None;
     }
     let name = table.string("interface", report)?;
-    if let Some(names) = context.interfaces
-        && !names.iter().any(|n| n == name.get_ref())
-    {
+    if let Some(interfaces) = &context.machine.interfaces {
         let wrong = name.get_ref().escape_debug();
-        let names = known.unwrap_or_default();
-        report.mistake(
-            &name.span(),
-            format!("there is no interface {wrong}; write one of {names}"),
-        );
+        let problem = match interfaces.iter().find(|here| here.name == *name.get_ref()) {
+            None => Some(format!("there is no interface {wrong}")),
+            Some(here) if !here.is_ethernet => Some(format!("{wrong} is no Ethernet interface")),
+            Some(_) => None,
+        };
+        if let Some(problem) = problem {
+            let names = names(interfaces);
+            report.mistake(&name.span(), format!("{problem}; write one of {names}"));
+        }
     }
     Some((*name.get_ref()).to_owned())
 }
@@ -244,20 +275,32 @@ fn advbase(table: &Table<'_>, report: &mut Report) -> u8 {
         .map_or(1, Spanned::into_inner)
 }
 
-fn advskew(table: &Table<'_>, dialect: Dialect, report: &mut Report) -> u8 {
-    let meaning = ", in 1/256 s (255 is kept for the goodbye of a master)";
-    let Some(advskew) = table.number("advskew", 0..=254, meaning, report) else {
-        return 0;
+fn advskew(table: &Table<'_>, dialect: Dialect, nodes: Option<&Nodes>, report: &mut Report) -> u8 {
+    let own = table.items.get("advskew");
+    let span = own.map_or(table.header.clone(), Spanned::span);
+    let Some(nodes) = nodes else {
+        let Some(advskew) = table.number("advskew", 0..=254, ADVSKEW, report) else {
+            return 0;
+        };
+        warn_of_cut_advskew(*advskew.get_ref(), dialect, &span, report);
+        return advskew.into_inner();
     };
-    let sent = dialect.effective_skew(AdvSkew::new(*advskew.get_ref()), 0).get();
-    if sent < *advskew.get_ref() {
+    let all = nodes.with_own(own, report);
+    for (_, advskew) in &all {
+        warn_of_cut_advskew(*advskew, dialect, &span, report);
+    }
+    nodes.own(&all)
+}
+
+fn warn_of_cut_advskew(advskew: u8, dialect: Dialect, span: &Range<usize>, report: &mut Report) {
+    let sent = dialect.effective_skew(AdvSkew::new(advskew), 0).get();
+    if sent < advskew {
         let advice = format!("write at most {sent}, or two such nodes tie");
         report.warning(
-            &advskew.span(),
+            span,
             format!("{dialect} sends every advskew above {sent} as {sent}; {advice}"),
         );
     }
-    advskew.into_inner()
 }
 
 fn description(table: &Table<'_>, report: &mut Report) -> Option<String> {

@@ -7,11 +7,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Command, Refusal};
+use super::{Answer, Command, Refusal, Report};
+use crate::events::Events;
 use crate::status::{SCHEMA, Status};
 
 /// How long to wait for an answer. The daemon needs some microseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for a command that waits for the network. The daemon needs some seconds.
+const SLOW_PATIENCE: Duration = Duration::from_secs(35);
 
 /// Why there is no answer. `Display` says what to do, in one line.
 #[derive(Debug)]
@@ -24,18 +27,25 @@ pub enum AskError {
     NoAnswer(io::Error),
     /// The daemon refused, and says why.
     Refused(String),
-    /// The answer is no status of this schema.
+    /// The answer is none of this schema.
     NotUnderstood(String),
 }
 
 /// Asks the daemon whose socket this is.
-pub fn ask(socket: &Path, command: Command) -> Result<Status, AskError> {
+///
+/// The answer is never an [`Answer::Refusal`]: that is an error.
+pub(super) fn ask(socket: &Path, command: &Command) -> Result<Answer, AskError> {
     let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => AskError::NotAllowed,
         _ => AskError::NotRunning(error),
     })?;
+    let patience = if command.is_slow() {
+        SLOW_PATIENCE
+    } else {
+        PATIENCE
+    };
     stream
-        .set_read_timeout(Some(PATIENCE))
+        .set_read_timeout(Some(patience))
         .map_err(AskError::NoAnswer)?;
     stream
         .set_write_timeout(Some(PATIENCE))
@@ -49,15 +59,45 @@ pub fn ask(socket: &Path, command: Command) -> Result<Status, AskError> {
         written.map_err(AskError::NoAnswer)?;
         return Err(AskError::NoAnswer(io::ErrorKind::UnexpectedEof.into()));
     }
-    if let Ok(refusal) = serde_json::from_str::<Refusal>(&answer) {
-        return Err(AskError::Refused(refusal.error));
-    }
-    let status: Status =
+    let answer: Answer =
         serde_json::from_str(&answer).map_err(|error| AskError::NotUnderstood(error.to_string()))?;
-    if status.schema != SCHEMA {
-        return Err(AskError::NotUnderstood(format!("schema {}", status.schema)));
+    match answer {
+        Answer::Refusal(Refusal { error, .. }) => Err(AskError::Refused(error)),
+        answer if answer.schema() != SCHEMA => {
+            Err(AskError::NotUnderstood(format!("schema {}", answer.schema())))
+        }
+        answer => Ok(answer),
     }
-    Ok(status)
+}
+
+/// Asks for the status.
+pub fn ask_status(socket: &Path) -> Result<Status, AskError> {
+    match ask(socket, &Command::Status {})? {
+        Answer::Status(status) => Ok(*status),
+        _ => Err(AskError::other_document()),
+    }
+}
+
+/// Asks for the events after a number.
+pub fn ask_events(socket: &Path, after: u64) -> Result<Events, AskError> {
+    match ask(socket, &Command::Events { after })? {
+        Answer::Events(events) => Ok(events),
+        _ => Err(AskError::other_document()),
+    }
+}
+
+/// Has something done.
+pub fn ask_to(socket: &Path, command: &Command) -> Result<Report, AskError> {
+    match ask(socket, command)? {
+        Answer::Report(report) => Ok(report),
+        _ => Err(AskError::other_document()),
+    }
+}
+
+impl AskError {
+    fn other_document() -> Self {
+        Self::NotUnderstood("another document than was asked for".to_owned())
+    }
 }
 
 impl fmt::Display for AskError {

@@ -19,13 +19,14 @@ use std::time::Duration;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 
-use super::{Command, MAX_REQUEST, refusal};
-use crate::status::Status;
+use super::{Answer, Command, MAX_REQUEST};
 
 /// Clients that are served at the same time; more are turned away.
 const MAX_CLIENTS: usize = 8;
 /// How long a client may take for its request, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the daemon may take for the answer to a command that waits for the network. It needs less.
+const SLOW_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A listening control socket. Dropping it removes the socket's file.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub struct Server {
 pub struct Job {
     /// What is asked for.
     pub command: Command,
-    answer: SyncSender<String>,
+    answer: SyncSender<Answer>,
 }
 
 /// Why there is no control socket. `Display` says what to do, in one line.
@@ -93,10 +94,8 @@ impl Drop for Server {
 
 impl Job {
     /// Answers. A client that has gone away is no matter.
-    pub fn answer(self, status: &Status) {
-        let line =
-            serde_json::to_string(status).map_or_else(|error| refusal(error.to_string()), |json| json + "\n");
-        let _ = self.answer.try_send(line);
+    pub fn answer(self, answer: Answer) {
+        let _ = self.answer.try_send(answer);
     }
 }
 
@@ -134,7 +133,7 @@ fn accept<W: Fn() + Send + Sync + 'static>(listener: &UnixListener, queue: &Sync
         };
         if let Err(why) = admit(&stream, &clients) {
             // The answer fits into the socket's buffer, so this does not block.
-            let _ = stream.write_all(refusal(why).as_bytes());
+            let _ = stream.write_all(Answer::refusal(why).to_line().as_bytes());
             continue;
         }
         clients.fetch_add(1, Ordering::Relaxed);
@@ -184,16 +183,21 @@ fn serve(mut stream: UnixStream, queue: &SyncSender<Job>, wake: &dyn Fn()) -> io
     }
     .and_then(|command| {
         let (answer, answered) = mpsc::sync_channel(1);
+        let patience = if command.is_slow() {
+            SLOW_PATIENCE
+        } else {
+            PATIENCE
+        };
         queue
             .try_send(Job { command, answer })
             .map_err(|_| "carpd is busy or stopping; try again".to_owned())?;
         wake();
         answered
-            .recv_timeout(PATIENCE)
+            .recv_timeout(patience)
             .map_err(|_| "carpd is busy or stopping; try again".to_owned())
     })
-    .unwrap_or_else(refusal);
-    stream.write_all(answer.as_bytes())
+    .unwrap_or_else(Answer::refusal);
+    stream.write_all(answer.to_line().as_bytes())
 }
 
 impl fmt::Display for StartError {

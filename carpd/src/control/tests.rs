@@ -26,8 +26,8 @@ fn serve(path: &Path) {
     thread::spawn(move || {
         while woken.recv_timeout(Duration::from_secs(5)).is_ok() {
             while let Some(job) = server.next_job() {
-                assert_eq!(job.command, Command::Status);
-                job.answer(&example());
+                assert_eq!(job.command, Command::Status {});
+                job.answer(Answer::Status(Box::new(example())));
             }
         }
     });
@@ -51,9 +51,86 @@ fn a_question_is_answered() {
     let dir = TempDir::new("control-answer");
     let path = socket_in(&dir);
     serve(&path);
-    assert_eq!(ask(&path, Command::Status).expect("an answer"), example());
+    assert_eq!(ask_status(&path).expect("an answer"), example());
     let directory = path.parent().expect("a directory");
     assert_eq!(directory.metadata().expect("a directory").mode() & 0o777, 0o755);
+}
+
+#[test]
+fn every_command_arrives_as_it_was_sent() {
+    let target = || "eth0@7".to_owned();
+    let cause = || "state-sync".to_owned();
+    for (command, line) in [
+        (Command::Status {}, r#"{"command":"status","schema":1}"#),
+        (
+            Command::Events { after: 7 },
+            r#"{"after":7,"command":"events","schema":1}"#,
+        ),
+        (
+            Command::Disable { target: ALL.into() },
+            r#"{"command":"disable","schema":1,"target":"all"}"#,
+        ),
+        (
+            Command::Enable { target: target() },
+            r#"{"command":"enable","schema":1,"target":"eth0@7"}"#,
+        ),
+        (
+            Command::Handover { target: target() },
+            r#"{"command":"handover","schema":1,"target":"eth0@7"}"#,
+        ),
+        (
+            Command::State {
+                target: target(),
+                state: Forced::Backup,
+            },
+            r#"{"command":"state","schema":1,"state":"backup","target":"eth0@7"}"#,
+        ),
+        (
+            Command::Demote {
+                cause: cause(),
+                weight: 240,
+            },
+            r#"{"cause":"state-sync","command":"demote","schema":1,"weight":240}"#,
+        ),
+        (
+            Command::Clear { cause: cause() },
+            r#"{"cause":"state-sync","command":"clear","schema":1}"#,
+        ),
+        (
+            Command::ClearAll { force: true },
+            r#"{"command":"clear_all","force":true,"schema":1}"#,
+        ),
+    ] {
+        assert_eq!(command.to_line(), format!("{line}\n"));
+        assert_eq!(Command::from_line(line.as_bytes()), Ok(command));
+    }
+}
+
+#[test]
+fn every_answer_is_told_from_the_others() {
+    let outcome = Outcome {
+        subject: "eth0@7".into(),
+        done: true,
+        text: "disabled".into(),
+    };
+    let events = Events {
+        schema: SCHEMA,
+        started: "2026-11-21T09:59:00.000Z".into(),
+        events: Vec::new(),
+    };
+    for answer in [
+        Answer::refusal("no"),
+        Answer::report(vec![outcome]),
+        Answer::Events(events),
+        Answer::Status(Box::new(example())),
+    ] {
+        let line = answer.to_line();
+        assert_eq!(
+            serde_json::from_str::<Answer>(&line).expect("an answer"),
+            answer,
+            "{line}"
+        );
+    }
 }
 
 #[test]
@@ -64,7 +141,7 @@ fn a_silent_client_holds_up_nobody() {
     let silent: Vec<_> = (0..3)
         .map(|_| UnixStream::connect(&path).expect("a connection"))
         .collect();
-    assert_eq!(ask(&path, Command::Status).expect("an answer"), example());
+    assert_eq!(ask_status(&path).expect("an answer"), example());
     drop(silent);
 }
 
@@ -76,7 +153,7 @@ fn too_many_clients_are_turned_away() {
     let _silent: Vec<_> = (0..8)
         .map(|_| UnixStream::connect(&path).expect("a connection"))
         .collect();
-    let error = ask(&path, Command::Status).expect_err("no place").to_string();
+    let error = ask_status(&path).expect_err("no place").to_string();
     assert_eq!(error, "8 clients are being served; try again");
 }
 
@@ -97,8 +174,18 @@ fn nonsense_is_refused_with_a_reason() {
         ),
         (
             b"{\"schema\":1,\"command\":\"dance\"}\n",
-            "there is no command \\\"dance\\\"; write status",
+            "unknown variant `dance`, expected one of `status`, `events`",
         ),
+        (
+            b"{\"schema\":1,\"command\":\"disable\"}\n",
+            "missing field `target`",
+        ),
+        (
+            b"{\"schema\":1,\"command\":\"state\",\"target\":\"all\",\"state\":\"init\"}\n",
+            "unknown variant `init`, expected `master` or `backup`",
+        ),
+        (b"{\"command\":\"status\"}\n", "the request has no schema"),
+        (b"[]\n", "the request is not understood"),
         (
             b"{\"schema\":1,\"command\":\"status\"}",
             "does not end with a newline",
@@ -113,7 +200,7 @@ fn nonsense_is_refused_with_a_reason() {
             "{answer}"
         );
     }
-    assert_eq!(ask(&path, Command::Status).expect("still alive"), example());
+    assert_eq!(ask_status(&path).expect("still alive"), example());
 }
 
 #[test]
@@ -149,7 +236,7 @@ fn what_is_no_socket_is_left_alone() {
 #[test]
 fn without_a_daemon_the_client_says_so() {
     let dir = TempDir::new("control-none");
-    let error = ask(&dir.path().join("control.sock"), Command::Status)
+    let error = ask_status(&dir.path().join("control.sock"))
         .expect_err("nobody")
         .to_string();
     assert!(

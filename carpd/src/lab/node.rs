@@ -190,7 +190,7 @@ impl Node {
     ///
     /// If it does not answer, or the node runs something else.
     pub fn status(&self) -> Result<Status, control::AskError> {
-        control::ask(&self.socket(), control::Command::Status)
+        control::ask_status(&self.socket())
     }
 
     /// The control socket of its carpd.

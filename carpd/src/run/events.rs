@@ -1,25 +1,37 @@
-//! Events of the node as lines of the log, in the words of the FreeBSD kernel, with details behind.
+//! Events of the node: lines of the log, in the words of the FreeBSD kernel with details behind, and the records
+//! of `carpd events`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write as _;
 
 use carp_fsm::{Cause, Duration, Event, EventKind, HandOver, HostId, Instant, Reason, State};
 use carp_std::OwnershipError;
 
-use super::Carp;
+use super::{Carp, report};
 use crate::config::{Config, VirtualHost};
-use crate::log::Log;
+use crate::events::{Events, Record, What};
+use crate::log::{Log, wall_clock};
+use crate::status::SCHEMA;
+
+/// Events that are remembered. One takes about 400 bytes.
+const REMEMBERED: usize = 1024;
 
 /// The virtual hosts in the order of the configuration, and what has to be remembered about them.
 pub(super) struct Journal<'a> {
     pub(super) hosts: Vec<(HostId, &'a VirtualHost)>,
     pub(super) started: Instant,
+    /// Names of the causes of demotion that the operator has entered, by their number in [`Cause::External`].
+    pub(super) external: BTreeMap<u8, String>,
     /// The last transition of each virtual host that had one.
     last: HashMap<HostId, (Instant, Reason)>,
     /// What the log has said about the addresses of each virtual host, so that it is said once.
     said: HashMap<HostId, String>,
     /// The log has said that the guard process is missing.
     unguarded: bool,
+    /// The last events, the oldest first.
+    records: VecDeque<Record>,
+    /// The number of the last event.
+    number: u64,
 }
 
 impl<'a> Journal<'a> {
@@ -27,9 +39,12 @@ impl<'a> Journal<'a> {
         Self {
             hosts,
             started,
+            external: BTreeMap::new(),
             last: HashMap::new(),
             said: HashMap::new(),
             unguarded: false,
+            records: VecDeque::new(),
+            number: 0,
         }
     }
 
@@ -42,7 +57,7 @@ impl<'a> Journal<'a> {
         ));
         for &(id, _) in &self.hosts {
             if let Some(reason) = carp.node().status(id).and_then(|status| status.init_reason) {
-                log.line(&format!("carp: {}: INIT ({reason})", self.name(id)));
+                log.line(&format!("carp: {}: INIT ({reason})", self.log_name(id)));
             }
         }
     }
@@ -52,8 +67,37 @@ impl<'a> Journal<'a> {
         self.last.get(&host).map(|(_, reason)| *reason)
     }
 
-    /// Writes what has happened.
-    pub(super) fn write(&mut self, carp: &Carp, event: Event, log: &mut Log) {
+    /// The events after a number.
+    pub(super) fn events(&self, now: Instant, after: u64) -> Events {
+        Events {
+            schema: SCHEMA,
+            started: report::at(wall_clock(), now, self.started),
+            events: self
+                .records
+                .iter()
+                .filter(|record| record.number > after)
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// Writes and remembers what has happened.
+    pub(super) fn write(&mut self, carp: &Carp, now: Instant, event: Event, log: &mut Log) {
+        let (text, what) = self.tell(carp, event);
+        log.line(&text);
+        if self.records.len() == REMEMBERED {
+            self.records.pop_front();
+        }
+        self.number += 1;
+        self.records.push_back(Record {
+            number: self.number,
+            time: report::at(wall_clock(), now, event.at),
+            what,
+            text,
+        });
+    }
+
+    fn tell(&mut self, carp: &Carp, event: Event) -> (String, What) {
         match event.kind {
             EventKind::Transition {
                 host,
@@ -63,13 +107,24 @@ impl<'a> Journal<'a> {
                 peer,
             } => {
                 let before = self.last.insert(host, (event.at, reason));
-                let since = before.map_or(self.started, |(at, _)| at);
-                let mut line = transition(&self.name(host), from, to, reason);
-                let _ = write!(line, " after={}", seconds(event.at - since));
+                let after = event.at - before.map_or(self.started, |(at, _)| at);
+                let mut line = transition(&self.log_name(host), from, to, reason);
+                let _ = write!(line, " after={}", seconds(after));
                 if let Some(peer) = peer {
                     let _ = write!(line, " peer={peer}");
                 }
-                log.line(&line);
+                let status = carp.node().status(host);
+                let what = What::Transition {
+                    virtual_host: self.name(host),
+                    from: report::state(from),
+                    to: report::state(to),
+                    reason: reason.to_string(),
+                    after_ms: millis(after),
+                    peer,
+                    advskew: status.map_or(0, |status| status.advskew.get()),
+                    demotion: status.map_or(0, |status| status.demotion),
+                };
+                (line, what)
             }
             EventKind::Demotion {
                 from,
@@ -78,19 +133,34 @@ impl<'a> Journal<'a> {
                 holds,
                 ..
             } => {
-                let mut line = demotion(from, to, &self.cause(cause, holds));
-                if let Cause::LinkDown(iface) = cause
-                    && let Some(interface) = carp.link().interface_name(iface)
-                {
+                let mut line = demotion(from, to, &self.cause_in_log(cause, holds));
+                let subject = self.subject(carp, cause);
+                if let (Cause::LinkDown(_), Some(interface)) = (cause, &subject) {
                     let _ = write!(line, " interface={interface}");
                 }
-                log.line(&line);
+                let what = What::Demotion {
+                    from,
+                    to,
+                    cause: self.cause(cause),
+                    subject,
+                    holds,
+                };
+                (line, what)
             }
             EventKind::HandOver { host, outcome } => {
-                log.line(&format!("carp: {}: {}", self.name(host), hand_over(outcome)));
+                let line = format!("carp: {}: {}", self.log_name(host), hand_over(outcome));
+                let what = What::Handover {
+                    virtual_host: self.name(host),
+                    done: matches!(outcome, HandOver::Done(_)),
+                    after_ms: match outcome {
+                        HandOver::Done(after) | HandOver::NobodyTookOver(after) => Some(millis(after)),
+                        HandOver::NotMaster => None,
+                    },
+                };
+                (line, what)
             }
-            EventKind::Lost(count) => log.line(&format!("carpd: {count} events lost")),
-            other => log.line(&format!("carpd: {other:?}")),
+            EventKind::Lost(count) => (format!("carpd: {count} events lost"), What::Other {}),
+            other => (format!("carpd: {other:?}"), What::Other {}),
         }
     }
 
@@ -110,7 +180,7 @@ impl<'a> Journal<'a> {
             };
             let error = error.to_string();
             if self.said.get(&id) != Some(&error) {
-                log.line(&format!("carpd: {}: {error}", self.name(id)));
+                log.line(&format!("carpd: {}: {error}", self.log_name(id)));
                 self.said.insert(id, error);
             }
         }
@@ -126,25 +196,56 @@ impl<'a> Journal<'a> {
             .count()
     }
 
+    /// The virtual host, as configured.
+    fn configured(&self, host: HostId) -> Option<&VirtualHost> {
+        self.hosts
+            .iter()
+            .find(|(id, _)| *id == host)
+            .map(|(_, host)| *host)
+    }
+
+    /// `eth0@7`.
+    pub(super) fn name(&self, host: HostId) -> String {
+        self.configured(host)
+            .map_or_else(|| host.to_string(), VirtualHost::name)
+    }
+
     /// `7@eth0`, as the kernel's log has it.
-    fn name(&self, host: HostId) -> String {
-        match self.hosts.iter().find(|(id, _)| *id == host) {
-            Some((_, VirtualHost { vhid, interface, .. })) => format!("{vhid}@{interface}"),
+    fn log_name(&self, host: HostId) -> String {
+        match self.configured(host) {
+            Some(VirtualHost { vhid, interface, .. }) => format!("{vhid}@{interface}"),
             None => host.to_string(),
         }
     }
 
+    /// A cause of demotion by its name.
+    pub(super) fn cause(&self, cause: Cause) -> String {
+        match cause {
+            Cause::External(number) => self.external.get(&number).cloned(),
+            _ => None,
+        }
+        .unwrap_or_else(|| cause.to_string())
+    }
+
+    /// The interface or virtual host that a cause is about.
+    pub(super) fn subject(&self, carp: &Carp, cause: Cause) -> Option<String> {
+        match cause {
+            Cause::LinkDown(iface) => carp.link().interface_name(iface).map(str::to_owned),
+            Cause::SendErrors(host) => Some(self.name(host)),
+            _ => None,
+        }
+    }
+
     /// A cause of demotion that came or went, in the kernel's words.
-    fn cause(&self, cause: Cause, holds: bool) -> String {
+    fn cause_in_log(&self, cause: Cause, holds: bool) -> String {
         match cause {
             Cause::LinkDown(_) => if holds { "interface down" } else { "interface up" }.to_owned(),
             Cause::SendErrors(host) => {
-                let interface = self.hosts.iter().find(|(id, _)| *id == host);
-                let interface = interface.map_or("", |(_, host)| host.interface.as_str());
+                let interface = self.configured(host).map_or("", |host| &host.interface);
                 format!("send {} on {interface}", if holds { "error" } else { "ok" })
             }
-            other if holds => other.to_string(),
-            other => format!("{other} ended"),
+            other if holds => self.cause(other),
+            other => format!("{} ended", self.cause(other)),
         }
     }
 }
@@ -170,8 +271,13 @@ fn hand_over(outcome: HandOver) -> String {
     }
 }
 
+/// Whole milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    duration.as_micros() / 1000
+}
+
 fn seconds(duration: Duration) -> String {
-    let millis = duration.as_micros() / 1000;
+    let millis = millis(duration);
     format!("{}.{:03}s", millis / 1000, millis % 1000)
 }
 

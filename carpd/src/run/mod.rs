@@ -1,5 +1,7 @@
 //! `carpd run`: a host of `carp-std`, its log, its control socket and its signals, in one loop.
 
+mod commands;
+mod demotion;
 mod events;
 mod report;
 
@@ -11,23 +13,28 @@ use std::os::unix::process::CommandExt;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use carp_fsm::{HostConfig, HostId, Policy};
+use carp_fsm::{GroupId, HostConfig, HostId, Instant, Policy};
 use carp_proto::AddressSet;
 use carp_std::linux::{Clock, LinuxLink, random_seed};
 use carp_std::{Host, Prefix};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::config::{Config, MAX_ADDRESSES, VirtualHost};
-use crate::control::{Command, Server};
+use crate::control::Server;
 use crate::log::Log;
 
+use commands::Commands;
 use events::Journal;
 
 /// The host of carpd.
 type Carp = Host<LinuxLink, MAX_ADDRESSES>;
+
+/// The group in which all virtual hosts of carpd are.
+const GROUP: GroupId = GroupId(0);
 
 /// Runs until SIGTERM or SIGINT, then hands over and returns.
 ///
@@ -47,21 +54,25 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     host.process(Clock.now())?;
     journal.start(&host, config, &mut log);
 
+    let mut commands = Commands::default();
     let mut stopping = false;
     loop {
-        host.process(Clock.now())?;
+        let now = Clock.now();
+        host.process(now)?;
         while let Some(event) = host.poll_event() {
-            journal.write(&host, event, &mut log);
+            commands.note(&event);
+            journal.write(&host, now, event, &mut log);
         }
         journal.write_errors(&host, &mut log);
-        while let Some(job) = server.next_job() {
-            let Command::Status = job.command;
-            job.answer(&report::status(&host, &journal, Clock.now()));
+        commands.finish(&host, &journal, now);
+        if let Some(job) = server.next_job() {
+            commands.begin(job, &mut host, &mut journal, stopping, Clock.now());
+            continue;
         }
         if stopping && host.node().is_quiet() {
             break;
         }
-        wake.wait(&host)?;
+        wake.wait(&host, commands.deadline())?;
         if hangup.swap(false, Ordering::Relaxed) {
             log.line("carpd: SIGHUP: the configuration is read at the start; restart carpd to change it");
         }
@@ -145,13 +156,17 @@ impl Wake {
         })
     }
 
-    /// Sleeps until the host or somebody else has something to do.
-    fn wait(&mut self, host: &impl AsFd) -> io::Result<()> {
+    /// Sleeps until the host or somebody else has something to do, or `until`.
+    fn wait(&mut self, host: &impl AsFd, until: Option<Instant>) -> io::Result<()> {
+        let timeout = until.and_then(|until| {
+            let left = Duration::from_micros((until - Clock.now()).as_micros());
+            Timespec::try_from(left).ok()
+        });
         let mut sources = [
             PollFd::new(host, PollFlags::IN),
             PollFd::new(&self.bell, PollFlags::IN),
         ];
-        match poll(&mut sources, None) {
+        match poll(&mut sources, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -2,32 +2,30 @@
 
 use std::time::{Duration, SystemTime};
 
-use carp_fsm::{Cause, GroupId, HostId, Instant};
+use carp_fsm::{HostId, Instant};
 
-use super::Carp;
-use super::events::Journal;
+use super::events::{Journal, millis};
+use super::{Carp, GROUP};
 use crate::config::VirtualHost;
 use crate::log::{rfc3339, wall_clock};
-use crate::status::{self, Demotion, DemotionCause, HostStatus, Peer, SCHEMA, Status};
-
-/// The group in which all virtual hosts of carpd are.
-const GROUP: GroupId = GroupId(0);
+use crate::status::{self, Demotion, DemotionCause, HostStatus, Peer, SCHEMA, STATE_SYNC, Status};
 
 /// All that is known now.
 pub(super) fn status(carp: &Carp, journal: &Journal<'_>, now: Instant) -> Status {
     let wall = wall_clock();
     let node = carp.node();
     let causes = node.causes(GROUP).map(|holding| DemotionCause {
-        cause: holding.cause.to_string(),
-        subject: subject(carp, journal, holding.cause),
+        cause: journal.cause(holding.cause),
+        subject: journal.subject(carp, holding.cause),
         weight: holding.weight,
-        age_ms: millis(now, holding.since),
+        age_ms: millis(now - holding.since),
     });
     Status {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         started: at(wall, now, journal.started),
+        state_sync: STATE_SYNC.to_owned(),
         demotion: Demotion {
             total: node.demotion(GROUP),
             causes: causes.collect(),
@@ -56,21 +54,16 @@ fn host(
     let host = carp.node().status(id)?;
     let reason = host.init_reason.map(|reason| reason.to_string());
     let reason = reason.or_else(|| journal.reason(id).map(|reason| reason.to_string()));
-    let VirtualHost { interface, vhid, .. } = configured;
     Some(HostStatus {
-        name: format!("{interface}@{vhid}"),
-        interface: interface.clone(),
-        vhid: vhid.get(),
+        name: configured.name(),
+        interface: configured.interface.clone(),
+        vhid: configured.vhid.get(),
         description: configured.description.clone(),
         addresses: configured.addresses.iter().map(ToString::to_string).collect(),
-        state: match host.state {
-            carp_fsm::State::Init => status::State::Init,
-            carp_fsm::State::Backup => status::State::Backup,
-            carp_fsm::State::Master => status::State::Master,
-        },
+        state: state(host.state),
         reason: reason.unwrap_or_default(),
         since: at(wall, now, host.since),
-        age_ms: millis(now, host.since),
+        age_ms: millis(now - host.since),
         leaving: host.leaving,
         owner: host.owner,
         address_error: carp.ownership_error(id).map(ToString::to_string),
@@ -83,29 +76,22 @@ fn host(
             address: peer.source,
             advbase: peer.interval.base().get(),
             advskew: peer.interval.skew().get(),
-            age_ms: millis(now, peer.at),
+            age_ms: millis(now - peer.at),
         }),
     })
 }
 
-/// The interface or virtual host that a cause is about.
-fn subject(carp: &Carp, journal: &Journal<'_>, cause: Cause) -> Option<String> {
-    match cause {
-        Cause::LinkDown(iface) => carp.link().interface_name(iface).map(str::to_owned),
-        Cause::SendErrors(host) => {
-            let (_, configured) = journal.hosts.iter().find(|(id, _)| *id == host)?;
-            Some(format!("{}@{}", configured.interface, configured.vhid))
-        }
-        _ => None,
+/// A state, in the status's type.
+pub(super) fn state(state: carp_fsm::State) -> status::State {
+    match state {
+        carp_fsm::State::Init => status::State::Init,
+        carp_fsm::State::Backup => status::State::Backup,
+        carp_fsm::State::Master => status::State::Master,
     }
 }
 
 /// The time of day of an instant, as the wall clock has it now.
-fn at(wall: SystemTime, now: Instant, then: Instant) -> String {
+pub(super) fn at(wall: SystemTime, now: Instant, then: Instant) -> String {
     let ago = Duration::from_micros((now - then).as_micros());
     rfc3339(wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH))
-}
-
-fn millis(now: Instant, then: Instant) -> u64 {
-    (now - then).as_micros() / 1000
 }

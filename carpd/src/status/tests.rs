@@ -47,6 +47,7 @@ pub(crate) fn example() -> Status {
         version: "0.1.0".into(),
         pid: 42,
         started: "2026-11-21T09:59:00.000Z".into(),
+        state_sync: STATE_SYNC.into(),
         demotion: Demotion {
             total: 240,
             causes: vec![DemotionCause {
@@ -64,6 +65,9 @@ pub(crate) fn example() -> Status {
 #[test]
 fn the_table_has_the_known_columns() {
     let expected = "\
+WARNING: demoted by 240, added to every advskew: other machines are preferred.
+  interface down: eth1 (240)
+
 Interface and VHID  Virtual IP addresses            Status                          Description
 eth0@7              192.0.2.10/24, 2001:db8::10/64  MASTER                          LAN gateway
 eth1@200            198.51.100.1                    INIT (hardware interface down)
@@ -99,6 +103,74 @@ eth0@7              192.0.2.10/24, 2001:db8::10/64  MASTER
 healthy: 1/1 MASTER
 ";
     assert_eq!(plain.table(), expected);
+}
+
+#[test]
+fn the_short_form_has_one_line_for_each() {
+    assert_eq!(
+        example().short(),
+        "eth0@7 MASTER 192.0.2.10/24,2001:db8::10/64\neth1@200 INIT 198.51.100.1\n"
+    );
+}
+
+#[test]
+fn causes_are_listed_with_weight_and_age() {
+    let mut demotion = example().demotion;
+    demotion.causes.push(DemotionCause {
+        cause: "state-sync".into(),
+        subject: None,
+        weight: 5,
+        age_ms: 61_999,
+    });
+    demotion.total = 245;
+    let expected = "\
+Cause                 Weight  Age
+interface down: eth1     240  1 s
+state-sync                 5  61 s
+
+demoted by 245
+";
+    assert_eq!(demotion.table(), expected);
+    demotion.causes.clear();
+    assert_eq!(demotion.table(), "nothing demotes this machine\n");
+}
+
+#[test]
+fn counters_have_the_words_of_netstat() {
+    let mut status = example();
+    status.counters = [
+        ("ipackets", 2),
+        ("ipackets6", 1),
+        ("badsum", 1),
+        ("badauth", 3),
+        ("new", 4),
+    ]
+    .map(|(name, count)| (name.to_owned(), count))
+    .into();
+    let expected = "\
+carp:
+\t2 packets received (IPv4)
+\t1 packet received (IPv6)
+\t\t1 discarded for bad checksum
+\t\t3 discarded for bad authentication
+\t4 new
+";
+    assert_eq!(status.netstat(), expected);
+}
+
+#[test]
+fn every_counter_has_words() {
+    let stats = carp_fsm::Stats::default();
+    let mut status = example();
+    status.counters = stats
+        .iter()
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect();
+    let text = status.netstat();
+    assert_eq!(text.lines().count(), 1 + stats.iter().count(), "{text}");
+    for (name, _) in stats.iter() {
+        assert!(!text.contains(&format!(" {name}\n")), "{name} has none: {text}");
+    }
 }
 
 #[test]

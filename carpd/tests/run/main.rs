@@ -3,10 +3,12 @@
 //! They need root. Without it they say that they are left out, but with `CI=true` they fail.
 #![cfg(target_os = "linux")]
 
+mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod guard;
 mod network;
+mod operate;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -26,7 +28,7 @@ fn millis(line: &str) -> u64 {
     ((number(11, 13) * 60 + number(14, 16)) * 60 + number(17, 19)) * 1000 + number(20, 23)
 }
 
-fn text(bytes: &[u8]) -> &str {
+pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("text")
 }
 
@@ -278,4 +280,32 @@ fn the_better_one_is_master_and_hands_over(network: &Network, is_source: impl Fn
     better.wait_for("carp: 7@here: handed over ");
     assert_eq!(better.exit_code(), Some(0));
     assert!(!network.has_vip("here") && network.has_vip("there"));
+}
+
+#[test]
+fn one_file_for_both_nodes() {
+    let Some(network) = Network::new("nodes") else {
+        return;
+    };
+    // The interfaces differ here, because both ends of the cable are in one namespace.
+    let file = |interface: &str| {
+        let socket = network.socket(interface);
+        let text = format!(
+            "control_socket = \"{}\"\npreempt = true\n[nodes]\nalpha = 0\nbeta = 100\n[[vhid]]\ninterface = \
+             \"{interface}\"\nvhid = 7\naddresses = [\"{VIP}\"]\npassword = \"opensesame\"\n",
+            socket.display()
+        );
+        network.dir.write(&format!("{interface}-nodes.toml"), &text)
+    };
+    let run = |interface, node| {
+        let command = network.carpd(&["run", "--config", &file(interface), "--node", node]);
+        network::Daemon::start(command)
+    };
+    let (beta, alpha) = (run("here", "beta"), run("there", "alpha"));
+    alpha.wait_for("started, 1 virtual host on node alpha, ");
+    alpha.wait_for("BACKUP -> MASTER");
+    beta.wait_for("INIT -> BACKUP");
+    assert_eq!(network.json("here")["virtual_hosts"][0]["advskew"], 100);
+    assert_eq!(network.json("there")["virtual_hosts"][0]["advskew"], 0);
+    assert!(network.has_vip("there") && !network.has_vip("here"));
 }

@@ -93,34 +93,20 @@ impl Network {
             self.vip
         );
         let config = self.dir.write(&format!("{interface}.toml"), &config);
+        self.carpd(&["run", "--config", &config])
+    }
+
+    /// `carpd` inside.
+    pub(crate) fn carpd(&self, args: &[&str]) -> Command {
         let mut command = Command::new("ip");
-        command.args([
-            "netns",
-            "exec",
-            &self.namespace,
-            env!("CARGO_BIN_EXE_carpd"),
-            "run",
-            "--config",
-            &config,
-        ]);
+        command.args(["netns", "exec", &self.namespace, env!("CARGO_BIN_EXE_carpd")]);
+        command.args(args);
         command
     }
 
     /// Starts [`run`](Self::run).
     pub(crate) fn start(&self, interface: &str, more: &str) -> Daemon {
-        let mut child = self
-            .run(interface, more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("carpd starts");
-        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        Daemon { child, lines }
+        Daemon::start(self.run(interface, more))
     }
 
     /// Asks the carpd on an interface.
@@ -154,6 +140,19 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// Starts `carpd run`, and collects its log.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("carpd starts");
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines }
+    }
+
     /// Waits for a line of the log that contains `text`, and returns it.
     pub(crate) fn wait_for(&self, text: &str) -> String {
         let mut seen = String::new();

@@ -12,7 +12,8 @@ use core::{
 use carp_proto::{
     AddressSet, AdvBase, AdvSkew, Advertisement, AuthError, Authenticator, Counter, Demotion, Dialect,
     Digest, Envelope, FrameClass, HmacVariant, Interval, Key, KeyError, MAX_FRAME_LEN, MacAddr, Packet,
-    ParseError, Receiver, Rejection, RxMeta, Suspects, Vhid, explain, frame, receive,
+    ParseError, Receiver, Rejection, RxMeta, Suspects, UnknownDialect, Vhid, ZeroVhid, explain, frame,
+    receive,
 };
 
 /// Addresses of the virtual host in these images.
@@ -209,6 +210,27 @@ pub fn rest() {
     black_box(Envelope::multicast_v4(any_vhid(), any_ipv4(), dialect));
     black_box(Envelope::multicast_v6(any_vhid(), any_ipv6(), dialect));
     black_box(core::str::from_utf8(any_bytes()).ok().map(str::parse::<Dialect>));
+    hide(&Vhid::try_from(any::<u8>()).map(u8::from));
+    let advertisement = any_advertisement();
+    hide(&(
+        advertisement.is_bow_out(),
+        advertisement.interval().base(),
+        advertisement.interval().skew(),
+    ));
+    hide(&(
+        any_key().clone(),
+        any_dialect().rules(),
+        black_box(Rejection::BadTtl).counter(),
+    ));
+    let authenticator =
+        Authenticator::new(&any_key(), any_vhid(), &any_set(), black_box(HmacVariant::Plain)).clone();
+    hide(&authenticator.vhid());
+    if let Ok(packet) = Packet::new_checked(any_bytes())
+        && let Ok(verified) = authenticator.verify(&packet)
+    {
+        hide(&(verified.vhid, verified.into_inner()));
+    }
+    hide(&AddressSet::<ADDRESSES>::try_from_iter([any_ip(), any_ip()]).is_ok());
     let mut set = any_set();
     black_box(set.remove(&any_ip()));
     black_box((
@@ -246,6 +268,20 @@ pub fn text() {
     );
     let _ = write!(Sink, "{}", any_advertisement());
     let _ = write!(Sink, "{:?} {:?}", any_key(), Digest::new(any()));
+    let _ = write!(
+        Sink,
+        "{:?} {} {}",
+        Authenticator::new(&any_key(), any_vhid(), &any_set(), HmacVariant::Plain),
+        black_box(ZeroVhid),
+        black_box(UnknownDialect)
+    );
+    let _ = write!(
+        Sink,
+        "{} {} {}",
+        AdvBase::new(any()),
+        AdvSkew::new(any()),
+        black_box(Rejection::BadTtl).counter()
+    );
     let _ = write!(Sink, "{}", black_box(KeyError::Empty));
     let _ = write!(Sink, "{}", black_box(AuthError::Digest));
     let _ = write!(Sink, "{}", black_box(ParseError::Vhid));

@@ -153,6 +153,12 @@ pub const MUTANTS: &[Mutant] = &[
         "(self.shutting_down, InitReason::ShuttingDown)",
         "(false, InitReason::ShuttingDown)",
     ),
+    mutant(
+        "who is leaving takes a bow-out for its successor",
+        "machine.rs",
+        "if peer == Interval::BOW_OUT {",
+        "if peer != Interval::BOW_OUT {",
+    ),
     // Ownership.
     mutant(
         "who yields keeps the addresses",
@@ -202,6 +208,12 @@ pub const MUTANTS: &[Mutant] = &[
         "host.rs",
         "self.errors < SEND_THRESHOLD",
         "self.errors <= SEND_THRESHOLD",
+    ),
+    mutant(
+        "a BACKUP lifts its demotion for errors at once",
+        "host.rs",
+        "self.retry_at = retry.map(|wait| now + wait.max(BUSY_RETRY));",
+        "self.retry_at = retry.map(|_| now + BUSY_RETRY);",
     ),
     mutant(
         "three successes do not lift the demotion for errors",

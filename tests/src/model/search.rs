@@ -7,9 +7,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use carp_fsm::{Duration, Instant};
 
+use super::promises::Violation;
 use super::scenario::{Expect, Scenario};
 use super::settle::{Schedule, Settle};
-use super::world::{Step, Violation, World};
+use super::step::Step;
+use super::world::World;
 
 /// Lines of what follows without faults that a counterexample shows.
 const AND_SO_ON: usize = 60;
@@ -157,8 +159,7 @@ pub fn search(scenario: &Scenario, limit: usize) -> Report {
                 if !seen.insert(next.fingerprint()) {
                     continue;
                 }
-                tree.parents
-                    .push(u32::try_from(index).expect("fewer than 2^32 states"));
+                tree.parents.push(number(index));
                 tree.steps.push(step);
                 for settle in &mut settles {
                     if let Err(violation) = settle.check(&next) {
@@ -221,7 +222,7 @@ impl Tree {
 impl<'s> Trail<'s> {
     /// The state `index`, which is `depth` steps from the start. Neighbours share most of their way.
     fn walk_to(&mut self, index: usize, depth: usize, tree: &Tree) -> Result<&World<'s>, Violation> {
-        let (mut at, mut depth) = (index as u32, depth);
+        let (mut at, mut depth) = (number(index), depth);
         let mut ahead = Vec::new();
         while self.0.get(depth).is_none_or(|(known, _)| *known != at) {
             ahead.push(at);
@@ -236,6 +237,11 @@ impl<'s> Trail<'s> {
         }
         Ok(&self.0[self.0.len() - 1].1)
     }
+}
+
+/// A state's number; 2^32 states would take more memory than any machine has that this runs on today.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 /// Goes the way once more, and writes down what happens; then what follows without further faults.

@@ -7,10 +7,12 @@ use std::hash::BuildHasherDefault;
 use carp_fsm::{Duration, State};
 use carp_proto::Dialect;
 
+use super::promises::Violation;
 use super::reference;
 use super::scenario::{Fault, Scenario};
 use super::search::Identity;
-use super::world::{Step, Violation, World};
+use super::step::Step;
+use super::world::World;
 
 /// Results that are remembered; when there are more, all are forgotten (about 24 bytes each).
 const REMEMBERED: usize = 40_000_000;
@@ -115,13 +117,13 @@ impl Settle {
                 break *outcome;
             }
             if let Some(start) = path.iter().position(|(earlier, ..)| *earlier == state) {
-                self.check_cycle(world, &path[start..])?;
+                Self::check_cycle(world, &path[start..])?;
                 break Outcome { after: 0, masters };
             }
             let before = world.now;
             if world.next_deadline().is_none() {
                 path.push((state, masters, 0));
-                self.check_cycle(world, &path[path.len() - 1..])?;
+                Self::check_cycle(world, &path[path.len() - 1..])?;
                 break Outcome { after: 0, masters };
             }
             world.apply(Step::Sleep)?;
@@ -170,7 +172,7 @@ impl Settle {
         ))
     }
 
-    fn check_cycle(&self, world: &World<'_>, cycle: &[(u64, Masters, u32)]) -> Result<(), Violation> {
+    fn check_cycle(world: &World<'_>, cycle: &[(u64, Masters, u32)]) -> Result<(), Violation> {
         let first = cycle.first().map(|(_, masters, _)| *masters);
         if cycle.iter().any(|(_, masters, _)| *masters == Masters::Improper) {
             return Err(Violation(

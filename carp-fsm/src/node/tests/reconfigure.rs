@@ -1,0 +1,129 @@
+use super::*;
+
+fn changed(bench: &Bench, host: HostId, change: impl FnOnce(&mut HostConfig<4>)) -> HostConfig<4> {
+    let mut config = bench.node.config(host).unwrap().clone();
+    change(&mut config);
+    config
+}
+
+impl Bench {
+    fn reconfigure(&mut self, host: HostId, change: impl FnOnce(&mut HostConfig<4>)) {
+        let config = changed(self, host, change);
+        self.node.reconfigure(self.now, host, config).unwrap();
+        self.drain();
+    }
+}
+
+fn add_address(config: &mut HostConfig<4>) {
+    config.addresses.insert([192, 0, 2, 200].into()).unwrap();
+}
+
+#[test]
+fn a_master_takes_another_address_without_leaving() {
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
+    bench.reconfigure(host, add_address);
+    assert_eq!(bench.said(), ["own", "ad", "announce", "announce"]);
+    assert!(bench.events.is_empty());
+    bench.forget();
+    bench.reconfigure(host, |config| {
+        config.addresses.remove(&[192, 0, 2, 200].into());
+    });
+    assert_eq!(bench.said(), ["own", "ad", "announce"]);
+    assert_eq!(bench.state(host), State::Master);
+}
+
+#[test]
+fn a_backup_with_other_addresses_goes_on_waiting() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    bench.run_for(Duration::from_secs(1));
+    bench.reconfigure(host, add_address);
+    assert!(bench.actions.is_empty() && bench.events.is_empty());
+    // The others change theirs meanwhile.
+    let waits = bench.now + Duration::from_micros(3_390_625);
+    assert_eq!(bench.node.next_deadline(), Some(waits));
+    assert_eq!(bench.hear(&advertisement(1, 0)), Err(Rejection::BadAuth));
+}
+
+#[test]
+fn a_family_comes_and_goes_with_its_addresses() {
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
+    let six = "2001:db8::7".parse().unwrap();
+    bench.reconfigure(host, |config| {
+        config.addresses.insert(six).unwrap();
+    });
+    assert_eq!(bench.said(), ["own", "ad", "ad", "announce", "announce"]);
+    assert_eq!(bench.node.stats().opackets6, 1);
+    // The advertisement of IPv6 still waits when its address goes.
+    let config = changed(&bench, host, |config| {
+        config.addresses.remove(&six);
+    });
+    bench.run_for(Duration::from_millis(1));
+    bench.node.handle_timeout(bench.node.next_deadline().unwrap());
+    bench.node.reconfigure(bench.now, host, config).unwrap();
+    bench.drain();
+    assert_eq!(bench.node.stats().opackets6, 1);
+}
+
+#[test]
+fn kernels_start_over_when_addresses_change() {
+    let (mut bench, host) = Bench::with_master(Policy::KERNEL, config(7));
+    bench.reconfigure(host, add_address);
+    assert_eq!(bench.said(), ["disown"]);
+    let stopped = Reason::Stopped(InitReason::AddressesChanged);
+    assert_eq!(bench.reasons(), [stopped, Reason::InitializationComplete]);
+}
+
+#[test]
+fn a_key_changes_for_what_is_sent_and_heard() {
+    let mut other = config(7);
+    other.key = Key::from_passphrase(b"other").unwrap();
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, other);
+    assert_eq!(bench.hear(&advertisement(1, 0)), Err(Rejection::BadAuth));
+    bench.reconfigure(host, |config| config.key = key());
+    assert_eq!(bench.hear(&advertisement(1, 0)), Ok(host));
+}
+
+#[test]
+fn a_master_tells_its_new_interval_at_once() {
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
+    bench.run_for(Duration::from_millis(100));
+    bench.reconfigure(host, |config| config.advbase = AdvBase::new(2));
+    assert_eq!(bench.said(), ["ad"]);
+    let next = bench.now + Duration::from_micros(2_390_625);
+    assert_eq!(bench.node.next_deadline(), Some(next));
+}
+
+#[test]
+fn preemption_changes_without_a_word() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    let deadline = bench.node.next_deadline();
+    bench.run_for(Duration::from_secs(1));
+    bench.reconfigure(host, |config| config.preempt = true);
+    assert_eq!(bench.node.next_deadline(), deadline);
+    bench.hear_peer(1, 200);
+    assert_eq!(bench.reasons(), [Reason::PreemptingSlowerMaster]);
+}
+
+#[test]
+fn another_virtual_host_is_not_a_change() {
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
+    let try_to = |bench: &mut Bench, change: fn(&mut HostConfig<4>)| {
+        let config = changed(bench, host, change);
+        bench.node.reconfigure(bench.now, host, config)
+    };
+    for change in [
+        (|config| config.vhid = vhid(8)) as fn(&mut HostConfig<4>),
+        |config| config.iface = ETH1,
+        |config| config.group = GroupId(1),
+        |config| config.mode = LinkMode::Plain,
+        |config| config.dialect = carp_proto::Dialect::NetBsd,
+    ] {
+        assert_eq!(try_to(&mut bench, change), Err(ReconfigureError::Identity));
+    }
+    let impossible = try_to(&mut bench, |config| config.advskew = AdvSkew::new(255));
+    assert_eq!(impossible, Err(ReconfigureError::Config(ConfigError::AdvSkew)));
+    bench.node.remove(bench.now, host).unwrap();
+    bench.run_for(Duration::from_secs(2));
+    let gone = bench.node.reconfigure(bench.now, host, config(7));
+    assert_eq!(gone, Err(ReconfigureError::NoSuchHost(NoSuchHost(host))));
+}

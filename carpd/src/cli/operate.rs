@@ -1,0 +1,158 @@
+//! The commands that command a running carpd.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::Socket;
+
+/// What can be commanded.
+#[derive(Debug, Subcommand)]
+pub(super) enum Operate {
+    /// Take virtual hosts out of the election until they are enabled again or carpd is restarted
+    #[command(after_help = EXIT_CODES, long_about = "\
+Take virtual hosts out of the election until they are enabled again or carpd is restarted.
+
+A MASTER says goodbye and keeps its addresses until its successor is heard, for one second at most. The command ends \
+when the addresses are off, and says who took over.")]
+    Disable(Selected),
+    /// Put disabled virtual hosts back into the election
+    #[command(after_help = EXIT_CODES, long_about = "\
+Put disabled virtual hosts back into the election.
+
+They begin as BACKUP. The command ends when the election is decided, after ten seconds at most.")]
+    Enable(Selected),
+    /// Hand the addresses over to a backup, without a gap
+    #[command(after_help = EXIT_CODES, long_about = "\
+Hand the addresses over to a backup, without a gap.
+
+A MASTER says goodbye and keeps its addresses until its successor is heard. Then it is BACKUP, and does not take over \
+again from a living master. If nobody takes over within one second it stays MASTER, and the command fails.")]
+    Handover(Selected),
+    /// Force MASTER or BACKUP, as BSD's `ifconfig ... state master` does
+    #[command(after_help = EXIT_CODES, long_about = "\
+Force MASTER or BACKUP, as BSD's `ifconfig ... state master` does.
+
+The election goes on from there: a forced MASTER yields to a better one, and a forced BACKUP that hears no master \
+takes over again. To move the addresses without a gap, use handover; to keep away from them, disable.")]
+    State {
+        /// The virtual host, as in carpd status
+        #[arg(value_name = "IFACE@VHID")]
+        virtual_host: String,
+        /// The state to force
+        #[arg(value_name = "STATE")]
+        state: ForcedState,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Show what demotes this machine; enter and clear causes
+    #[command(args_conflicts_with_subcommands = true, after_help = EXIT_CODES, long_about = "\
+Show what demotes this machine: each cause with its weight and age. The sum is added to the advskew of every virtual \
+host, so that another machine takes over.
+
+Causes that carpd observes (an interface that is down, advertisements that cannot be sent) come and go with the \
+fault. Other programs can enter and clear their own, for example while connection states are not in step yet:
+
+  carpd demotion add state-sync 240")]
+    Demotion {
+        #[command(subcommand)]
+        change: Option<ChangeDemotion>,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Show what has happened: transitions, demotions, hand-overs, with their reasons
+    Events {
+        /// One JSON object for each event and line
+        #[arg(long)]
+        json: bool,
+        /// Go on with what happens next, until interrupted
+        #[arg(long)]
+        follow: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Show the packet counters, in the words of BSD's `netstat -s -p carp`
+    Netstat {
+        #[command(flatten)]
+        socket: Socket,
+    },
+}
+
+/// Which virtual hosts.
+#[derive(Debug, Args)]
+pub(super) struct Selected {
+    #[command(flatten)]
+    pub(super) which: Which,
+    #[command(flatten)]
+    pub(super) socket: Socket,
+}
+
+/// One or all.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Which {
+    /// The virtual host, as in carpd status
+    #[arg(value_name = "IFACE@VHID")]
+    pub(super) virtual_host: Option<String>,
+    /// All virtual hosts
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// States that can be forced.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ForcedState {
+    /// Take over from whoever is master
+    Master,
+    /// Yield
+    Backup,
+}
+
+/// Changes of the causes of demotion.
+#[derive(Debug, Subcommand)]
+pub(super) enum ChangeDemotion {
+    /// Enter a cause, or change its weight
+    Add {
+        /// Its name: a to z, 0 to 9, - and _
+        #[arg(value_name = "NAME")]
+        cause: String,
+        /// What it adds to every advskew; 240 makes this machine the last choice
+        #[arg(value_name = "WEIGHT", value_parser = clap::value_parser!(u16).range(1..=255))]
+        weight: u16,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Clear a cause that was entered
+    Clear {
+        #[command(flatten)]
+        which: Causes,
+        /// With --all: clear the other causes although a fault still lasts
+        #[arg(long, conflicts_with = "cause")]
+        force: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
+}
+
+/// One or all.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Causes {
+    /// The cause, as in carpd demotion
+    #[arg(value_name = "CAUSE")]
+    pub(super) cause: Option<String>,
+    /// All causes; refused while an interface is down or sending fails
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 refused (nothing has changed) or not as it was meant (the output says what is), 3 no answer \
+from carpd, 64 the command line is not understood.";
+
+#[cfg(not(target_os = "linux"))]
+impl Operate {
+    /// There is no daemon to be commanded.
+    pub(super) fn run(self) -> std::process::ExitCode {
+        super::complain("this command needs Linux; check, demo and version work here");
+        std::process::ExitCode::from(super::NO_ANSWER)
+    }
+}

@@ -1,0 +1,174 @@
+//! What holds for every node at every moment.
+
+use std::fmt;
+
+use carp_fsm::{Cause, Duration, InitReason, Reason, State};
+
+use super::reference::{self, Rank};
+use super::scenario::Member;
+use super::seat::Sending;
+use super::world::{Because, GROUP, World};
+
+/// What must not happen, and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation(pub String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'s> World<'s> {
+    /// A state changes only for a reason that the reference accepts.
+    pub(super) fn check_transition(
+        &self,
+        index: u8,
+        from: State,
+        to: State,
+        reason: Reason,
+        because: Because,
+    ) -> Result<(), Violation> {
+        let seat = &self.seats[usize::from(index)];
+        let member = self.member(index);
+        let own = self.rank(index);
+        match (from, to, because) {
+            (State::Backup, State::Master, Because::Heard(heard, _)) => {
+                if seat.resigned && heard.interval != reference::BOW_OUT {
+                    return Err(self.blame(index, "takes back what it handed over"));
+                }
+                if !reference::takes_over(member.dialect, member.preempt, own, heard) {
+                    return Err(self.blame(index, &format!("takes over from {heard}, being {own}")));
+                }
+            }
+            (State::Backup, State::Master, Because::Time) => {
+                let quiet = self.now - seat.quiet_since;
+                let patience = reference::master_down(member.dialect, member.advskew);
+                if quiet.as_micros() < patience {
+                    return Err(self.blame(
+                        index,
+                        &format!(
+                            "takes over after {quiet} s of silence instead of {}",
+                            Duration::from_micros(patience)
+                        ),
+                    ));
+                }
+            }
+            (State::Backup, State::Master, Because::Late) => {
+                return Err(self.blame(index, "woke late, and takes over before it has heard what waits"));
+            }
+            (State::Master, State::Backup, Because::Heard(heard, lower_source)) => {
+                let handed_over = reason == Reason::HandedOver && heard.interval != reference::BOW_OUT;
+                if !handed_over && !reference::yields(member.dialect, own, heard, lower_source) {
+                    return Err(self.blame(index, &format!("yields to {heard}, being {own}")));
+                }
+            }
+            (State::Master, State::Backup, Because::Time | Because::Late) => {
+                return Err(self.blame(index, "yields to nobody"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What holds for every node at every moment.
+    pub(super) fn check_seats(&mut self) -> Result<(), Violation> {
+        for index in 0..self.seats.len() {
+            let index = u8::try_from(index).unwrap_or(u8::MAX);
+            self.check_seat(index)?;
+        }
+        Ok(())
+    }
+
+    fn check_seat(&mut self, index: u8) -> Result<(), Violation> {
+        let (policy, member) = (self.scenario.policy, self.member(index));
+        let state = self.state(index);
+        let seat = &mut self.seats[usize::from(index)];
+        let Some((node, host)) = &seat.running else {
+            return Ok(());
+        };
+        // After a while the demotion of a BACKUP that could not send is lifted on trial; the count begins anew.
+        let lifted = node
+            .causes(GROUP)
+            .all(|holding| !matches!(holding.cause, Cause::SendErrors(_)));
+        let long_enough = policy
+            .senderr_retry
+            .is_some_and(|retry| self.now - seat.failing_since >= retry);
+        if seat.sending.failing && lifted && long_enough && state != State::Master {
+            seat.sending = Sending::default();
+        }
+        let deadline = node.next_deadline();
+        let demotion = node.demotion(GROUP);
+        let summed: u16 = node.causes(GROUP).map(|holding| holding.weight).sum();
+        let leaving = node.status(*host).is_some_and(|status| status.leaving);
+        let holds = seat.demotion();
+        let refused =
+            node.status(*host).and_then(|status| status.init_reason) == Some(InitReason::AddressRefused);
+        let taking_part = seat.link && seat.enabled && !seat.shutdown && !refused;
+        let patience = Duration::from_micros(reference::master_down(member.dialect, member.advskew));
+        let longest = [
+            (state == State::Backup, patience),
+            (state == State::Master && !leaving, Duration::from_secs(2)),
+            (leaving, policy.leave_wait),
+            (
+                refused,
+                Duration::from_micros(64 * policy.refused_retry.as_micros()),
+            ),
+            (seat.owner == Some(true) && state != State::Master, policy.linger),
+        ];
+        for (applies, longest) in longest {
+            if applies && deadline.is_none_or(|deadline| deadline > self.now + longest) {
+                return Err(self.blame(index, &format!("is {state} without a deadline in time")));
+            }
+        }
+        if demotion != holds || summed != holds {
+            return Err(self.blame(index, &format!("is demoted by {demotion}, but {holds} holds")));
+        }
+        if state == State::Master && seat.owner != Some(true) {
+            return Err(self.blame(index, "is MASTER without the addresses"));
+        }
+        if taking_part == (state == State::Init) && !leaving {
+            return Err(self.blame(index, &format!("is {state}, but taking part is {taking_part}")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn state(&self, index: u8) -> State {
+        let running = self.seats[usize::from(index)].running.as_ref();
+        running
+            .and_then(|(node, host)| node.state(*host))
+            .unwrap_or(State::Init)
+    }
+
+    /// MASTER and owner, and not about to leave.
+    pub(super) fn is_master(&self, index: u8) -> bool {
+        let seat = &self.seats[usize::from(index)];
+        seat.running.as_ref().is_some_and(|(node, host)| {
+            node.status(*host)
+                .is_some_and(|status| status.state == State::Master && !status.leaving)
+        }) && seat.owner == Some(true)
+    }
+
+    /// Owns the addresses, MASTER or not.
+    pub(super) fn is_owner(&self, index: u8) -> bool {
+        self.seats[usize::from(index)].owner == Some(true)
+    }
+
+    pub(super) fn member(&self, index: u8) -> &'s Member {
+        &self.scenario.members[usize::from(index)]
+    }
+
+    /// What a node is worth in the election now.
+    pub(super) fn rank(&self, index: u8) -> Rank {
+        let member = self.member(index);
+        reference::rank(
+            member.dialect,
+            member.advskew,
+            self.seats[usize::from(index)].demotion(),
+        )
+    }
+
+    pub(super) fn blame(&self, index: u8, what: &str) -> Violation {
+        Violation(format!("{} {what}", self.member(index).name))
+    }
+}

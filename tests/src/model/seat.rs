@@ -1,0 +1,137 @@
+//! A node and what surrounds it.
+
+use carp_fsm::sim::SEGMENT;
+use carp_fsm::{HostConfig, HostId, Instant, InterfaceInfo, LinkState, Node, Policy};
+use carp_proto::{AddressSet, AdvSkew, Dialect, Key, MacAddr, Vhid};
+
+use super::scenario::{DEMOTION, Member};
+
+/// A node and what surrounds it.
+pub(super) struct Seat {
+    pub(super) running: Option<(Box<Node<'static, 1>>, HostId)>,
+    pub(super) link: bool,
+    pub(super) isolated: bool,
+    pub(super) demoted: bool,
+    pub(super) enabled: bool,
+    pub(super) shutdown: bool,
+    pub(super) send_errors: bool,
+    pub(super) paused: bool,
+    pub(super) refuses: bool,
+    /// What the adapter was last asked to make true, and did.
+    pub(super) owner: Option<bool>,
+    /// Handed over on request, and not MASTER since.
+    pub(super) resigned: bool,
+    /// Entered BACKUP, or heard an advertisement there.
+    pub(super) quiet_since: Instant,
+    pub(super) sending: Sending,
+    /// Since when [`Sending::failing`].
+    pub(super) failing_since: Instant,
+}
+
+/// Is a node demoted because it cannot send? Counted apart from the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Sending {
+    pub(super) errors: u8,
+    pub(super) successes: u8,
+    pub(super) failing: bool,
+}
+
+impl Sending {
+    /// We let errors add up, and forgive; kernels count errors in a row, and FreeBSD's never forgives.
+    pub(super) fn count(&mut self, sent: bool, policy: &Policy, dialect: Dialect) {
+        if sent {
+            self.successes += 1;
+            let forgives = policy.senderr_adds_up || dialect != Dialect::FreeBsd;
+            if self.successes >= 3 && (forgives || !self.failing) {
+                *self = Self::default();
+            } else if !policy.senderr_adds_up && !self.failing {
+                self.errors = 0;
+            }
+            self.successes = self.successes.min(3);
+        } else {
+            self.successes = 0;
+            self.errors = (self.errors + 1).min(3);
+            self.failing |= self.errors == 3;
+        }
+    }
+}
+
+impl Seat {
+    pub(super) fn empty(now: Instant) -> Self {
+        Self {
+            running: None,
+            link: true,
+            isolated: false,
+            demoted: false,
+            enabled: true,
+            shutdown: false,
+            send_errors: false,
+            paused: false,
+            refuses: false,
+            owner: None,
+            resigned: false,
+            quiet_since: now,
+            sending: Sending::default(),
+            failing_since: now,
+        }
+    }
+
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            running: self.running.as_ref().map(|(node, host)| {
+                let copy = node.fork().expect("its memory is its own");
+                (Box::new(copy), *host)
+            }),
+            ..*self
+        }
+    }
+
+    /// Of a node that runs.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.paused {
+            return None;
+        }
+        self.running.as_ref()?.0.next_deadline()
+    }
+
+    /// Takes part, and is heard and hears as far as it is not isolated. Who has the addresses already does not need
+    /// to be given them.
+    pub(super) fn healthy(&self) -> bool {
+        let can_own = !self.refuses || self.owner == Some(true);
+        self.running.is_some() && self.link && self.enabled && !self.shutdown && !self.send_errors && can_own
+    }
+
+    /// Sum of what holds.
+    pub(super) fn demotion(&self) -> u16 {
+        [
+            (self.demoted, DEMOTION),
+            (!self.link, 240),
+            (self.sending.failing, 240),
+        ]
+        .into_iter()
+        .filter_map(|(holds, weight)| holds.then_some(weight))
+        .sum()
+    }
+}
+
+pub(super) fn interface(index: u8, link: bool) -> InterfaceInfo {
+    InterfaceInfo {
+        mac: MacAddr([2, 0, 0, 0, 0, index]),
+        ipv4: Some([10, 0, 0, index + 1].into()),
+        ipv6: None,
+        link: if link { LinkState::Up } else { LinkState::Down },
+    }
+}
+
+pub(super) fn configuration(member: &Member) -> HostConfig<1> {
+    let vhid = Vhid::new(7).expect("not 0");
+    let mut addresses = AddressSet::new();
+    addresses.insert([192, 0, 2, 7].into()).expect("room for one");
+    HostConfig {
+        advskew: AdvSkew::new(member.advskew),
+        preempt: member.preempt,
+        dialect: member.dialect,
+        addresses,
+        ..HostConfig::new(SEGMENT, vhid, Key::from_bytes([7; 20]))
+    }
+}
