@@ -10,6 +10,8 @@ use std::error::Error;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -48,6 +50,7 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     let mut host = Carp::new(LinuxLink::new()?, Policy::HARDENED, random_seed()?)?;
     let ids = insert_all(&mut host, &config.hosts)?;
     let server = Server::start(&config.control_socket, wake.waker()?)?;
+    start_guard(host.link_mut()).map_err(|error| format!("cannot start the guard process: {error}"))?;
     let mut log = Log::start(io::stdout())?;
     let mut journal = Journal::new(ids.into_iter().zip(&config.hosts).collect(), Clock.now());
     let mut notify = Notify::from_environment(Clock.now())
@@ -91,6 +94,13 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     }
     log.line("carpd: stopped");
     Ok(())
+}
+
+/// The guard is this program again, even if its file has been replaced by now.
+fn start_guard(link: &mut LinuxLink) -> io::Result<()> {
+    let mut command = process::Command::new("/proc/self/exe");
+    command.arg0("carpd").arg("guard").env_clear();
+    link.start_guard(command)
 }
 
 fn insert_all(host: &mut Carp, virtual_hosts: &[VirtualHost]) -> Result<Vec<HostId>, Box<dyn Error>> {
