@@ -77,15 +77,12 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
     /// Memory that grows with every virtual host inserted, with a replay memory of 64 counters for each;
     /// room for 4096 events that wait.
     pub fn growing() -> Self {
-        Self {
-            counters_per_host: 64,
-            ..Self::growing_with(4096)
-        }
+        Self::growing_with(4096, 64)
     }
 
-    /// Memory that grows with every virtual host inserted, without replay memory; room for this many
-    /// events that wait.
-    pub fn growing_with(events_that_wait: usize) -> Self {
+    /// Memory that grows with every virtual host inserted; room for so many events that wait, and so many
+    /// counters that each host remembers.
+    pub fn growing_with(events_that_wait: usize, counters_per_host: usize) -> Self {
         let mut events = Vec::new();
         events.resize_with(events_that_wait, || EventSlot::EMPTY);
         Self {
@@ -94,7 +91,7 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
             groups: Pool::Growing(Vec::new()),
             events: Pool::Growing(events),
             counters: Pool::Growing(Vec::new()),
-            counters_per_host: 0,
+            counters_per_host,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use core::hash::{Hash, Hasher};
 
+use carp_proto::Counter;
+
 use super::Node;
+use crate::id::HostId;
 use crate::ledger::Holding;
 use crate::storage::{GroupSlot, InterfaceSlot};
 use crate::time::Instant;
@@ -25,8 +28,16 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         })
     }
 
+    /// Is this counter in the replay memory of a host?
+    pub fn remembers(&self, host: HostId, counter: Counter) -> bool {
+        self.hosts
+            .resolve(host)
+            .is_some_and(|slot| self.memory.knows(slot, counter))
+    }
+
     /// Feeds all that the election reads, with every deadline counted from `now`: two nodes of the same
-    /// configuration that feed the same will do the same from here on, counters of advertisements aside.
+    /// configuration that feed the same will do the same from here on, counters of advertisements aside. What it remembers of those must be asked for: see
+    /// [`remembers`](Self::remembers).
     pub fn hash_election(&self, now: Instant, state: &mut impl Hasher) {
         self.shutting_down.hash(state);
         for InterfaceSlot { info, down_since } in self.interfaces.iter() {

@@ -75,6 +75,13 @@ impl<'s> Memory<'s> {
     }
 
     #[cfg(feature = "sim")]
+    pub(super) fn knows(&self, host: u16, counter: Counter) -> bool {
+        let start = usize::from(host).saturating_mul(self.per_host);
+        let slots = self.slots.iter().skip(start).take(self.per_host);
+        counter.get() != 0 && slots.into_iter().any(|slot| slot.counter == counter.get())
+    }
+
+    #[cfg(feature = "sim")]
     pub(super) fn fork(&self) -> Option<Memory<'static>> {
         Some(Memory {
             slots: self.slots.fork()?,

@@ -79,6 +79,12 @@ pub const MUTANTS: &[Mutant] = &[
         "Interval::new(self.advbase, self.effective_skew())",
         "Interval::new(self.advbase, self.advskew)",
     ),
+    mutant(
+        "a copy that the network made is news",
+        "node.rs",
+        "Verdict::Duplicate => Some(&mut self.stats.duplicates),",
+        "Verdict::Duplicate => None,",
+    ),
     // Timers.
     mutant(
         "hearing the master does not restart the master-down timer",
