@@ -34,6 +34,8 @@ install_tools() {
         command -v "$1" >/dev/null || missing+=("$2")
         shift 2
     done
+    # The tests install scapy into an environment of its own.
+    python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         apt-get update -qq
@@ -45,7 +47,7 @@ install_tools() {
 
 install_targets() {
     command -v rustup >/dev/null || { echo "no rustup: cross builds need the targets" >&2; return 0; }
-    rustup target add "${bare_metal[@]}" "${elsewhere[@]}" 2>/dev/null
+    rustup --quiet target add "${bare_metal[@]}" "${elsewhere[@]}"
 }
 
 # Feature unification in a workspace build hides leaks of std: each core crate by itself, each feature.
@@ -80,7 +82,8 @@ lint_bare_metal() (
 )
 
 install_nightly() {
-    rustup component add miri rust-src --toolchain nightly 2>/dev/null
+    rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
+    rustup --quiet component add --toolchain nightly miri rust-src
     command -v cargo-fuzz >/dev/null || cargo install --quiet --locked cargo-fuzz
 }
 
@@ -119,7 +122,7 @@ if [ "$mode" != test ]; then
 fi
 if [ "$mode" = full ]; then
     step "Tools of the full check" install_tools valgrind valgrind qemu-system-arm qemu-system-arm \
-        arm-none-eabi-size binutils-arm-none-eabi python3 python3
+        arm-none-eabi-size binutils-arm-none-eabi
     step "Nightly" install_nightly
     step "No panic is left" tests/bare-metal/panic-free.sh
     step "Flash" tests/bare-metal/flash-size.sh

@@ -32,8 +32,10 @@ pub struct Policy {
     /// In INIT, too, a virtual host knows what is for it, and who its peers are, in every dialect.
     pub hears_in_init: bool,
     /// An advertisement whose counter was heard or sent before is not believed, wherever the dialect's
-    /// counters do not repeat (not OpenBSD's), as long as [`Storage`](crate::Storage) remembers it. Switch
-    /// it off for peers that repeat one counter, as some old forks of FreeBSD's pf appliances do.
+    /// counters do not repeat (not OpenBSD's), as long as [`Storage`](crate::Storage) remembers it.
+    ///
+    /// **A peer that repeats one counter needs it off, or the OpenBSD dialect here**: an OpenBSD machine, or
+    /// one of some old forks of FreeBSD's pf appliances. Otherwise both become MASTER.
     ///
     /// It stops loops and the recording of a dead master that is played again. It does not stop
     /// recordings older than the memory, nor a fresh one that reaches us first with another advskew.

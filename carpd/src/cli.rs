@@ -51,7 +51,7 @@ details behind:
   2026-11-21T10:00:00.123Z carp: 7@eth0: BACKUP -> MASTER (master timed out)
 
 On SIGTERM or SIGINT carpd says goodbye, keeps the addresses until another machine has taken over or a short time \
-has passed, removes them, and ends with exit code 0. Needs root.")]
+has passed, removes them, and ends with exit code 0. Needs CAP_NET_RAW and CAP_NET_ADMIN, which root has.")]
     Run {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -95,7 +95,7 @@ has passed, removes them, and ends with exit code 0. Needs root.")]
     #[command(long_about = "\
 Print a random password: 19 characters, the most that every CARP takes; 95 bits, easy to read out, no quotes needed.
 
-  (umask 077; carpd genkey > /etc/carpd.password)")]
+  (umask 077; carpd genkey > /etc/carpd/carpd.password)")]
     Genkey,
     /// Watch an election: three simulated nodes, no root, no network, a few milliseconds
     ///
@@ -108,7 +108,7 @@ Measure fail-over with real packets.
 
 Builds two nodes and a client on one switch, in network namespaces of their own; runs carpd on the nodes; crashes it, \
 stops it, pulls its cable, lets it come back, and measures what the client notices. Takes half a minute and leaves \
-nothing behind, also when it is interrupted. Needs root.
+nothing behind, also when it is interrupted. Needs CAP_NET_RAW and CAP_NET_ADMIN, which root has.
 
 Exit code 1 if a limit is missed.")]
     Lab {
@@ -338,7 +338,7 @@ mod elsewhere {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use super::{FAILED, NO_ANSWER, Peer, StatusForm, complain};
+    use super::{FAILED, NO_ANSWER, Peer, StatusForm, WORKS_ELSEWHERE, complain};
 
     pub(super) fn run(_file: &Path, _node: Option<String>) -> ExitCode {
         needs_linux("run")
@@ -367,12 +367,14 @@ mod elsewhere {
     }
 
     fn needs_linux(command: &str) -> ExitCode {
-        complain(format_args!(
-            "{command} needs Linux; check, demo and version work here"
-        ));
+        complain(format_args!("{command} needs Linux; {WORKS_ELSEWHERE}"));
         ExitCode::from(FAILED)
     }
 }
+
+/// What is left on other systems.
+#[cfg(not(target_os = "linux"))]
+const WORKS_ELSEWHERE: &str = "check, genkey, demo and version work here";
 
 #[cfg(target_os = "linux")]
 use client::{ifconfig, status};

@@ -476,3 +476,38 @@ fn reasons_name_the_cause() {
         ]
     );
 }
+
+/// The HMACs of the dialects agree for one IPv4 address, so mixed groups are met with.
+#[test]
+fn beside_an_openbsd_peer_replays_must_not_count_or_its_dialect_be_spoken() {
+    let owners = |dialect, ignores_replays| {
+        let mut sim = Sim::new(5);
+        let openbsd = HostConfig {
+            dialect: Dialect::OpenBsd,
+            ..virtual_host(vhid(), 0)
+        };
+        let ours = HostConfig {
+            dialect,
+            ..virtual_host(vhid(), 100)
+        };
+        let policy = Policy {
+            ignores_replays,
+            ..Policy::HARDENED
+        };
+        let peer = NodePlan::new("peer", [10, 0, 0, 1])
+            .host(openbsd)
+            .policy(Policy::KERNEL);
+        sim.add(peer).unwrap();
+        sim.add(NodePlan::new("ours", [10, 0, 0, 2]).host(ours).policy(policy))
+            .unwrap();
+        sim.run_for(seconds(20));
+        sim.owners(vhid()).len()
+    };
+    assert_eq!(owners(Dialect::FreeBsd, false), 1);
+    assert_eq!(owners(Dialect::OpenBsd, true), 1);
+    assert_eq!(
+        owners(Dialect::FreeBsd, true),
+        2,
+        "as Policy::ignores_replays warns"
+    );
+}

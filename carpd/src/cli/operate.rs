@@ -152,7 +152,10 @@ from carpd, 64 the command line is not understood.";
 impl Operate {
     /// There is no daemon to be commanded.
     pub(super) fn run(self) -> std::process::ExitCode {
-        super::complain("this command needs Linux; check, demo and version work here");
+        super::complain(format_args!(
+            "this command needs Linux; {}",
+            super::WORKS_ELSEWHERE
+        ));
         std::process::ExitCode::from(super::NO_ANSWER)
     }
 }

@@ -32,6 +32,14 @@ use commands::Commands;
 use events::Journal;
 use notify::Notify;
 
+/// An OpenBSD peer repeats one counter for ever. Whoever leaves `dialect` alone beside one would take every
+/// advertisement of it for a replay, and both would be MASTER; so nothing is taken for a replay until that can be
+/// configured.
+const POLICY: Policy = Policy {
+    ignores_replays: false,
+    ..Policy::HARDENED
+};
+
 /// The host of carpd.
 type Carp = Host<LinuxLink, MAX_ADDRESSES>;
 
@@ -47,7 +55,7 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     let mut wake = Wake::new()?;
     let terminate = wake.on_signals(&[SIGTERM, SIGINT])?;
     let hangup = wake.on_signals(&[SIGHUP])?;
-    let mut host = Carp::new(LinuxLink::new()?, Policy::HARDENED, random_seed()?)?;
+    let mut host = Carp::new(LinuxLink::new()?, POLICY, random_seed()?)?;
     let ids = insert_all(&mut host, &config.hosts)?;
     let server = Server::start(&config.control_socket, wake.waker()?)?;
     start_guard(host.link_mut()).map_err(|error| format!("cannot start the guard process: {error}"))?;
