@@ -6,6 +6,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use carp_proto::{AddressSet, AdvBase, AdvSkew, Dialect, Key, MacAddr, Vhid};
 
 use crate::id::{GroupId, IfaceId, NoSuchHost};
+use crate::time::Duration;
 
 /// One virtual host, as configured.
 #[derive(Clone, Debug)]
@@ -20,6 +21,10 @@ pub struct HostConfig<const ADDRS: usize> {
     pub advskew: AdvSkew,
     /// Take over from a slower living master.
     pub preempt: bool,
+    /// After start or link up, a living master is left alone for so long, preemption or not, so that
+    /// services here can start and states can be synchronised. It does not delay taking over from a master
+    /// that is silent, bows out or will time out. Changing it counts from the next start.
+    pub preempt_delay: Duration,
     /// The group whose demotion counts for it.
     pub group: GroupId,
     /// What is on the wire and who wins.
@@ -33,7 +38,7 @@ pub struct HostConfig<const ADDRS: usize> {
 }
 
 impl<const ADDRS: usize> HostConfig<ADDRS> {
-    /// FreeBSD dialect, advbase 1, advskew 0, no preemption, group 0, plain mode, no addresses yet.
+    /// FreeBSD dialect, advbase 1, advskew 0, no preemption (nor a delay of it), group 0, plain mode, no addresses yet.
     pub fn new(iface: IfaceId, vhid: Vhid, key: Key) -> Self {
         Self {
             iface,
@@ -41,6 +46,7 @@ impl<const ADDRS: usize> HostConfig<ADDRS> {
             advbase: AdvBase::new(1),
             advskew: AdvSkew::new(0),
             preempt: false,
+            preempt_delay: Duration::ZERO,
             group: GroupId(0),
             dialect: Dialect::FreeBsd,
             mode: LinkMode::Plain,

@@ -107,8 +107,9 @@ impl<const ADDRS: usize> Host<ADDRS> {
     }
 
     /// Does it listen to advertisements of this family (`carp_find_ifa`, `carp_proto_input_c`, §3)?
-    pub(crate) fn listens(&self, family: Family) -> bool {
-        if self.state() == State::Init && self.config.dialect.rules().deaf_in_init {
+    pub(crate) fn listens(&self, family: Family, policy: &Policy) -> bool {
+        let deaf = self.config.dialect.rules().deaf_in_init && !policy.hears_in_init;
+        if self.state() == State::Init && deaf {
             return false;
         }
         match family {

@@ -20,6 +20,8 @@ enum Role {
         down6: Option<Instant>,
         /// Handed over on request: does not take the role back from its living successor.
         resigned: bool,
+        /// Before this, a living master is left alone: services here are still starting.
+        preempts_from: Instant,
     },
     Master {
         next_ad: Instant,
@@ -34,50 +36,6 @@ enum Role {
         until: Instant,
         then: Departure,
     },
-}
-
-/// Where a MASTER that bowed out goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Departure {
-    /// To BACKUP, if a successor is heard; else it stays MASTER.
-    HandOver,
-    /// To INIT, successor or not.
-    Stop(InitReason),
-}
-
-/// What happens to the virtual host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Input {
-    /// It can take part now: link up, enabled.
-    Start,
-    /// It cannot take part any longer, and nothing can be sent (link down).
-    Stop(InitReason),
-    /// The adapter refused to own the addresses; try again at the given time.
-    Refused(Instant),
-    /// Leave on purpose.
-    Leave(Departure),
-    /// A verified advertisement.
-    Heard {
-        /// Over which family it came.
-        family: Family,
-        /// Its advbase and advskew.
-        interval: Interval,
-        /// Its byte 4.
-        demotion: Demotion,
-        /// UCarp's tie rule: the source address, as a little-endian number, is lower than ours.
-        lower_source: bool,
-    },
-    /// Time has passed. Does nothing before [`Machine::deadline`].
-    Timeout,
-    /// The demotion of the group rose, or fell.
-    DemotionChanged {
-        /// It rose.
-        worse: bool,
-    },
-    /// advbase, advskew, addresses or key changed.
-    Reconfigured,
-    /// `ifconfig ... state backup` or `state master`; INIT cannot be forced.
-    Force(State),
 }
 
 /// The election of one virtual host.
@@ -156,9 +114,7 @@ impl Machine {
                 demotion,
                 lower_source,
             } => match self.role {
-                Role::Backup { resigned, .. } => {
-                    self.heard_as_backup(now, family, interval, demotion, resigned, view)
-                }
+                Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
                 Role::Master { .. } if master_yields(interval, demotion, lower_source, view) => {
                     self.become_backup(now, Reason::MoreFrequentAdvertisement, false, view)
                 }
@@ -268,17 +224,27 @@ impl Machine {
         family: Family,
         peer: Interval,
         peer_demotion: Demotion,
-        resigned: bool,
         view: &View,
     ) -> Effects {
+        let Role::Backup {
+            resigned,
+            preempts_from,
+            ..
+        } = self.role
+        else {
+            return Effects::default();
+        };
+        // Who bows out asks to be replaced.
+        let bows_out = peer == Interval::BOW_OUT;
+        let willing = bows_out || !resigned;
+        let preempts = bows_out || (willing && preempts_from <= now);
         let compares_demotion = view.compares_demotion();
         let mine = view.demotion_byte();
-        let willing = !resigned || peer == Interval::BOW_OUT;
-        if willing && view.preempt && view.interval() < peer && (!compares_demotion || peer_demotion >= mine)
+        if preempts && view.preempt && view.interval() < peer && (!compares_demotion || peer_demotion >= mine)
         {
             return self.become_master(now, Reason::PreemptingSlowerMaster, view);
         }
-        if willing && compares_demotion && peer_demotion > mine {
+        if preempts && compares_demotion && peer_demotion > mine {
             return self.become_master(now, Reason::PreemptingMoreDemotedMaster, view);
         }
         if willing && outlasted(peer, view) {
@@ -447,6 +413,11 @@ impl Machine {
             down4,
             down6,
             resigned,
+            preempts_from: if from == State::Init {
+                now + view.preempt_delay
+            } else {
+                now
+            },
         };
         let wishes = if from == State::Master {
             Wishes::DISOWN
@@ -510,6 +481,7 @@ pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant>
 }
 
 mod effects;
+mod input;
 #[cfg(feature = "sim")]
 mod relative;
 #[cfg(test)]
@@ -517,6 +489,7 @@ mod tests;
 mod view;
 
 pub use effects::{Effects, HandOver, Wishes};
+pub use input::{Departure, Input};
 #[cfg(feature = "sim")]
 pub(crate) use relative::relative;
 pub use view::View;

@@ -1,6 +1,6 @@
 //! This computer: many virtual hosts on many interfaces.
 
-use carp_proto::{MAX_FRAME_LEN, Receiver, Rejection, RxMeta};
+use carp_proto::{CounterRule, MAX_FRAME_LEN, Receiver, Rejection, RxMeta};
 
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
@@ -75,6 +75,7 @@ pub struct Node<'s, const ADDRS: usize> {
     groups: Pool<'s, GroupSlot>,
     events: EventQueue<'s>,
     stats: Stats,
+    memory: Memory<'s>,
     random: SplitMix64,
     now: Instant,
     shutting_down: bool,
@@ -94,6 +95,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             groups: storage.groups,
             events: EventQueue::new(storage.events),
             stats: Stats::default(),
+            memory: Memory::new(storage.counters, storage.counters_per_host),
             random: SplitMix64::new(seed),
             now: Instant::ZERO,
             shutting_down: false,
@@ -119,10 +121,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Family::Ipv4 => &mut self.stats.ipackets,
             Family::Ipv6 => &mut self.stats.ipackets6,
         });
-        let hosts = &self.hosts;
+        let (hosts, policy) = (&self.hosts, &self.policy);
         let found = carp_proto::receive(meta, payload, |vhid| {
             let slot = hosts.find(iface, vhid)?;
-            let host = hosts.get(slot).filter(|host| host.listens(family))?;
+            let host = hosts.get(slot).filter(|host| host.listens(family, policy))?;
             let authenticators = &host.authenticators;
             Some((
                 slot,
@@ -138,7 +140,25 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let interval = advertisement.interval();
         let lower_source = self.has_lower_source(slot, iface, meta.src);
         if let Some(host) = self.hosts.get_mut(slot) {
-            if !host.hears_counter(&self.policy, advertisement.counter) {
+            let repeats = host.config.dialect.rules().counter == CounterRule::Cookie;
+            let verdict = if !host.hears_counter(&self.policy, advertisement.counter) {
+                Verdict::Own
+            } else if self.policy.ignores_replays && !repeats {
+                self.memory.hear(now, slot, advertisement.counter, interval)
+            } else {
+                Verdict::Fresh
+            };
+            let counter = match verdict {
+                Verdict::Fresh => None,
+                Verdict::Duplicate => Some(&mut self.stats.duplicates),
+                Verdict::Own => Some(&mut self.stats.loops),
+                Verdict::Replay => Some(&mut self.stats.replays),
+            };
+            if let Some(counter) = counter {
+                bump(counter);
+                if verdict == Verdict::Duplicate {
+                    return self.hosts.id(slot).ok_or(Rejection::BadVhid);
+                }
                 self.stats.count(Rejection::BadAuth);
                 return Err(Rejection::BadAuth);
             }
@@ -309,6 +329,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .hosts
             .insert(Host::new(now, config))
             .ok_or(ConfigError::NoRoom)?;
+        self.memory.clear(slot);
         self.hosts.push_ready(slot);
         self.settle(now, slot);
         // Its interface may be one that was down before anybody in the group used it.
@@ -470,7 +491,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 mod election;
 mod engine;
 mod inspect;
+mod replay;
 #[cfg(test)]
 mod tests;
 
 pub use inspect::HostStatus;
+use replay::{Memory, Verdict};

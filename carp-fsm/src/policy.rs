@@ -29,6 +29,15 @@ pub struct Policy {
     /// Every advertisement has a new random counter. Kernels do as the dialect says
     /// (`docs/protocol.md §6`).
     pub fresh_counters: bool,
+    /// In INIT, too, a virtual host knows what is for it, and who its peers are, in every dialect.
+    pub hears_in_init: bool,
+    /// An advertisement whose counter was heard or sent before is not believed, wherever the dialect's
+    /// counters do not repeat (not OpenBSD's), as long as [`Storage`](crate::Storage) remembers it. Switch
+    /// it off for peers that repeat one counter, as some old forks of FreeBSD's pf appliances do.
+    ///
+    /// It stops loops and the recording of a dead master that is played again. It does not stop
+    /// recordings older than the memory, nor a fresh one that reaches us first with another advskew.
+    pub ignores_replays: bool,
     /// Addresses, key and timing change while the virtual host goes on. Kernels start it over when
     /// addresses change, and take over other changes as the dialect says.
     pub live_changes: bool,
@@ -66,6 +75,8 @@ impl Policy {
         answer_worse_master: true,
         keeps_pace: true,
         fresh_counters: true,
+        hears_in_init: true,
+        ignores_replays: true,
         live_changes: true,
         senderr_adds_up: true,
         tells_recovery: true,
@@ -87,6 +98,8 @@ impl Policy {
         answer_worse_master: false,
         keeps_pace: false,
         fresh_counters: false,
+        hears_in_init: false,
+        ignores_replays: false,
         live_changes: false,
         senderr_adds_up: false,
         tells_recovery: false,

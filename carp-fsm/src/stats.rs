@@ -35,6 +35,13 @@ pub struct Stats {
     pub preempt: u64,
     /// Frames that could not be sent.
     pub senderr: u64,
+    /// Valid advertisements that were heard before, or sent by ourselves and changed since: somebody
+    /// recorded them. Also counted as `badauth`.
+    pub replays: u64,
+    /// Our own advertisements that came back: a loop in the network. Also counted as `badauth`.
+    pub loops: u64,
+    /// Advertisements that the network delivered twice.
+    pub duplicates: u64,
 }
 
 impl Stats {
@@ -70,6 +77,9 @@ impl Stats {
             ("onomem", self.onomem),
             ("preempt", self.preempt),
             ("senderr", self.senderr),
+            ("replays", self.replays),
+            ("loops", self.loops),
+            ("duplicates", self.duplicates),
         ]
         .into_iter()
     }

@@ -4,6 +4,8 @@
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
+use carp_proto::{Counter, Interval};
+
 use crate::config::InterfaceInfo;
 use crate::event::Event;
 use crate::host::Host;
@@ -31,6 +33,8 @@ pub struct Storage<'s, const ADDRS: usize> {
     pub(crate) interfaces: Pool<'s, InterfaceSlot>,
     pub(crate) groups: Pool<'s, GroupSlot>,
     pub(crate) events: Pool<'s, EventSlot>,
+    pub(crate) counters: Pool<'s, CounterSlot>,
+    pub(crate) counters_per_host: usize,
 }
 
 impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
@@ -47,19 +51,38 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
             interfaces: Pool::Borrowed(interfaces),
             groups: Pool::Borrowed(groups),
             events: Pool::Borrowed(events),
+            counters: Pool::Borrowed(&mut []),
+            counters_per_host: 0,
         }
+    }
+
+    /// With room to remember this many counters for each virtual host, heard and sent, 16 bytes each, so
+    /// that a recorded advertisement is not believed ([`Policy::ignores_replays`]). The memory needs
+    /// `per_host` slots for each of the host slots; those for which it is too short remember nothing.
+    ///
+    /// 8 counters are enough for what comes back from a loop, 64 also for what an attacker plays again
+    /// soon.
+    ///
+    /// [`Policy::ignores_replays`]: crate::Policy::ignores_replays
+    #[must_use]
+    pub fn with_replay_memory(mut self, memory: &'s mut [CounterSlot], per_host: usize) -> Self {
+        self.counters = Pool::Borrowed(memory);
+        self.counters_per_host = per_host;
+        self
     }
 }
 
 #[cfg(feature = "alloc")]
 impl<const ADDRS: usize> Storage<'static, ADDRS> {
-    /// Memory that grows with every virtual host inserted; room for 4096 events that wait.
+    /// Memory that grows with every virtual host inserted, with a replay memory of 64 counters for each;
+    /// room for 4096 events that wait.
     pub fn growing() -> Self {
-        Self::growing_with(4096)
+        Self::growing_with(4096, 64)
     }
 
-    /// Memory that grows with every virtual host inserted; room for this many events that wait.
-    pub fn growing_with(events_that_wait: usize) -> Self {
+    /// Memory that grows with every virtual host inserted; room for so many events that wait, and so many
+    /// counters that each host remembers.
+    pub fn growing_with(events_that_wait: usize, counters_per_host: usize) -> Self {
         let mut events = Vec::new();
         events.resize_with(events_that_wait, || EventSlot::EMPTY);
         Self {
@@ -67,6 +90,8 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
             interfaces: Pool::Growing(Vec::new()),
             groups: Pool::Growing(Vec::new()),
             events: Pool::Growing(events),
+            counters: Pool::Growing(Vec::new()),
+            counters_per_host,
         }
     }
 }
@@ -144,6 +169,40 @@ impl EventSlot {
     /// No event.
     pub const EMPTY: Self = Self { event: None };
 }
+
+/// Memory of one counter of an advertisement.
+#[derive(Clone, Copy, Debug)]
+pub struct CounterSlot {
+    /// 0: nothing is remembered here.
+    pub(crate) counter: u64,
+    /// When; the low 32 bits of milliseconds are enough to tell "just now".
+    pub(crate) millis: u32,
+    pub(crate) interval: Interval,
+    /// By ourselves.
+    pub(crate) sent: bool,
+}
+
+impl CounterSlot {
+    /// No counter.
+    pub const EMPTY: Self = Self {
+        counter: 0,
+        millis: 0,
+        interval: Interval::BOW_OUT,
+        sent: false,
+    };
+
+    pub(crate) fn new(now: Instant, counter: Counter, interval: Interval, sent: bool) -> Self {
+        let millis = (now.as_micros() / 1_000) & u64::from(u32::MAX);
+        Self {
+            counter: counter.get(),
+            millis: u32::try_from(millis).unwrap_or(0),
+            interval,
+            sent,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<CounterSlot>() == 16);
 
 /// A slice of the caller's, or a vector.
 pub(crate) enum Pool<'s, T> {

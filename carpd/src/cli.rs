@@ -159,6 +159,11 @@ struct Socket {
     socket: PathBuf,
 }
 
+/// The definition of the command line, from which manual pages and completions are made.
+pub fn definition() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -378,10 +383,8 @@ use linux::{guard, lab, lab_probe, run};
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_definitions_are_consistent() {
-        super::Cli::command().debug_assert();
+        super::definition().debug_assert();
     }
 }

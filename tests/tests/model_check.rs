@@ -25,6 +25,53 @@ fn every_scenario_keeps_every_promise() {
     assert!(states >= 1_000_000, "only {states} states: raise STATES");
 }
 
+/// The shortest way to the kernels' known flaw, as it is printed.
+#[test]
+fn a_counterexample_reads_like_a_log() {
+    let scenario = SCENARIOS
+        .iter()
+        .find(|scenario| scenario.name == "kernel-equals-freebsd")
+        .expect("a scenario of that name");
+    let counterexample = search(scenario, STATES).counterexample.expect("a known flaw");
+    let expected = "
+   12.000000  -  timer of a
+   12.000000  a  advertises
+   12.000000  -  a crashes
+   12.000000  -  a starts
+   12.000000  a  INIT -> BACKUP (initialization complete)
+   12.000000  a  does not own the addresses
+without further faults (messages cross):
+   12.000000  -  1/0 from a to b arrives
+   12.000000  -  time passes until the next deadline
+   15.000000  -  timer of a
+   15.000000  a  BACKUP -> MASTER (master timed out)
+   15.000000  a  owns the addresses
+   15.000000  a  announces
+   15.000000  a  advertises
+   15.000000  -  timer of b
+   15.000000  b  BACKUP -> MASTER (master timed out)
+   15.000000  b  owns the addresses
+   15.000000  b  announces
+   15.000000  b  advertises
+   15.000000  -  1/0 from a to b arrives
+   15.000000  b  MASTER -> BACKUP (more frequent advertisement received)
+   15.000000  b  does not own the addresses
+   15.000000  -  1/0 from b to a arrives
+   15.000000  a  MASTER -> BACKUP (more frequent advertisement received)
+   15.000000  a  does not own the addresses
+   15.000000  -  time passes until the next deadline
+   18.000000  -  timer of a
+";
+    let printed = counterexample.to_string();
+    assert!(
+        printed.starts_with(expected.trim_start_matches('\n')),
+        "{printed}"
+    );
+    assert!(
+        printed.ends_with("violation: without further faults, there never is exactly one master for good")
+    );
+}
+
 /// The bugs themselves are planted by `cargo run --profile model -p carp-tests --bin mutants`.
 #[test]
 fn planted_bugs_still_fit_the_source() {

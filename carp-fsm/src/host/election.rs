@@ -2,7 +2,7 @@
 
 use core::hash::{Hash, Hasher};
 
-use super::{Host, SendHealth};
+use super::{Host, SEND_THRESHOLD, SendHealth};
 use crate::machine::relative;
 use crate::time::Instant;
 
@@ -32,21 +32,22 @@ impl<const ADDRS: usize> Host<ADDRS> {
             since: _,
             peer: _,
         } = self;
-        machine.hash_relative(now, state);
-        (pending, enabled, removing, owner, ask_again, refusals).hash(state);
-        (relative(now, *disown_at), relative(now, *resume_at)).hash(state);
         let SendHealth {
             errors,
             successes,
             failing_since,
             retry_at,
         } = sending;
+        machine.hash_relative(now, state);
+        (pending, enabled, removing, owner, ask_again).hash(state);
+        // Counts that only matter up to a limit: from the sixth refusal on, the wait is the same.
         (
-            errors,
-            successes,
-            failing_since.is_some(),
-            relative(now, *retry_at),
+            refusals.min(&6),
+            errors.min(&SEND_THRESHOLD),
+            successes.min(&SEND_THRESHOLD),
         )
             .hash(state);
+        (relative(now, *disown_at), relative(now, *resume_at)).hash(state);
+        (failing_since.is_some(), relative(now, *retry_at)).hash(state);
     }
 }

@@ -51,6 +51,7 @@ fn view<const ADDRS: usize>(host: &Host<ADDRS>) -> View {
         advskew: host.config.advskew,
         demotion: 0,
         preempt: false,
+        preempt_delay: Duration::ZERO,
         ipv4: host.ipv4(),
         ipv6: host.ipv6(),
     }

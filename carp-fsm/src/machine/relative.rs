@@ -15,7 +15,11 @@ impl Machine {
                 down4,
                 down6,
                 resigned,
-            } => (relative(now, down4), relative(now, down6), resigned).hash(state),
+                preempts_from,
+            } => {
+                let downs = (relative(now, down4), relative(now, down6));
+                (downs, resigned, preempts_from - now).hash(state);
+            }
             Role::Master {
                 next_ad,
                 reannounce,

@@ -25,6 +25,7 @@ fn view(dialect: Dialect, policy: Policy, base: u8, skew: u8) -> View {
         advskew: AdvSkew::new(skew),
         demotion: 0,
         preempt: false,
+        preempt_delay: Duration::ZERO,
         ipv4: true,
         ipv6: false,
     }
@@ -108,6 +109,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         down4: later,
         down6: None,
         resigned,
+        preempts_from: now,
     };
     let role = match letter {
         'I' => Role::Init { reason, retry: None },
@@ -513,6 +515,55 @@ fn a_master_slower_than_the_master_down_time_is_replaced() {
         None,
         "OpenBSD with advbase 0"
     );
+}
+
+#[test]
+fn a_node_that_just_started_leaves_a_living_master_alone_for_a_while() {
+    let delay = Duration::from_secs(60);
+    let view = View {
+        preempt: true,
+        preempt_delay: delay,
+        ..hardened(1, 0)
+    };
+    let hear_until_master = |machine: &mut Machine, from: u64| {
+        let seconds = (from..from + 100).map(|second| at(second * SECOND));
+        let mut seconds = seconds.skip_while(|now| {
+            machine.step(*now, heard(1, 100), &view);
+            machine.state() != State::Master
+        });
+        seconds.next().unwrap()
+    };
+    let mut machine = backup(&view);
+    assert_eq!(hear_until_master(&mut machine, 1), at(60 * SECOND));
+
+    // Only a start counts: who yielded preempts again at once.
+    machine.step(at(61 * SECOND), heard(0, 1), &view);
+    assert_eq!(hear_until_master(&mut machine, 62), at(62 * SECOND));
+
+    // A lost link starts over.
+    machine.step(at(70 * SECOND), Input::Stop(InitReason::LinkDown), &view);
+    machine.step(at(71 * SECOND), Input::Start, &view);
+    assert_eq!(hear_until_master(&mut machine, 72), at(131 * SECOND));
+}
+
+#[test]
+fn the_delay_of_preemption_delays_nothing_else() {
+    let view = View {
+        preempt: true,
+        preempt_delay: Duration::from_secs(60),
+        ..hardened(1, 0)
+    };
+    for (input, reason) in [
+        (heard(BOW_OUT.0, BOW_OUT.1), Reason::PreemptingSlowerMaster),
+        (heard(9, 0), Reason::MasterWillTimeOut),
+        (Input::Force(State::Master), Reason::UserRequested),
+    ] {
+        let transition = backup(&view).step(at(1), input, &view).transition;
+        assert_eq!(transition.unwrap().reason, reason);
+    }
+    let mut machine = backup(&view);
+    machine.step(at(3 * SECOND), Input::Timeout, &view);
+    assert_eq!(machine.state(), State::Master);
 }
 
 // --- two families ---

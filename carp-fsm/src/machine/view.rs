@@ -20,6 +20,8 @@ pub struct View {
     pub demotion: u16,
     /// Take over from a slower master.
     pub preempt: bool,
+    /// After INIT, leave a living master alone for so long.
+    pub preempt_delay: Duration,
     /// Advertises over IPv4.
     pub ipv4: bool,
     /// Advertises over IPv6.

@@ -2,7 +2,10 @@
 
 use core::hash::{Hash, Hasher};
 
+use carp_proto::Counter;
+
 use super::Node;
+use crate::id::HostId;
 use crate::ledger::Holding;
 use crate::storage::{GroupSlot, InterfaceSlot};
 use crate::time::Instant;
@@ -18,14 +21,23 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             groups: self.groups.fork()?,
             events: self.events.fork()?,
             stats: self.stats,
+            memory: self.memory.fork()?,
             random: self.random.clone(),
             now: self.now,
             shutting_down: self.shutting_down,
         })
     }
 
+    /// Is this counter in the replay memory of a host?
+    pub fn remembers(&self, host: HostId, counter: Counter) -> bool {
+        self.hosts
+            .resolve(host)
+            .is_some_and(|slot| self.memory.knows(slot, counter))
+    }
+
     /// Feeds all that the election reads, with every deadline counted from `now`: two nodes of the same
-    /// configuration that feed the same will do the same from here on, counters of advertisements aside.
+    /// configuration that feed the same will do the same from here on, counters of advertisements aside. What it remembers of those must be asked for: see
+    /// [`remembers`](Self::remembers).
     pub fn hash_election(&self, now: Instant, state: &mut impl Hasher) {
         self.shutting_down.hash(state);
         for InterfaceSlot { info, down_since } in self.interfaces.iter() {
@@ -47,5 +59,50 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 host.hash_election(now, state);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hasher as _};
+
+    use carp_proto::{MAX_FRAME_LEN, Vhid};
+
+    use crate::sim::{NodePlan, Sim, virtual_host};
+    use crate::{Duration, HostSlot, Node, Policy, Storage};
+
+    fn hash(node: &Node<'_, 8>, now: crate::Instant) -> u64 {
+        let mut state = DefaultHasher::new();
+        node.hash_election(now, &mut state);
+        state.finish()
+    }
+
+    #[test]
+    fn a_copy_goes_its_own_way_and_time_itself_does_not_count() {
+        let mut sim = Sim::new(1);
+        let vhid = Vhid::new(7).unwrap();
+        let id = sim
+            .add(NodePlan::new("a", [10, 0, 0, 1]).host(virtual_host(vhid, 0)))
+            .unwrap();
+        sim.run_for(Duration::from_secs(10));
+        let node = sim.node(id).unwrap();
+        let mut copy = node.fork().unwrap();
+        let (now, before) = (sim.now(), hash(node, sim.now()));
+        assert_eq!(hash(&copy, now), before);
+
+        // One second on, it stands where it stood before.
+        let later = now + Duration::from_secs(1);
+        assert_ne!(hash(&copy, later), before);
+        copy.handle_timeout(later);
+        copy.poll_action(later, &mut [0; MAX_FRAME_LEN]).unwrap();
+        assert_eq!(hash(&copy, later), before);
+        assert_eq!(hash(node, now), before);
+    }
+
+    #[test]
+    fn the_callers_memory_is_not_copied() {
+        let mut hosts = [const { HostSlot::<8>::EMPTY }; 1];
+        let storage = Storage::borrowed(&mut hosts, &mut [], &mut [], &mut []);
+        assert!(Node::new(Policy::HARDENED, 1, storage).fork().is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use carp_proto::{Counter, MAX_FRAME_LEN, TieRule};
+use carp_proto::{Counter, Interval, MAX_FRAME_LEN, TieRule};
 
 use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
@@ -41,6 +41,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             advbase,
             advskew,
             preempt,
+            preempt_delay,
             group,
             ..
         } = host.config;
@@ -52,6 +53,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             advskew,
             demotion,
             preempt,
+            preempt_delay,
             ipv4,
             ipv6,
         })
@@ -373,9 +375,18 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let iface = host.config.iface;
         let interface = self.interfaces.get(usize::from(iface.0))?.info?;
         let host = self.hosts.get_mut(slot)?;
-        let counter = match output {
-            Output::Advertise(_) | Output::BowOut(_) => host.next_counter(&self.policy, chance),
-            _ => Counter::new(0),
+        let said = match output {
+            Output::Advertise(_) => Some(view.interval()),
+            Output::BowOut(_) => Some(Interval::BOW_OUT),
+            Output::Announce(_) | Output::Own | Output::Disown => None,
+        };
+        let counter = match said {
+            Some(interval) => {
+                let counter = host.next_counter(&self.policy, chance);
+                self.memory.sent(self.now, slot, counter, interval);
+                counter
+            }
+            None => Counter::new(0),
         };
         let len = host.emit(output, &view, &interface, counter, frame)?;
         match output {

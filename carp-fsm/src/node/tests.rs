@@ -1,5 +1,6 @@
 //! A node and an adapter that does what it is told, and remembers it.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::vec::Vec;
 
 use carp_proto::{
@@ -18,6 +19,7 @@ mod demotion;
 mod packets;
 mod properties;
 mod reconfigure;
+mod replays;
 mod sending;
 
 const ETH0: IfaceId = IfaceId(0);
@@ -195,10 +197,16 @@ fn config(number: u8) -> HostConfig<4> {
     config
 }
 
+/// With a counter that no other has.
 fn advertisement(base: u8, skew: u8) -> [u8; 36] {
+    static NEXT: AtomicU64 = AtomicU64::new(0x1234_5678_9abc_def0);
+    signed(base, skew, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn signed(base: u8, skew: u8, counter: u64) -> [u8; 36] {
     let config = config(7);
     let authenticator = Authenticator::new(&key(), vhid(7), &config.addresses, HmacVariant::Plain);
-    let counter = Counter::new(0x1234_5678_9abc_def0);
+    let counter = Counter::new(counter);
     let mut bytes = [0; 36];
     Advertisement {
         vhid: vhid(7),

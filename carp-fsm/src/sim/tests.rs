@@ -148,6 +148,25 @@ fn who_comes_back_takes_over_only_with_preemption() {
 }
 
 #[test]
+fn who_comes_back_waits_the_delay_before_it_preempts() {
+    let (mut sim, ids) = nodes(1, &[0, 100], |host| {
+        host.preempt = true;
+        host.preempt_delay = seconds(30);
+    });
+    sim.run_for(seconds(10));
+    sim.crash(ids[0]);
+    sim.run_for(seconds(10));
+    let back = sim.now();
+    sim.restart(ids[0]);
+    sim.run_for(seconds(29));
+    assert_eq!(masters(&sim), [ids[1]]);
+    sim.run_for(seconds(10));
+    assert_eq!(masters(&sim), [ids[0]]);
+    let waited = became_master(&sim, ids[0]) - back;
+    assert!(seconds(30) <= waited && waited < seconds(32), "{waited}");
+}
+
+#[test]
 fn a_planned_hand_over_makes_before_it_breaks() {
     for preempt in [false, true] {
         for mode in [LinkMode::Plain, LinkMode::Vmac] {

@@ -3,6 +3,7 @@
 mod commands;
 mod demotion;
 mod events;
+mod notify;
 mod report;
 
 use std::error::Error;
@@ -29,6 +30,7 @@ use crate::log::Log;
 
 use commands::Commands;
 use events::Journal;
+use notify::Notify;
 
 /// The host of carpd.
 type Carp = Host<LinuxLink, MAX_ADDRESSES>;
@@ -51,8 +53,11 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     start_guard(host.link_mut()).map_err(|error| format!("cannot start the guard process: {error}"))?;
     let mut log = Log::start(io::stdout())?;
     let mut journal = Journal::new(ids.into_iter().zip(&config.hosts).collect(), Clock.now());
+    let mut notify = Notify::from_environment(Clock.now())
+        .map_err(|error| format!("cannot use NOTIFY_SOCKET: {error}"))?;
     host.process(Clock.now())?;
     journal.start(&host, config, &mut log);
+    notify.ready();
 
     let mut commands = Commands::default();
     let mut stopping = false;
@@ -72,13 +77,15 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
         if stopping && host.node().is_quiet() {
             break;
         }
-        wake.wait(&host, commands.deadline())?;
+        let deadlines = [commands.deadline(), notify.alive(now)];
+        wake.wait(&host, deadlines.into_iter().flatten().min())?;
         if hangup.swap(false, Ordering::Relaxed) {
             log.line("carpd: SIGHUP: the configuration is read at the start; restart carpd to change it");
         }
         if terminate.swap(false, Ordering::Relaxed) && !stopping {
             stopping = true;
             log.line("carpd: handing over, then stopping");
+            notify.stopping();
             host.node_mut().shutdown(Clock.now());
         }
     }

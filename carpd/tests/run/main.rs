@@ -9,6 +9,7 @@ mod common;
 mod guard;
 mod network;
 mod operate;
+mod systemd;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

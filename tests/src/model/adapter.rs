@@ -6,7 +6,7 @@ use carp_fsm::sim::{SEGMENT, TraceKind};
 use carp_fsm::{
     Action, EventKind, HandOver, HostId, Instant, Node, OwnerError, State, TransmitKind, TransmitResult,
 };
-use carp_proto::{Advertisement, FrameClass, MAX_FRAME_LEN, Packet, Rejection, frame::classify};
+use carp_proto::{Advertisement, Counter, Dialect, FrameClass, MAX_FRAME_LEN, Packet, frame::classify};
 
 use super::promises::Violation;
 use super::reference::{self, Rank};
@@ -19,6 +19,7 @@ pub(super) struct Message {
     pub(super) to: u8,
     pub(super) heard: Rank,
     pub(super) copy: bool,
+    counter: u64,
     pub(super) frame: Rc<[u8]>,
 }
 
@@ -35,27 +36,40 @@ impl World<'_> {
             return Err(Violation("a frame was sent that is no advertisement".into()));
         };
         let lower_source = message.from < message.to;
-        let waited = self.state(message.to) == State::Backup;
-        // Some dialects do not know the vhid then.
-        let in_init = self.state(message.to) == State::Init;
+        let before = self.state(message.to);
+        // Kernels may have no ear for a virtual host in INIT.
+        let deaf = before == State::Init && !self.scenario.policy.hears_in_init;
+        let believed = self.is_news(&message);
+        if !believed && !message.copy {
+            return Err(self.blame(message.to, "takes an advertisement for one that it heard before"));
+        }
+        let because = if believed {
+            Because::Heard(message.heard, lower_source)
+        } else {
+            Because::Repeated
+        };
         let mut refused = None;
-        self.with_node(
-            message.to,
-            Because::Heard(message.heard, lower_source),
-            |node, _, now| {
-                refused = node.handle_packet(now, SEGMENT, &meta, payload).err();
-            },
-        )?;
-        let expected = |rejection| message.copy || (in_init && rejection == Rejection::BadVhid);
-        if let Some(rejection) = refused.filter(|rejection| !expected(*rejection)) {
+        self.with_node(message.to, because, |node, _, now| {
+            refused = node.handle_packet(now, SEGMENT, &meta, payload).err();
+        })?;
+        if let Some(rejection) = refused.filter(|_| believed && !deaf) {
             return Err(self.blame(message.to, &format!("refuses an advertisement: {rejection:?}")));
         }
-        let called = waited && message.heard.interval == reference::BOW_OUT && refused.is_none();
+        let called = before == State::Backup && message.heard.interval == reference::BOW_OUT && believed;
         let takes_over = self.state(message.to) == State::Master;
         if called && !takes_over && !self.seats[usize::from(message.to)].refuses {
             return Err(self.blame(message.to, "does not take over from a master that bows out"));
         }
         Ok(())
+    }
+
+    /// Will its receiver believe it? Not if it remembers the counter, except where counters repeat.
+    pub(super) fn is_news(&self, message: &Message) -> bool {
+        let running = self.seats[usize::from(message.to)].running.as_ref();
+        let counters_repeat = self.member(message.to).dialect == Dialect::OpenBsd;
+        let remembered =
+            running.is_some_and(|(node, host)| node.remembers(*host, Counter::new(message.counter)));
+        !remembered || counters_repeat || !self.scenario.policy.ignores_replays
     }
 
     pub(super) fn with_node(
@@ -140,8 +154,8 @@ impl World<'_> {
     }
 
     fn broadcast(&mut self, from: u8, frame: &[u8]) -> Result<(), Violation> {
-        let heard =
-            rank_of(frame).ok_or_else(|| self.blame(from, "sends a frame that is no advertisement"))?;
+        let (heard, counter) =
+            decode(frame).ok_or_else(|| self.blame(from, "sends a frame that is no advertisement"))?;
         let frame: Rc<[u8]> = frame.into();
         for (to, seat) in (0..).zip(&self.seats) {
             let reached = seat.running.is_some() && seat.link && !seat.isolated;
@@ -153,6 +167,7 @@ impl World<'_> {
                     to,
                     heard,
                     copy: false,
+                    counter,
                     frame,
                 });
             }
@@ -202,14 +217,15 @@ impl Message {
     }
 }
 
-fn rank_of(frame: &[u8]) -> Option<Rank> {
+fn decode(frame: &[u8]) -> Option<(Rank, u64)> {
     let FrameClass::Carp { payload, .. } = classify(frame) else {
         return None;
     };
     let advertisement = Advertisement::parse(&Packet::new_checked(payload).ok()?).ok()?;
     let interval = advertisement.interval();
-    Some(Rank {
+    let rank = Rank {
         demotion: advertisement.demotion.get(),
         interval: u16::from(interval.base().get()) << 8 | u16::from(interval.skew().get()),
-    })
+    };
+    Some((rank, advertisement.counter.get()))
 }

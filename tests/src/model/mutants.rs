@@ -79,6 +79,12 @@ pub const MUTANTS: &[Mutant] = &[
         "Interval::new(self.advbase, self.effective_skew())",
         "Interval::new(self.advbase, self.advskew)",
     ),
+    mutant(
+        "a copy that the network made is news",
+        "node.rs",
+        "Verdict::Duplicate => Some(&mut self.stats.duplicates),",
+        "Verdict::Duplicate => None,",
+    ),
     // Timers.
     mutant(
         "hearing the master does not restart the master-down timer",
@@ -89,8 +95,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a BACKUP without a master-down timer",
         "machine.rs",
-        "            down4,\n            down6,\n            resigned,\n        };\n        let wishes",
-        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n        };\n        let wishes",
+        "            down4,\n            down6,\n            resigned,\n            preempts_from: if",
+        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n            preempts_from: if",
     ),
     mutant(
         "a demoted BACKUP waits longer",
@@ -132,8 +138,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "who handed over takes it back at once",
         "machine.rs",
-        "let willing = !resigned || peer == Interval::BOW_OUT;",
-        "let willing = resigned || peer.micros() > 0;",
+        "let willing = bows_out || !resigned;",
+        "let willing = bows_out || resigned || peer.micros() > 0;",
     ),
     mutant(
         "enabled again while leaving, it leaves all the same",

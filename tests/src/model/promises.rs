@@ -54,6 +54,7 @@ impl<'s> World<'s> {
                     ));
                 }
             }
+            (_, _, Because::Repeated) => return Err(self.blame(index, "believes what it heard before")),
             (State::Backup, State::Master, Because::Late) => {
                 return Err(self.blame(index, "woke late, and takes over before it has heard what waits"));
             }

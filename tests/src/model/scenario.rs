@@ -189,9 +189,10 @@ pub const SCENARIOS: &[Scenario] = &[
         OPERATOR,
     ),
     holds("freebsd-ucarp", &pair(FREEBSD, UCARP, false), HARDENED, WORLD),
-    holds("sending", &pair(FREEBSD, FREEBSD, true), HARDENED, SENDING),
+    holds("sending", &pair(FREEBSD, FREEBSD, false), HARDENED, SENDING),
+    holds("sending-preempt", &pair(NETBSD, NETBSD, true), HARDENED, SENDING),
     holds("pauses", &pair(FREEBSD, FREEBSD, false), HARDENED, PAUSES),
-    holds("pauses-preempt", &three([FREEBSD; 3], true), HARDENED, PAUSES),
+    holds("three-pauses", &three([FREEBSD; 3], true), HARDENED, PAUSES),
     holds("refusals", &pair(FREEBSD, FREEBSD, false), HARDENED, REFUSALS),
     holds(
         "refusals-preempt",

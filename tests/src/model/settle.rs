@@ -20,6 +20,9 @@ const REMEMBERED: usize = 40_000_000;
 /// More steps than this at one moment is a storm.
 const STEPS_PER_MOMENT: u32 = 200;
 
+/// The circle in which an election goes is much smaller.
+const STEPS_IN_ALL: usize = 10_000;
+
 /// How the network behaves once nothing goes wrong any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schedule {
@@ -116,6 +119,11 @@ impl Settle {
             if let Some(outcome) = self.known.get(&state) {
                 break *outcome;
             }
+            if path.len() > STEPS_IN_ALL {
+                return Err(Violation(
+                    "without further faults, nothing ever repeats itself".into(),
+                ));
+            }
             if let Some(start) = path.iter().position(|(earlier, ..)| *earlier == state) {
                 Self::check_cycle(world, &path[start..])?;
                 break Outcome { after: 0, masters };
@@ -190,8 +198,8 @@ impl Settle {
 
 /// Leaving takes at most its time; then a BACKUP that hears nobody waits out its master-down timer and advertises; who
 /// hears a better master yields within one period. Once more, because two masters whose advertisements cross may both
-/// yield. Where sending failed, the demotion for that is lifted on trial only after a while; refused addresses are tried again after
-/// 64 times the first wait at most.
+/// yield. Where sending failed, the demotion for that is lifted on trial only after a while; refused addresses are
+/// tried again after 64 times the first wait at most.
 pub fn bound(scenario: &Scenario) -> Duration {
     let patience = scenario
         .members

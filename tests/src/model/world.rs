@@ -18,6 +18,8 @@ pub(super) const GROUP: GroupId = GroupId(0);
 #[derive(Clone, Copy)]
 pub(super) enum Because {
     Heard(Rank, bool),
+    /// It heard something that it should not believe.
+    Repeated,
     Time,
     /// It is late, and has not yet heard what waits.
     Late,
@@ -108,7 +110,8 @@ impl<'s> World<'s> {
             }
         }
         for message in &self.flight {
-            (message.from, message.to, message.heard, message.copy).hash(&mut state);
+            let news = self.is_news(message);
+            (message.from, message.to, message.heard, message.copy, news).hash(&mut state);
         }
         state.finish()
     }
@@ -270,7 +273,11 @@ impl<'s> World<'s> {
         self.starts += 1;
         // Any two starts draw different counters.
         let seed = self.starts << 8 | u64::from(index);
-        let mut node = Box::new(Node::new(self.scenario.policy, seed, Storage::growing_with(8)));
+        let mut node = Box::new(Node::new(
+            self.scenario.policy,
+            seed,
+            Storage::growing_with(8, 16),
+        ));
         let host = node
             .insert(self.now, configuration(member))
             .expect("a valid configuration");

@@ -1,0 +1,97 @@
+//! Which counters were heard or sent lately: what comes a second time is not news.
+
+use carp_proto::{Counter, Interval};
+
+use crate::storage::{CounterSlot, Pool};
+use crate::time::{Duration, Instant};
+
+/// The counters of all virtual hosts, the same number of slots for each.
+pub(super) struct Memory<'s> {
+    slots: Pool<'s, CounterSlot>,
+    per_host: usize,
+}
+
+/// What a counter says about an advertisement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It was not heard before.
+    Fresh,
+    /// The network delivered it twice: the same again within one interval.
+    Duplicate,
+    /// We sent it ourselves, just like this.
+    Own,
+    /// Somebody recorded it, from a peer or from us, and plays it again.
+    Replay,
+}
+
+impl<'s> Memory<'s> {
+    pub(super) fn new(slots: Pool<'s, CounterSlot>, per_host: usize) -> Self {
+        Self { slots, per_host }
+    }
+
+    /// A host moved into this slot: nothing is remembered.
+    pub(super) fn clear(&mut self, host: u16) {
+        let end = usize::from(host).saturating_add(1).saturating_mul(self.per_host);
+        if let Some(last) = end.checked_sub(1) {
+            // Without room there is no memory, which is allowed.
+            self.slots.ensure(last, || CounterSlot::EMPTY);
+        }
+        self.of(host).fill(CounterSlot::EMPTY);
+    }
+
+    /// Judges a counter that was heard, and remembers it if it is fresh.
+    pub(super) fn hear(&mut self, now: Instant, host: u16, counter: Counter, interval: Interval) -> Verdict {
+        let heard = CounterSlot::new(now, counter, interval, false);
+        // A peer that sends 0 breaks a rule, and is no worse off for it.
+        let is_known = |slot: &&mut CounterSlot| slot.counter == heard.counter && heard.counter != 0;
+        let Some(known) = self.of(host).iter_mut().find(is_known) else {
+            self.remember(host, heard);
+            return Verdict::Fresh;
+        };
+        let same = known.interval == heard.interval;
+        let since = Duration::from_millis(u64::from(heard.millis.wrapping_sub(known.millis)));
+        // Rounded up, for intervals below a millisecond.
+        let lately = since <= Duration::from_micros(interval.micros()) + Duration::from_millis(1);
+        if known.sent && same {
+            Verdict::Own
+        } else if same && lately {
+            Verdict::Duplicate
+        } else {
+            Verdict::Replay
+        }
+    }
+
+    pub(super) fn sent(&mut self, now: Instant, host: u16, counter: Counter, interval: Interval) {
+        self.remember(host, CounterSlot::new(now, counter, interval, true));
+    }
+
+    /// The newest is first; the oldest falls out.
+    fn remember(&mut self, host: u16, new: CounterSlot) {
+        let slots = self.of(host);
+        slots.rotate_right(usize::from(!slots.is_empty()));
+        if let Some(first) = slots.first_mut() {
+            *first = new;
+        }
+    }
+
+    #[cfg(feature = "sim")]
+    pub(super) fn knows(&self, host: u16, counter: Counter) -> bool {
+        let start = usize::from(host).saturating_mul(self.per_host);
+        let slots = self.slots.iter().skip(start).take(self.per_host);
+        counter.get() != 0 && slots.into_iter().any(|slot| slot.counter == counter.get())
+    }
+
+    #[cfg(feature = "sim")]
+    pub(super) fn fork(&self) -> Option<Memory<'static>> {
+        Some(Memory {
+            slots: self.slots.fork()?,
+            per_host: self.per_host,
+        })
+    }
+
+    fn of(&mut self, host: u16) -> &mut [CounterSlot] {
+        let start = usize::from(host).saturating_mul(self.per_host);
+        let end = start.saturating_add(self.per_host);
+        self.slots.get_mut(start..end).unwrap_or_default()
+    }
+}
