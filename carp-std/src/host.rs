@@ -116,8 +116,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             put_back_from: now,
         };
         let host = self.node.insert(now, config)?;
-        // The node forgets a removed host some time after it was told to.
-        self.residents.retain(|&host, _| self.node.state(host).is_some());
+        self.forget_removed();
         self.residents.insert(host, resident);
         Ok(host)
     }
@@ -214,8 +213,15 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         }
     }
 
+    /// The node forgets a removed host some time after it was told to.
+    fn forget_removed(&mut self) {
+        self.residents.retain(|&host, _| self.node.state(host).is_some());
+    }
+
     /// Is it still so as the node wants it?
     fn check_addresses(&mut self, iface: IfaceId) {
+        // Addresses of a virtual host that is gone may be those of another one by now.
+        self.forget_removed();
         for (&id, resident) in self.residents.iter_mut().filter(|(_, host)| host.iface == iface) {
             let present = self.link.present(&resident.virtual_host());
             if self.node.is_owner(id) {

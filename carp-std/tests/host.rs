@@ -170,6 +170,15 @@ fn what_somebody_else_puts_on_a_backup_is_looked_into() {
     (host.link_mut().readdressed, host.link_mut().present) = (true, 1);
     host.process(START).unwrap();
     assert_eq!(log.take(), ["disown [10.0.0.1/Host]"]);
+
+    // Once the virtual host is gone, the address may be another one's.
+    let id = host.node().hosts().next().unwrap();
+    host.node_mut().remove(START, id).unwrap();
+    host.process(START).unwrap();
+    log.take();
+    host.link_mut().readdressed = true;
+    host.process(START).unwrap();
+    assert_eq!(log.take(), [""; 0]);
 }
 
 #[test]
