@@ -55,6 +55,11 @@ pub enum EventKind {
         /// How.
         outcome: HandOver,
     },
+    /// Somebody else took addresses of a MASTER off. They are put back and announced.
+    TakenAway {
+        /// Which virtual host.
+        host: HostId,
+    },
     /// This many events were lost because nobody polled them.
     Lost(u32),
 }

@@ -4,12 +4,12 @@ use carp_proto::{CounterRule, MAX_FRAME_LEN, Receiver, Rejection, RxMeta};
 
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
-use crate::event::{Event, EventQueue};
+use crate::event::{Event, EventKind, EventQueue};
 use crate::host::{Host, Output, PeerSeen};
 use crate::hosts::Hosts;
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::{Cause, LedgerError};
-use crate::machine::{Departure, Input};
+use crate::machine::{Departure, Input, Wishes};
 use crate::policy::Policy;
 use crate::random::SplitMix64;
 use crate::state::{Family, State};
@@ -288,6 +288,22 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 host.still_there(now, self.policy.refused_retry);
                 self.reschedule(slot);
             }
+        }
+    }
+
+    /// Somebody else took addresses off that this machine owns: a MASTER asks for them again, and
+    /// announces them. The adapter limits how often, for two programs may quarrel about an address.
+    pub fn handle_taken_away(&mut self, now: Instant, id: HostId) {
+        let now = self.clamp(now);
+        let Some(slot) = self.hosts.resolve(id) else {
+            return;
+        };
+        let owner = |host: &&mut Host<ADDRS>| host.is_owner() && host.state() == State::Master;
+        if let Some(host) = self.hosts.get_mut(slot).filter(owner) {
+            host.ask_again = true;
+            host.wish(Wishes::OWN.with(Wishes::ANNOUNCE));
+            self.hosts.push_ready(slot);
+            self.events.push(now, EventKind::TakenAway { host: id });
         }
     }
 }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use carp_fsm::{
-    Action, ConfigError, Event, HostConfig, HostId, IfaceId, Instant, LinkMode, Node, OwnerError, Policy,
-    Storage, TransmitResult,
+    Action, ConfigError, Duration, Event, HostConfig, HostId, IfaceId, Instant, LinkMode, Node, OwnerError,
+    Policy, Storage, TransmitResult,
 };
 use carp_proto::Vhid;
 use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
@@ -16,6 +16,10 @@ use crate::{Link, OwnershipError, Prefix, VirtualAddress, VirtualHost};
 /// Room for one received frame, in bytes. Longer ones are cut, and then fail
 /// their length check; no advertisement comes near it.
 const FRAME_LEN: usize = 2048;
+
+/// Addresses that somebody else takes off are put back at once, and again after this time, if they
+/// are taken off again.
+const PUT_BACK_AFTER: Duration = Duration::from_secs(1);
 
 /// A node at work: a [`Node`] and the [`Link`] that carries out what it wants.
 ///
@@ -33,6 +37,8 @@ pub struct Host<L, const ADDRS: usize> {
     wake: Wake,
     stopping: bool,
     residents: HashMap<HostId, Resident>,
+    /// Whose addresses somebody else has taken off.
+    taken_away: Vec<HostId>,
     frame: Box<[u8; FRAME_LEN]>,
 }
 
@@ -45,6 +51,33 @@ struct Resident {
     addresses: Vec<VirtualAddress>,
     /// What failed last and has not succeeded since: being the owner (`true`), or not being it.
     error: Option<(bool, OwnershipError)>,
+    /// Not before this are the addresses put back again.
+    put_back_from: Instant,
+}
+
+impl Resident {
+    fn virtual_host(&self) -> VirtualHost<'_> {
+        VirtualHost {
+            iface: self.iface,
+            vhid: self.vhid,
+            mode: self.mode,
+            addresses: &self.addresses,
+        }
+    }
+
+    fn set_owner(&mut self, link: &mut impl Link, owner: bool) -> Result<(), OwnerError> {
+        match link.set_owner(&self.virtual_host(), owner) {
+            Ok(()) => {
+                // After a refusal the node disowns: that it can does not answer the refusal.
+                self.error.take_if(|(failed, _)| owner || !*failed);
+                Ok(())
+            }
+            Err(error) => {
+                self.error = Some((owner, error));
+                Err(OwnerError)
+            }
+        }
+    }
 }
 
 impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
@@ -57,6 +90,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             link,
             stopping: false,
             residents: HashMap::new(),
+            taken_away: Vec::new(),
             frame: Box::new([0; FRAME_LEN]),
         })
     }
@@ -79,10 +113,10 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             mode: config.mode,
             addresses: config.addresses.iter().map(address).collect(),
             error: None,
+            put_back_from: now,
         };
         let host = self.node.insert(now, config)?;
-        // The node forgets a removed host some time after it was told to.
-        self.residents.retain(|&host, _| self.node.state(host).is_some());
+        self.forget_removed();
         self.residents.insert(host, resident);
         Ok(host)
     }
@@ -119,7 +153,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
     /// When `process` has to be called again even if nothing arrives. The
     /// descriptor gets readable then.
     pub fn deadline(&self) -> Option<Instant> {
-        self.node.next_deadline()
+        let put_back = self.taken_away.iter().filter_map(|host| self.residents.get(host));
+        let put_back = put_back.map(|resident| resident.put_back_from);
+        put_back.chain(self.node.next_deadline()).min()
     }
 
     /// Takes in what has happened, lets the node decide and carries it out.
@@ -134,11 +170,15 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         while let Some((iface, info)) = self.link.poll_change() {
             self.node.handle_interface(now, iface, info);
         }
+        while let Some(iface) = self.link.poll_addresses() {
+            self.check_addresses(iface);
+        }
+        self.put_back(now);
         self.node.handle_timeout(now);
         self.receive(now);
         self.node.handle_drained(now);
         self.act(now);
-        self.wake.arm(self.node.next_deadline())
+        self.wake.arm(self.deadline())
     }
 
     /// The next event, oldest first.
@@ -171,6 +211,43 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             }
             self.wake.wait()?;
         }
+    }
+
+    /// The node forgets a removed host some time after it was told to.
+    fn forget_removed(&mut self) {
+        self.residents.retain(|&host, _| self.node.state(host).is_some());
+    }
+
+    /// Is it still so as the node wants it?
+    fn check_addresses(&mut self, iface: IfaceId) {
+        // Addresses of a virtual host that is gone may be those of another one by now.
+        self.forget_removed();
+        for (&id, resident) in self.residents.iter_mut().filter(|(_, host)| host.iface == iface) {
+            let present = self.link.present(&resident.virtual_host());
+            if self.node.is_owner(id) {
+                self.taken_away.retain(|&other| other != id);
+                if present < resident.addresses.len() {
+                    self.taken_away.push(id);
+                }
+            } else if present > 0 || resident.error.is_some() {
+                // What is ours comes off. What is not stays, and the error tells of it.
+                let _ = resident.set_owner(&mut self.link, false);
+            }
+        }
+    }
+
+    fn put_back(&mut self, now: Instant) {
+        self.taken_away.retain(|&id| {
+            let Some(resident) = self.residents.get_mut(&id) else {
+                return false;
+            };
+            if now < resident.put_back_from {
+                return true;
+            }
+            resident.put_back_from = now + PUT_BACK_AFTER;
+            self.node.handle_taken_away(now, id);
+            false
+        });
     }
 
     /// Reads everything that waits. What arrives meanwhile may be read, too, but
@@ -219,23 +296,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
 
     fn set_owner(&mut self, host: HostId, owner: bool) -> Result<(), OwnerError> {
         let resident = self.residents.get_mut(&host).ok_or(OwnerError)?;
-        let virtual_host = VirtualHost {
-            iface: resident.iface,
-            vhid: resident.vhid,
-            mode: resident.mode,
-            addresses: &resident.addresses,
-        };
-        match self.link.set_owner(&virtual_host, owner) {
-            Ok(()) => {
-                // After a refusal the node disowns: that it can does not answer the refusal.
-                resident.error.take_if(|(failed, _)| owner || !*failed);
-                Ok(())
-            }
-            Err(error) => {
-                resident.error = Some((owner, error));
-                Err(OwnerError)
-            }
-        }
+        resident.set_owner(&mut self.link, owner)
     }
 }
 

@@ -15,10 +15,10 @@ use crate::{OwnershipError, VirtualAddress};
 ///
 /// *Nothing blocks and nothing is decided.* Every method returns at once. A link moves bytes and
 /// carries out orders; it never delays, repeats or suppresses one because of what the election may
-/// want. It calls nobody back: what has happened is asked for with [`poll_change`](Self::poll_change)
-/// and [`recv`](Self::recv).
+/// want. It calls nobody back: what has happened is asked for with [`poll_change`](Self::poll_change),
+/// [`poll_addresses`](Self::poll_addresses) and [`recv`](Self::recv).
 ///
-/// *Waking.* Once `poll_change` and `recv` have returned `None`, the descriptor ([`AsFd`]) becomes
+/// *Waking.* Once they have returned `None`, the descriptor ([`AsFd`]) becomes
 /// readable when there is something new for one of them, and stays so until it is read. It may be
 /// readable without reason now and then; it must not be for traffic that is not of IP protocol 112,
 /// or a busy interface would wake the host for every packet. The descriptor stays the same for the
@@ -29,7 +29,7 @@ use crate::{OwnershipError, VirtualAddress};
 /// are added is the link's own affair. An id that the link has not given out: `send_frame` returns
 /// [`TransmitResult::Error`], `set_owner` an error.
 ///
-/// *Who owes what.* The host calls `poll_change` until `None`, then `recv` until `None` or
+/// *Who owes what.* The host calls `poll_change` and `poll_addresses` until `None`, then `recv` until `None` or
 /// [`queue_limit`](Self::queue_limit) times, whenever the descriptor is readable. It calls
 /// `set_owner` and `send_frame` in the order in which the node asks for them, and tells the node
 /// each result. The link owes the node's frames that order on the wire.
@@ -44,6 +44,17 @@ pub trait Link: AsFd {
     /// `ipv4` and `ipv6` of the info are the addresses to send advertisements from: the first
     /// one of the interface that is not a virtual address (for IPv6: the first link-local one).
     fn poll_change(&mut self) -> Option<(IfaceId, InterfaceInfo)>;
+
+    /// Returns the next interface whose addresses have changed, whoever changed them. Each interface
+    /// once, however many changes there were.
+    ///
+    /// The host then asks with [`present`](Self::present) whether what it ordered is still so. A link
+    /// that cannot know never returns one.
+    fn poll_addresses(&mut self) -> Option<IfaceId>;
+
+    /// How many of a virtual host's addresses were on its interface at the last
+    /// [`poll_addresses`](Self::poll_addresses), whoever put them there.
+    fn present(&self, host: &VirtualHost<'_>) -> usize;
 
     /// Receives the next frame into the beginning of `frame` and returns the interface and the
     /// length.

@@ -115,6 +115,73 @@ fn a_removed_virtual_host_leaves_and_can_come_back() {
 }
 
 #[test]
+fn what_somebody_else_takes_off_is_put_back_and_announced_but_not_all_the_time() {
+    let (mut host, log) = host(|_| {});
+    let id = host.node().hosts().next().unwrap();
+    host.process(START).unwrap();
+    let mut now = START + MASTER_DOWN;
+    host.process(now).unwrap();
+    while host.poll_event().is_some() {}
+    log.take();
+    let put_back = [
+        "own [10.0.0.1/Host]",
+        "send from 02:00:00:00:00:01", // the announcement: plain mode
+    ];
+
+    now = now + Duration::from_millis(100);
+    host.link_mut().readdressed = true;
+    host.process(now).unwrap();
+    assert_eq!(log.take(), put_back);
+    let event = host.poll_event().unwrap();
+    assert_eq!((event.at, event.kind), (now, EventKind::TakenAway { host: id }));
+    assert_eq!(host.node().state(id), Some(State::Master));
+
+    // Again and again: once a second.
+    let mut times = 0;
+    let end = now + Duration::from_millis(2_500);
+    while now < end {
+        host.link_mut().readdressed = true;
+        host.process(now).unwrap();
+        times += log.take().iter().filter(|line| *line == put_back[0]).count();
+        now = now + Duration::from_millis(10);
+    }
+    assert_eq!(times, 2);
+    assert!(
+        host.deadline().unwrap() <= now + Duration::from_millis(500),
+        "woken for the next time"
+    );
+
+    // All there: nothing to do, also if that was found out late.
+    host.link_mut().present = 1;
+    host.link_mut().readdressed = true;
+    host.process(now + Duration::from_secs(1)).unwrap();
+    assert!(!log.take().contains(&put_back[0].to_owned()));
+}
+
+#[test]
+fn what_somebody_else_puts_on_a_backup_is_looked_into() {
+    let (mut host, log) = host(|_| {});
+    host.process(START).unwrap();
+    log.take();
+    host.link_mut().readdressed = true;
+    host.process(START).unwrap();
+    assert_eq!(log.take(), [""; 0], "other addresses are no affair of ours");
+
+    (host.link_mut().readdressed, host.link_mut().present) = (true, 1);
+    host.process(START).unwrap();
+    assert_eq!(log.take(), ["disown [10.0.0.1/Host]"]);
+
+    // Once the virtual host is gone, the address may be another one's.
+    let id = host.node().hosts().next().unwrap();
+    host.node_mut().remove(START, id).unwrap();
+    host.process(START).unwrap();
+    log.take();
+    host.link_mut().readdressed = true;
+    host.process(START).unwrap();
+    assert_eq!(log.take(), [""; 0]);
+}
+
+#[test]
 fn run_ends_when_it_is_told_to() {
     let (mut host, log) = host(|_| {});
     let stopper = host.stopper();
@@ -161,6 +228,8 @@ fn host(change: impl FnOnce(&mut Memory)) -> (Host<Memory, 4>, Rc<RefCell<Vec<St
         refuse: false,
         flood: false,
         result: None,
+        readdressed: false,
+        present: 0,
     };
     change(&mut link);
     let mut host = Host::new(link, Policy::HARDENED, 1).unwrap();
@@ -176,9 +245,20 @@ struct Memory {
     refuse: bool,
     flood: bool,
     result: Option<TransmitResult>,
+    readdressed: bool,
+    present: usize,
 }
 
 impl Link for Memory {
+    fn poll_addresses(&mut self) -> Option<IfaceId> {
+        std::mem::take(&mut self.readdressed).then_some(ETH0)
+    }
+
+    fn present(&self, host: &VirtualHost<'_>) -> usize {
+        assert_eq!((host.iface, host.addresses.len()), (ETH0, 1));
+        self.present
+    }
+
     fn poll_change(&mut self) -> Option<(IfaceId, InterfaceInfo)> {
         self.interface.take().map(|info| (ETH0, info))
     }

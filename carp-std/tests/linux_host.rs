@@ -13,10 +13,10 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::Duration as StdDuration;
 
-use carp_fsm::{Duration, EventKind, HostConfig, Instant, Policy, State};
+use carp_fsm::{Duration, EventKind, HostConfig, Instant, LinkMode, Policy, State};
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
 use carp_std::linux::{Clock, LinuxLink, Stopper, random_seed};
-use carp_std::{Host, Prefix};
+use carp_std::{Host, Link, Prefix, VirtualAddress, VirtualHost};
 use netns::{Namespace, addresses, available, pair};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -183,6 +183,100 @@ fn an_address_of_somebody_else_keeps_a_node_out() {
         assert!(error.starts_with("10.0.0.1/24 is on eth0 already"), "{error}");
     });
     assert_eq!(addresses(&a), ["10.0.0.2/24", "10.0.0.1/24"]);
+}
+
+#[test]
+fn an_address_that_somebody_takes_off_a_master_comes_back() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    let node = Node::start(&a, 20);
+    while node.next().1 != State::Master {}
+    let with_vip = ["10.0.0.2/24", "10.0.0.1/24"];
+    let mut removed = Clock.now();
+    for time in 0..3 {
+        // What a client has learnt is wrong, and only an announcement puts it right.
+        b.ip("neigh replace 10.0.0.1 lladdr 02:00:00:00:00:99 dev eth0 nud reachable");
+        a.ip("address del 10.0.0.1/24 dev eth0");
+        let before = removed;
+        removed = Clock.now();
+        while addresses(&a) != with_vip {
+            assert!(Clock.now() < removed + Duration::from_secs(5));
+        }
+        let (after, again) = (Clock.now() - removed, Clock.now() - before);
+        eprintln!("put back after {after} s, {again} s after it was taken off before");
+        if time > 0 {
+            assert!(again > Duration::from_millis(500), "not limited");
+        }
+        let end = Clock.now() + Duration::from_secs(5);
+        while b.ip("neigh show 10.0.0.1").contains("02:00:00:00:00:99") {
+            assert!(Clock.now() < end, "not announced");
+        }
+    }
+    // Everything at once, as a network manager does that starts anew.
+    a.ip("address flush dev eth0");
+    a.ip("address add 10.0.0.2/24 dev eth0");
+    let end = Clock.now() + Duration::from_secs(5);
+    while addresses(&a).len() < 2 {
+        assert!(Clock.now() < end);
+    }
+    assert_eq!(
+        node.events.try_recv(),
+        Err(mpsc::TryRecvError::Empty),
+        "no transition"
+    );
+    node.end();
+    assert_eq!(addresses(&a), ["10.0.0.2/24"]);
+}
+
+#[test]
+fn an_address_that_somebody_gives_a_backup_is_reported_or_taken_off() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    let master = Node::start(&b, 20);
+    while master.next().1 != State::Master {}
+    a.enter(|| {
+        let mut host = host(80);
+        let id = host.node().hosts().next().unwrap();
+        let mut until = |what: &str, done: &dyn Fn(&Host<LinuxLink, 4>) -> bool| {
+            let end = Clock.now() + Duration::from_secs(5);
+            while !done(&host) {
+                assert!(Clock.now() < end, "{what}");
+                readable(&host, 100);
+                host.process(Clock.now()).unwrap();
+            }
+            assert_eq!(host.node().state(id), Some(State::Backup), "{what}");
+        };
+        until("started", &|host| host.node().state(id) == Some(State::Backup));
+        a.ip("address add 10.0.0.1/24 dev eth0");
+        until("reported", &|host| {
+            host.ownership_error(id)
+                .is_some_and(|error| error.to_string().contains("10.0.0.1/24 is on eth0 already"))
+        });
+        assert_eq!(addresses(&a), ["10.0.0.2/24", "10.0.0.1/24"], "left alone");
+        a.ip("address del 10.0.0.1/24 dev eth0");
+        until("in order again", &|host| host.ownership_error(id).is_none());
+
+        // One with our tag, as another process of ours would leave it.
+        let mut other = LinuxLink::new().unwrap();
+        let iface = other.add_interface("eth0").unwrap();
+        let vips = [VirtualAddress {
+            address: [10, 0, 0, 1].into(),
+            prefix: Prefix::Interface,
+        }];
+        let theirs = VirtualHost {
+            iface,
+            vhid: Vhid::new(7).unwrap(),
+            mode: LinkMode::Plain,
+            addresses: &vips,
+        };
+        other.set_owner(&theirs, true).unwrap();
+        until("taken off", &|_| addresses(&a) == ["10.0.0.2/24"]);
+    });
+    master.end();
 }
 
 /// A node with vhid 7 and 10.0.0.1 on `eth0` of this thread's namespace.

@@ -56,6 +56,8 @@ pub struct LinuxLink {
     /// does not keep the others waiting.
     ready: VecDeque<IfaceId>,
     changes: VecDeque<(IfaceId, InterfaceInfo)>,
+    /// Interfaces whose addresses have changed.
+    readdressed: Vec<IfaceId>,
     /// Something failed that should not: look at all interfaces again.
     look_again: bool,
     guard: Option<Guard>,
@@ -71,6 +73,8 @@ struct Slot {
     info: InterfaceInfo,
     /// What we own on it.
     owned: Vec<VirtualAddress>,
+    /// All addresses on it, ours and others, when they last changed. Sorted.
+    present: Vec<IpAddr>,
     /// Why `open` is `None` although the interface is there.
     error: Option<LinkError>,
 }
@@ -109,6 +113,7 @@ impl LinuxLink {
                 interfaces: Vec::new(),
                 ready: VecDeque::new(),
                 changes: VecDeque::new(),
+                readdressed: Vec::new(),
                 look_again: false,
                 guard: None,
             })
@@ -152,6 +157,7 @@ impl LinuxLink {
             open: Some(open),
             info,
             owned: Vec::new(),
+            present: Vec::new(),
             error: None,
         });
         self.changes.push_back((iface, info));
@@ -290,6 +296,12 @@ impl LinuxLink {
         }
         let addresses = self.netlink.addresses(found.index)?;
         self.report(iface, info(&found, &addresses, &self.slot(iface).owned));
+        let present = &mut self.slot_mut(iface).present;
+        *present = addresses.iter().map(|there| there.ip).collect();
+        present.sort_unstable();
+        if !self.readdressed.contains(&iface) {
+            self.readdressed.push(iface);
+        }
         Ok(())
     }
 
@@ -305,6 +317,7 @@ impl LinuxLink {
             }
         }
         slot.owned.clear();
+        slot.present.clear();
         let down = InterfaceInfo {
             ipv4: None,
             ipv6: None,
@@ -359,6 +372,18 @@ impl Link for LinuxLink {
             self.refresh(&changes);
         }
         self.changes.pop_front()
+    }
+
+    fn poll_addresses(&mut self) -> Option<IfaceId> {
+        self.readdressed.pop()
+    }
+
+    fn present(&self, host: &VirtualHost<'_>) -> usize {
+        let present = self.get(host.iface).map_or(&[][..], |slot| &slot.present);
+        host.addresses
+            .iter()
+            .filter(|vip| present.binary_search(&vip.address).is_ok())
+            .count()
     }
 
     fn recv(&mut self, frame: &mut [u8]) -> Option<(IfaceId, usize)> {

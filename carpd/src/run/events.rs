@@ -159,6 +159,11 @@ impl<'a> Journal<'a> {
                 };
                 (line, what)
             }
+            EventKind::TakenAway { host } => {
+                let name = self.log_name(host);
+                let line = format!("carpd: {name}: somebody else took addresses off; putting them back");
+                (line, What::Other {})
+            }
             EventKind::Lost(count) => (format!("carpd: {count} events lost"), What::Other {}),
             other => (format!("carpd: {other:?}"), What::Other {}),
         }

@@ -78,7 +78,7 @@ fn a_thousand_addresses_go_as_quickly() {
         let addresses = addresses.join(", ");
         let _ = writeln!(
             hosts,
-            "[[vhid]]\ninterface = \"here\"\nvhid = {vhid}\npassword = \"x\"\naddresses = [{addresses}]"
+            "[[vhid]]\ninterface = \"here\"\nvhid = {vhid}\npassword = \"x\"\nallow_off_subnet = true\naddresses = [{addresses}]"
         );
     }
     let daemon = network.start("here", &hosts);

@@ -240,6 +240,23 @@ fn an_address_of_somebody_else_is_reported_and_left_alone() {
 }
 
 #[test]
+fn an_address_that_somebody_takes_off_comes_back() {
+    let Some(network) = Network::new("taken") else {
+        return;
+    };
+    let daemon = network.start("here", "");
+    daemon.wait_for("BACKUP -> MASTER");
+    network.ip(&["address", "del", VIP, "dev", "here"]);
+    daemon.wait_for("carpd: 7@here: somebody else took addresses off; putting them back");
+    thread::sleep(Duration::from_millis(200)); // the line comes with the order, not after it
+    assert!(network.has_vip("here"));
+    daemon.signal(rustix::process::Signal::TERM);
+    daemon.wait_for("carp: 7@here: MASTER -> INIT (shutting down)");
+    assert_eq!(daemon.exit_code(), Some(0));
+    assert!(!network.has_vip("here"));
+}
+
+#[test]
 fn of_two_the_better_one_is_master_and_hands_over_when_stopped() {
     if let Some(network) = Network::new("two") {
         the_better_one_is_master_and_hands_over(&network, |source| source == "192.0.2.2");

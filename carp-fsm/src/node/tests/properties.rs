@@ -30,6 +30,7 @@ enum Operation {
     Drained,
     /// At most this many actions, with this result.
     Drain(usize, TransmitResult, bool),
+    TakeAway(usize),
     Shutdown,
 }
 
@@ -45,6 +46,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (0..8_usize, prop::sample::select(states)).prop_map(|(a, b)| Operation::Force(a, b)),
         1 => (0..300_u16).prop_map(Operation::Demote),
         1 => Just(Operation::Clear),
+        1 => (0..8_usize).prop_map(Operation::TakeAway),
         2 => (0..2_u16, prop::sample::select(links)).prop_map(|(a, b)| Operation::Link(a, b)),
         6 => (any::<u8>(), any::<u8>()).prop_map(|(a, b)| Operation::Hear(a, b)),
         1 => any::<u8>().prop_map(Operation::Noise),
@@ -128,6 +130,12 @@ fn apply(bench: &mut Bench, adapter: &mut Adapter, operation: Operation) {
                         node.handle_owner_result(now, host, seq, result);
                     }
                 }
+            }
+        }
+        Operation::TakeAway(index) => {
+            if let Some(id) = host(index) {
+                node.handle_taken_away(now, id);
+                failed.insert(id); // may be asked for again
             }
         }
         Operation::Shutdown => node.shutdown(now),

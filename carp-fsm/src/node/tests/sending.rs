@@ -29,6 +29,21 @@ fn a_new_master_owns_then_advertises_then_announces() {
 }
 
 #[test]
+fn what_is_taken_away_from_a_master_is_asked_for_and_announced_again() {
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
+    bench.node.handle_taken_away(bench.now, host);
+    bench.drain();
+    assert_eq!(bench.said(), ["own", "announce"]);
+    assert_eq!(bench.events, [EventKind::TakenAway { host }]);
+
+    // Who does not own has nothing that could be taken.
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    bench.node.handle_taken_away(bench.now, host);
+    bench.drain();
+    assert!(bench.actions.is_empty() && bench.events.is_empty());
+}
+
+#[test]
 fn forgetting_to_drain_delays_but_neither_loses_nor_reorders() {
     let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
     for second in 3..10 {
