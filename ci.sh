@@ -71,6 +71,14 @@ check_elsewhere() {
     done
 }
 
+# Workspaces of their own.
+lint_bare_metal() (
+    (cd fuzz && cargo fmt --check)
+    cd tests/bare-metal
+    cargo fmt --check
+    cargo clippy --quiet --release --target thumbv7em-none-eabihf -- -D warnings
+)
+
 install_nightly() {
     rustup component add miri rust-src --toolchain nightly 2>/dev/null
     command -v cargo-fuzz >/dev/null || cargo install --quiet --locked cargo-fuzz
@@ -116,9 +124,12 @@ if [ "$mode" = full ]; then
     step "No panic is left" tests/bare-metal/panic-free.sh
     step "Flash" tests/bare-metal/flash-size.sh
     step "Instructions on Cortex-M" tests/bare-metal/instructions.sh
+    step "Lints of fuzz targets and bare-metal images" lint_bare_metal
     step "Instructions on the host" cargo bench --quiet -p carp-benches --bench wire_instructions
     step "Time, as ratios" cargo bench --quiet -p carp-benches --bench wire_ratio
-    step "Miri" cargo +nightly miri test --quiet -p carp-proto --lib
+    step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time -- --test
+    step "Planted bugs are found" cargo run --quiet --profile model -p carp-tests --bin mutants
+    step "Miri" cargo +nightly miri test --quiet -p carp-proto
     step "Fuzzing, briefly" fuzz/run.sh 10
     step "Demo" cargo run --quiet --release -p carpd -- demo
     step "Lab" run_lab

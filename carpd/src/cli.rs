@@ -122,6 +122,9 @@ Exit code 1 if a limit is missed.")]
         #[arg(long)]
         json: bool,
     },
+    /// Take off the addresses of a carpd that has died; `run` starts it
+    #[command(hide = true)]
+    Guard,
     /// The client of `lab`
     #[command(hide = true)]
     LabProbe {
@@ -154,6 +157,11 @@ struct Socket {
     /// The control socket of the running carpd
     #[arg(long, value_name = "PATH", default_value = DEFAULT_CONTROL_SOCKET)]
     socket: PathBuf,
+}
+
+/// The definition of the command line, from which manual pages and completions are made.
+pub fn definition() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 /// Runs the command that the process was started with.
@@ -190,6 +198,7 @@ pub fn main() -> ExitCode {
         Command::Genkey => genkey(),
         Command::Demo => demo(),
         Command::Lab { peer, runs, json } => lab(peer, runs, json),
+        Command::Guard => guard(),
         Command::LabProbe { target, interface } => lab_probe(target, &interface),
         Command::Version => print(concat!("carpd ", env!("CARGO_PKG_VERSION"), "\n")),
     }
@@ -301,6 +310,16 @@ mod linux {
         }
     }
 
+    pub(super) fn guard() -> ExitCode {
+        match carp_std::linux::guard() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(format_args!("guard: {error}"));
+                ExitCode::from(FAILED)
+            }
+        }
+    }
+
     pub(super) fn lab_probe(target: Ipv4Addr, interface: &str) -> ExitCode {
         match lab::probe::run(target, interface) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -339,6 +358,10 @@ mod elsewhere {
         needs_linux("lab")
     }
 
+    pub(super) fn guard() -> ExitCode {
+        needs_linux("guard")
+    }
+
     pub(super) fn lab_probe(_target: Ipv4Addr, _interface: &str) -> ExitCode {
         needs_linux("lab-probe")
     }
@@ -354,16 +377,14 @@ mod elsewhere {
 #[cfg(target_os = "linux")]
 use client::{ifconfig, status};
 #[cfg(not(target_os = "linux"))]
-use elsewhere::{ifconfig, lab, lab_probe, run, status};
+use elsewhere::{guard, ifconfig, lab, lab_probe, run, status};
 #[cfg(target_os = "linux")]
-use linux::{lab, lab_probe, run};
+use linux::{guard, lab, lab_probe, run};
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_definitions_are_consistent() {
-        super::Cli::command().debug_assert();
+        super::definition().debug_assert();
     }
 }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod filter;
+mod guard;
 mod netlink;
 mod owner;
 mod packet;
@@ -13,12 +14,15 @@ use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Command;
 
 use carp_fsm::{IfaceId, InterfaceInfo, LinkMode, LinkState, TransmitResult};
 use carp_proto::MacAddr;
 use rustix::event::{Timespec, epoll};
 
 pub use self::clock::{Clock, random_seed};
+use self::guard::Guard;
+pub use self::guard::guard;
 use self::netlink::{ADDRESS_TAG, Address, Changes, Interface, Monitor, Netlink};
 use self::owner::Device;
 use self::packet::{MAX_QUEUED, PacketSocket};
@@ -54,6 +58,7 @@ pub struct LinuxLink {
     changes: VecDeque<(IfaceId, InterfaceInfo)>,
     /// Something failed that should not: look at all interfaces again.
     look_again: bool,
+    guard: Option<Guard>,
 }
 
 /// One interface name and what is behind it now.
@@ -74,6 +79,13 @@ struct Slot {
 struct Open {
     index: u32,
     socket: PacketSocket,
+}
+
+impl Open {
+    fn device<'a>(&self, name: &'a str, tags: bool) -> Device<'a> {
+        let index = self.index;
+        Device { index, name, tags }
+    }
 }
 
 impl LinuxLink {
@@ -98,6 +110,7 @@ impl LinuxLink {
                 ready: VecDeque::new(),
                 changes: VecDeque::new(),
                 look_again: false,
+                guard: None,
             })
         };
         open().map_err(LinkError::os("watch the interfaces of this machine (rtnetlink)"))
@@ -155,6 +168,40 @@ impl LinuxLink {
     /// it came back and could not be opened again.
     pub fn interface_error(&self, iface: IfaceId) -> Option<&LinkError> {
         self.get(iface)?.error.as_ref()
+    }
+
+    /// Starts a second process, which takes our addresses off when this one ends without having done so:
+    /// killed, crashed, or by mistake.
+    ///
+    /// `command` must start a program that calls [`guard`] at once. Usually it is this program again with
+    /// an argument that says so, as `/proc/self/exe guard`: the file itself may have been replaced since
+    /// the start. Standard input and output are ours; what goes wrong should go to standard error.
+    ///
+    /// A guard that is killed is started again; [`guard_error`](Self::guard_error) tells while there is
+    /// none. The program must ignore SIGPIPE, as Rust programs do, and must not `fork` without `exec`: a
+    /// child that holds the pipe would keep the guard waiting. A stopped process (SIGSTOP) has not ended:
+    /// nothing happens.
+    pub fn start_guard(&mut self, command: Command) -> io::Result<()> {
+        self.guard = Some(Guard::start(command, &self.epoll)?);
+        self.tell_guard();
+        Ok(())
+    }
+
+    /// Why there is no guard at the moment although one was started.
+    pub fn guard_error(&self) -> Option<&io::Error> {
+        self.guard.as_ref()?.error()
+    }
+
+    /// Tells a guard that has just been started what we own.
+    fn tell_guard(&mut self) {
+        let Some(guard) = &mut self.guard else {
+            return;
+        };
+        for slot in &self.interfaces {
+            if let Some(open) = &slot.open {
+                guard.own(open.device(&slot.name, self.tags), &slot.owned);
+            }
+        }
     }
 
     fn ids(&self) -> impl Iterator<Item = IfaceId> + use<> {
@@ -251,12 +298,11 @@ impl LinuxLink {
         let slot = &mut self.interfaces[usize::from(iface.0)];
         if let Some(open) = slot.open.take() {
             // It may live on under another name, and must not keep our addresses there.
-            let device = Device {
-                index: open.index,
-                name: &slot.name,
-                tags: self.tags,
-            };
-            let _ = owner::take_off(&mut self.netlink, device, &slot.owned);
+            let device = open.device(&slot.name, self.tags);
+            let taken_off = owner::take_off(&mut self.netlink, device, &slot.owned);
+            if let (Ok(()), Some(guard)) = (taken_off, &mut self.guard) {
+                guard.disown(device, &slot.owned);
+            }
         }
         slot.owned.clear();
         let down = InterfaceInfo {
@@ -289,12 +335,24 @@ impl LinuxLink {
                 .iter()
                 .filter_map(|event| u16::try_from(event.data.u64()).ok());
             self.ready.extend(sockets.map(IfaceId));
+            if ready.iter().any(|event| event.data.u64() == GUARD)
+                && let Some(guard) = &mut self.guard
+            {
+                guard.lost(io::Error::other("the guard process has ended"));
+            }
         }
     }
 }
 
 impl Link for LinuxLink {
     fn poll_change(&mut self) -> Option<(IfaceId, InterfaceInfo)> {
+        if self
+            .guard
+            .as_mut()
+            .is_some_and(|guard| guard.restart(&self.epoll))
+        {
+            self.tell_guard();
+        }
         if self.changes.is_empty() {
             let mut changes = self.monitor.changes();
             changes.overrun |= mem::take(&mut self.look_again);
@@ -359,17 +417,20 @@ impl Link for LinuxLink {
             };
             return if owner { Err(gone) } else { Ok(()) };
         };
-        let device = Device {
-            index: open.index,
-            name: &slot.name,
-            tags: self.tags,
-        };
+        let device = open.device(&slot.name, self.tags);
         if owner {
+            if let Some(guard) = &mut self.guard {
+                guard.own(device, host.addresses);
+            }
             owner::put_on(&mut self.netlink, device, host.addresses)?;
             slot.owned.extend_from_slice(host.addresses);
             Ok(())
         } else {
-            owner::take_off(&mut self.netlink, device, host.addresses)
+            owner::take_off(&mut self.netlink, device, host.addresses)?;
+            if let Some(guard) = &mut self.guard {
+                guard.disown(device, host.addresses);
+            }
+            Ok(())
         }
     }
 }
@@ -382,6 +443,8 @@ impl AsFd for LinuxLink {
 
 /// Marks the monitor in epoll events; the others carry an interface's number.
 const MONITOR: u64 = u64::MAX;
+/// Marks the pipe to the guard.
+const GUARD: u64 = u64::MAX - 1;
 
 fn info(found: &Interface, addresses: &[Address], owned: &[VirtualAddress]) -> InterfaceInfo {
     let own = || {

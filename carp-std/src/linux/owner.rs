@@ -31,7 +31,8 @@ pub(super) fn put_on(
 }
 
 /// Takes those of `unwanted` off which are ours. Goes on after an error and
-/// returns the first one.
+/// returns the first one; that an address is foreign only if nothing worse
+/// happened.
 pub(super) fn take_off(
     netlink: &mut Netlink,
     device: Device<'_>,
@@ -39,7 +40,9 @@ pub(super) fn take_off(
 ) -> Result<(), OwnershipError> {
     let present = device.addresses(netlink)?;
     let mut result = Ok(());
-    for vip in unwanted {
+    // Backwards: the first address of a network is its primary one, and each time it goes the kernel
+    // makes another one primary.
+    for vip in unwanted.iter().rev() {
         for there in find(&present, vip) {
             let one = if device.is_ours(there, vip, &present) {
                 netlink
@@ -48,7 +51,10 @@ pub(super) fn take_off(
             } else {
                 Err(device.foreign(there))
             };
-            result = result.and(one);
+            result = match (result, one) {
+                (Ok(()) | Err(OwnershipError::Foreign { .. }), Err(error)) => Err(error),
+                (first, _) => first,
+            };
         }
     }
     result

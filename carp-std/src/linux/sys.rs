@@ -1,5 +1,5 @@
 //! The few system calls that no safe crate offers: binding a packet socket and
-//! setting its options. All `unsafe` of this crate is in this file.
+//! setting its options, and ignoring signals. All `unsafe` of this crate is in this file.
 #![expect(unsafe_code, reason = "each block is argued")]
 #![expect(
     clippy::cast_possible_truncation,
@@ -45,6 +45,19 @@ pub(super) fn ignore_outgoing(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// Makes the socket's filter permanent: nobody can take it off or replace it.
 pub(super) fn lock_filter(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER, 1)
+}
+
+/// Ignores the signals by which somebody asks a service to end, for the life of
+/// the process.
+pub(super) fn ignore_ending_signals() -> io::Result<()> {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // SAFETY: `SIG_IGN` is no function of ours, so that no code of this process runs in a signal
+        // handler; the signals are valid and can be ignored.
+        if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -> io::Result<()> {

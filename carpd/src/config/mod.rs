@@ -14,6 +14,7 @@ mod table;
 mod vhid;
 
 use std::collections::HashMap;
+use std::env;
 use std::fs;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -91,6 +92,8 @@ pub struct Machine {
     pub host_name: Option<String>,
     /// Which of the `[nodes]` it is, if that has been said; otherwise the one with its name.
     pub node: Option<String>,
+    /// Where systemd has put the credentials of the service, if it has.
+    pub credentials: Option<PathBuf>,
 }
 
 impl Machine {
@@ -100,6 +103,7 @@ impl Machine {
             interfaces: interface::here(),
             host_name: nodes::host_name(),
             node,
+            credentials: env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         }
     }
 }

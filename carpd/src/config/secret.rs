@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use carp_proto::{Key, KeyError};
 
@@ -22,6 +22,15 @@ pub(super) fn key(password: &[u8]) -> Result<Key, String> {
         }
         other => Err(other.to_string()),
     })
+}
+
+/// Where a password file is: a relative path begins in the directory of credentials, if the file is there, and
+/// otherwise in that of the configuration file.
+pub(super) fn path(credentials: Option<&Path>, configuration: &Path, file: &str) -> PathBuf {
+    let credential = credentials.map(|directory| directory.join(file));
+    credential
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| configuration.parent().unwrap_or(Path::new("")).join(file))
 }
 
 /// The key of the password in a file: its only line, without the line end.
@@ -82,9 +91,22 @@ pub(super) fn mode_if_world_readable(_path: &Path) -> Option<u32> {
     None
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use crate::testing::TempDir;
+
+    #[test]
+    fn a_credential_is_preferred_to_the_file_beside_the_configuration() {
+        let dir = TempDir::new("credentials");
+        let configuration = Path::new("/etc/carpd/carpd.toml");
+        let with = |file| path(Some(dir.path()), configuration, file);
+        assert_eq!(with("carpd.password"), Path::new("/etc/carpd/carpd.password"));
+        fs::write(dir.path().join("carpd.password"), "opensesame").expect("a file");
+        assert_eq!(with("carpd.password"), dir.path().join("carpd.password"));
+        assert_eq!(with("/etc/other"), Path::new("/etc/other"));
+        assert_eq!(path(None, configuration, "x"), Path::new("/etc/carpd/x"));
+    }
 
     #[test]
     fn nineteen_bytes_are_the_limit() {

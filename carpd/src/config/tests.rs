@@ -66,7 +66,7 @@ fn here() -> Machine {
     Machine {
         interfaces: Some(interfaces),
         host_name: Some("alpha.example.net".into()),
-        node: None,
+        ..Machine::default()
     }
 }
 

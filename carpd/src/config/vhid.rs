@@ -157,8 +157,11 @@ fn interface(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> O
             Some(_) => None,
         };
         if let Some(problem) = problem {
-            let names = names(interfaces);
-            report.mistake(&name.span(), format!("{problem}; write one of {names}"));
+            let advice = match names(interfaces) {
+                names if names.is_empty() => "this machine has no Ethernet interface".to_owned(),
+                names => format!("write one of {names}"),
+            };
+            report.mistake(&name.span(), format!("{problem}; {advice}"));
         }
     }
     Some((*name.get_ref()).to_owned())
@@ -241,11 +244,11 @@ fn key(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Option<
             Some(key)
         }
         (None, Some(text)) => {
-            let path = context
-                .path
-                .parent()
-                .unwrap_or(Path::new(""))
-                .join(text.get_ref());
+            let path = secret::path(
+                context.machine.credentials.as_deref(),
+                context.path,
+                text.get_ref(),
+            );
             let key = secret::key_in(&path)
                 .map_err(|why| report.mistake(&text.span(), why))
                 .ok()?;

@@ -288,6 +288,9 @@ impl Watched {
                 }
             }
             Wish::HandedOver => match self.hand_over {
+                Some(HandOver::Done(_)) if state == State::Master => {
+                    Some((false, "handed over, but MASTER again".to_owned()))
+                }
                 Some(HandOver::Done(_)) if status.owner => None,
                 Some(HandOver::Done(after)) => {
                     let peer = self

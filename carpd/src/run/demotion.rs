@@ -27,12 +27,10 @@ pub(super) fn enter(
     check(name, weight)?;
     let held: Vec<Cause> = carp.node().causes(GROUP).map(|holding| holding.cause).collect();
     let known = held.iter().copied().find(|cause| journal.cause(*cause) == name);
-    let mut free = (0..=u8::MAX)
-        .map(Cause::External)
-        .filter(|cause| !held.contains(cause));
-    let cause = known.or_else(|| free.next()).unwrap_or(Cause::Operator);
-    let entered = carp.node_mut().demote(now, GROUP, cause, weight);
-    entered.map_err(|_| {
+    let is_free = |cause: &Cause| !held.contains(cause);
+    let cause = known.or_else(|| (0..=u8::MAX).map(Cause::External).find(is_free));
+    let entered = cause.filter(|cause| carp.node_mut().demote(now, GROUP, *cause, weight).is_ok());
+    let cause = entered.ok_or_else(|| {
         format!("{LEDGER_LEN} causes are entered already; clear one with carpd demotion clear CAUSE")
     })?;
     if let Cause::External(number) = cause {
@@ -49,8 +47,8 @@ pub(super) fn clear(
     name: &str,
 ) -> Result<Vec<Outcome>, String> {
     let held: Vec<Cause> = carp.node().causes(GROUP).map(|holding| holding.cause).collect();
-    let entered = held.iter().copied().filter(|cause| !is_observed(*cause));
-    let Some(cause) = entered.into_iter().find(|cause| journal.cause(*cause) == name) else {
+    let mut entered = held.iter().copied().filter(|cause| !is_observed(*cause));
+    let Some(cause) = entered.find(|cause| journal.cause(*cause) == name) else {
         let names: Vec<_> = held.iter().map(|cause| title(carp, journal, *cause)).collect();
         let observed = held.iter().zip(&names).find(|(cause, title)| {
             is_observed(**cause) && (*title == name || journal.cause(**cause) == name)

@@ -26,6 +26,8 @@ pub(super) struct Journal<'a> {
     last: HashMap<HostId, (Instant, Reason)>,
     /// What the log has said about the addresses of each virtual host, so that it is said once.
     said: HashMap<HostId, String>,
+    /// The log has said that the guard process is missing.
+    unguarded: bool,
     /// The last events, the oldest first.
     records: VecDeque<Record>,
     /// The number of the last event.
@@ -40,6 +42,7 @@ impl<'a> Journal<'a> {
             external: BTreeMap::new(),
             last: HashMap::new(),
             said: HashMap::new(),
+            unguarded: false,
             records: VecDeque::new(),
             number: 0,
         }
@@ -165,6 +168,11 @@ impl<'a> Journal<'a> {
     ///
     /// No event tells of it: an address can fail to come off some time after the transition.
     pub(super) fn write_errors(&mut self, carp: &Carp, log: &mut Log) {
+        let unguarded = carp.link().guard_error();
+        if let Some(error) = unguarded.filter(|_| !self.unguarded) {
+            log.line(&format!("carpd: {error}; it is started again"));
+        }
+        self.unguarded = unguarded.is_some();
         for &(id, _) in &self.hosts {
             let Some(error) = carp.ownership_error(id) else {
                 self.said.remove(&id);

@@ -3,12 +3,15 @@
 mod commands;
 mod demotion;
 mod events;
+mod notify;
 mod report;
 
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,6 +30,7 @@ use crate::log::Log;
 
 use commands::Commands;
 use events::Journal;
+use notify::Notify;
 
 /// The host of carpd.
 type Carp = Host<LinuxLink, MAX_ADDRESSES>;
@@ -46,10 +50,14 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     let mut host = Carp::new(LinuxLink::new()?, Policy::HARDENED, random_seed()?)?;
     let ids = insert_all(&mut host, &config.hosts)?;
     let server = Server::start(&config.control_socket, wake.waker()?)?;
+    start_guard(host.link_mut()).map_err(|error| format!("cannot start the guard process: {error}"))?;
     let mut log = Log::start(io::stdout())?;
     let mut journal = Journal::new(ids.into_iter().zip(&config.hosts).collect(), Clock.now());
+    let mut notify = Notify::from_environment(Clock.now())
+        .map_err(|error| format!("cannot use NOTIFY_SOCKET: {error}"))?;
     host.process(Clock.now())?;
     journal.start(&host, config, &mut log);
+    notify.ready();
 
     let mut commands = Commands::default();
     let mut stopping = false;
@@ -69,13 +77,15 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
         if stopping && host.node().is_quiet() {
             break;
         }
-        wake.wait(&host, commands.deadline())?;
+        let deadlines = [commands.deadline(), notify.alive(now)];
+        wake.wait(&host, deadlines.into_iter().flatten().min())?;
         if hangup.swap(false, Ordering::Relaxed) {
             log.line("carpd: SIGHUP: the configuration is read at the start; restart carpd to change it");
         }
         if terminate.swap(false, Ordering::Relaxed) && !stopping {
             stopping = true;
             log.line("carpd: handing over, then stopping");
+            notify.stopping();
             host.node_mut().shutdown(Clock.now());
         }
     }
@@ -84,6 +94,13 @@ pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     }
     log.line("carpd: stopped");
     Ok(())
+}
+
+/// The guard is this program again, even if its file has been replaced by now.
+fn start_guard(link: &mut LinuxLink) -> io::Result<()> {
+    let mut command = process::Command::new("/proc/self/exe");
+    command.arg0("carpd").arg("guard").env_clear();
+    link.start_guard(command)
 }
 
 fn insert_all(host: &mut Carp, virtual_hosts: &[VirtualHost]) -> Result<Vec<HostId>, Box<dyn Error>> {

@@ -6,8 +6,9 @@ use super::Status;
 
 /// Name of a counter, indentation, and its words for one packet and for any other number.
 ///
-/// They are FreeBSD's, in its order. `badif` and `preempt` are OpenBSD's, and `senderr` has no line in any of them.
-const LINES: [(&str, &str, &str, &str); 15] = [
+/// They are FreeBSD's, in its order. `badif` and `preempt` are OpenBSD's; `replays`, `loops` (both of them also counted
+/// as `badauth`), `duplicates` and `senderr` have no line in any of them.
+const LINES: [(&str, &str, &str, &str); 18] = [
     (
         "ipackets",
         "\t",
@@ -63,10 +64,28 @@ const LINES: [(&str, &str, &str, &str); 15] = [
         "discarded for bad authentication",
     ),
     (
+        "replays",
+        "\t\t\t",
+        "of them heard before (replayed)",
+        "of them heard before (replayed)",
+    ),
+    (
+        "loops",
+        "\t\t\t",
+        "of them our own, come back through a loop",
+        "of them our own, come back through a loop",
+    ),
+    (
         "badvhid",
         "\t\t",
         "discarded for bad vhid",
         "discarded for bad vhid",
+    ),
+    (
+        "duplicates",
+        "\t\t",
+        "packet delivered twice",
+        "packets delivered twice",
     ),
     ("opackets", "\t", "packet sent (IPv4)", "packets sent (IPv4)"),
     ("opackets6", "\t", "packet sent (IPv6)", "packets sent (IPv6)"),

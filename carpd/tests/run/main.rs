@@ -6,8 +6,10 @@
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+mod guard;
 mod network;
 mod operate;
+mod systemd;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -175,6 +177,10 @@ fn what_a_killed_carpd_left_behind_is_cleared_away() {
     };
     let daemon = network.start("here", "");
     daemon.wait_for("BACKUP -> MASTER");
+    // The guard first, while carpd cannot start another one.
+    let guard = guard::guard_of(&daemon);
+    daemon.signal(rustix::process::Signal::STOP);
+    rustix::process::kill_process(guard, rustix::process::Signal::KILL).expect("it runs");
     daemon.signal(rustix::process::Signal::KILL);
     assert_eq!(daemon.exit_code(), None);
     assert!(network.has_vip("here") && network.socket("here").exists());

@@ -98,9 +98,15 @@ impl Network {
 
     /// `carpd` inside.
     pub(crate) fn carpd(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace, env!("CARGO_BIN_EXE_carpd")]);
+        let mut command = self.program(env!("CARGO_BIN_EXE_carpd"));
         command.args(args);
+        command
+    }
+
+    /// Any program inside.
+    pub(crate) fn program(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace, program]);
         command
     }
 

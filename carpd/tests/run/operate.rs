@@ -32,6 +32,16 @@ fn state(network: &Network, interface: &str) -> String {
         .to_owned()
 }
 
+fn wait_for_state(network: &Network, interface: &str, wanted: &str) {
+    for _ in 0..1000 {
+        if state(network, interface) == wanted {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{interface} does not become {wanted}");
+}
+
 /// A better and a worse node, both running, the better one MASTER.
 macro_rules! pair {
     ($network:ident, $name:literal => $better:ident, $other:ident) => {
@@ -161,9 +171,7 @@ fn a_state_is_forced_as_by_ifconfig() {
     better.wait_for("MASTER -> BACKUP (user requested)");
     // The election goes on: whose patience ends first is MASTER, and at last the better one.
     better.wait_for("BACKUP -> MASTER (");
-    while state(&network, "there") != "BACKUP" {
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait_for_state(&network, "there", "BACKUP");
     assert_eq!(
         ask(&network, "there", &["state", "there@7", "master"]),
         done("there@7: MASTER, it was BACKUP")

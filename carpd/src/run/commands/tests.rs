@@ -91,6 +91,10 @@ fn handed_over_is_when_the_addresses_are_off() {
         judge(TOOK_12_MS, status(State::Backup, false)),
         Some(done("handed over to 192.0.2.3 in 12 ms"))
     );
+    assert_eq!(
+        judge(TOOK_12_MS, status(State::Master, true)),
+        Some(failed("handed over, but MASTER again"))
+    );
     let nobody = Some(HandOver::NobodyTookOver(Duration::from_secs(1)));
     assert_eq!(
         judge(nobody, status(State::Master, true)),

@@ -1,0 +1,167 @@
+//! The guard process: what a carpd that was killed does not leave behind.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write as _};
+use std::thread;
+use std::time::Duration as StdDuration;
+
+use carp_fsm::Duration;
+use carp_std::linux::Clock;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::network::{Daemon, Network};
+
+/// What is promised: 200 ms. A loaded machine gets more before the test fails.
+const LIMIT: Duration = Duration::from_secs(2);
+
+#[test]
+fn killed_at_any_moment_it_leaves_no_address_behind() {
+    // Promotion comes 3 s after the start: half of them die close to it, the others some time after it.
+    let moments: Vec<u64> = (0..8_u64)
+        .map(|i| {
+            let random = RandomState::new().hash_one(i);
+            if i < 4 {
+                2_950 + random % 100
+            } else {
+                3_200 + random % 1_500
+            }
+        })
+        .collect();
+    thread::scope(|scope| {
+        for (i, &moment) in moments.iter().enumerate() {
+            scope.spawn(move || killed_after(i, moment));
+        }
+    });
+}
+
+fn killed_after(number: usize, millis: u64) {
+    let Some(network) = Network::new(&format!("guard{number}")) else {
+        return;
+    };
+    network.ip(&["address", "add", "192.0.2.99/24", "dev", "here"]);
+    let daemon = network.start("here", "");
+    daemon.wait_for("INIT -> BACKUP");
+    thread::sleep(StdDuration::from_millis(millis));
+    let owned = network.has_vip("here");
+    daemon.signal(Signal::KILL);
+    let gone = gone_after(&network);
+    // Not by `println!`, which a passing test keeps to itself.
+    let _ = writeln!(
+        io::stderr(),
+        "killed {millis} ms after the start, owner: {owned}; without the address after {gone} s"
+    );
+    assert!(gone < LIMIT, "{gone} s");
+    assert_eq!(daemon.exit_code(), None);
+    thread::sleep(StdDuration::from_millis(100)); // whatever was under way is done
+    assert!(!network.has_vip("here"));
+    let left = network.ip(&["-o", "-4", "address", "show", "dev", "here"]);
+    assert!(
+        left.contains("192.0.2.2/24") && left.contains("192.0.2.99/24"),
+        "{left}"
+    );
+
+    let daemon = network.start("here", "");
+    daemon.wait_for("INIT -> BACKUP");
+    assert!(!network.has_vip("here"));
+}
+
+#[test]
+fn a_thousand_addresses_go_as_quickly() {
+    let Some(network) = Network::new("guard-many") else {
+        return;
+    };
+    let mut hosts = String::new();
+    for vhid in 10..50 {
+        let addresses: Vec<_> = (1..=25).map(|n| format!("\"198.51.{vhid}.{n}/24\"")).collect();
+        let addresses = addresses.join(", ");
+        let _ = writeln!(
+            hosts,
+            "[[vhid]]\ninterface = \"here\"\nvhid = {vhid}\npassword = \"x\"\naddresses = [{addresses}]"
+        );
+    }
+    let daemon = network.start("here", &hosts);
+    for _ in 0..41 {
+        daemon.wait_for("BACKUP -> MASTER");
+    }
+    let count = || {
+        let shown = network.ip(&["-o", "-4", "address", "show", "dev", "here"]);
+        shown.matches("198.51.").count()
+    };
+    assert!(count() >= 1000);
+    let killed = Clock.now();
+    daemon.signal(Signal::KILL);
+    while count() > 0 {
+        assert!(Clock.now() - killed < LIMIT, "{} are left", count());
+    }
+    let _ = writeln!(
+        io::stderr(),
+        "without 1000 addresses after {} s",
+        Clock.now() - killed
+    );
+    assert!(!network.has_vip("here"));
+}
+
+#[test]
+fn the_guard_ends_with_carpd_and_not_before() {
+    let Some(network) = Network::new("guard-end") else {
+        return;
+    };
+    let daemon = network.start("here", "");
+    daemon.wait_for("BACKUP -> MASTER");
+    let first = guard_of(&daemon);
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        kill_process(first, signal).expect("it runs");
+    }
+    thread::sleep(StdDuration::from_millis(100));
+    assert_eq!(guard_of(&daemon), first);
+
+    // One that is killed is replaced, and the new one knows what the first one knew.
+    kill_process(first, Signal::KILL).expect("it runs");
+    daemon.wait_for("carpd: the guard process has ended; it is started again");
+    let second = guard_of(&daemon);
+    assert!(network.has_vip("here"), "carpd lives: the address stays");
+    daemon.signal(Signal::KILL);
+    let gone = gone_after(&network);
+    assert!(gone < LIMIT, "{gone} s");
+    wait_for_end(second);
+
+    let daemon = network.start("here", "");
+    daemon.wait_for("INIT -> BACKUP");
+    let guard = guard_of(&daemon);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.exit_code(), Some(0));
+    wait_for_end(guard);
+}
+
+fn gone_after(network: &Network) -> Duration {
+    let killed = Clock.now();
+    while network.has_vip("here") && Clock.now() - killed < LIMIT {}
+    Clock.now() - killed
+}
+
+/// The only child of the daemon. Waits for it.
+pub(crate) fn guard_of(daemon: &Daemon) -> Pid {
+    let pid = daemon.child.id();
+    let end = Clock.now() + Duration::from_secs(10);
+    loop {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it runs");
+        if let Ok(child) = children.trim().parse() {
+            return Pid::from_raw(child).expect("a process");
+        }
+        assert!(Clock.now() < end, "children: {children}");
+        thread::sleep(StdDuration::from_millis(10));
+    }
+}
+
+fn wait_for_end(process: Pid) {
+    let end = Clock.now() + Duration::from_secs(10);
+    // A zombie has ended: who collects it is not our affair.
+    while fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()))
+        .is_ok_and(|stat| !stat.contains(") Z "))
+    {
+        assert!(Clock.now() < end, "the guard still runs");
+        thread::sleep(StdDuration::from_millis(10));
+    }
+}
