@@ -3,6 +3,11 @@
 use carp_fsm::{Duration, Policy};
 use carp_proto::Dialect;
 
+use Fault::{
+    Crash, Demote, Disable, Duplicate, Force, HandOver, Isolate, Link, Lose, Pause, Refuse, SendErrors,
+    Shutdown,
+};
+
 /// One node of a scenario; each has the one virtual host that all share.
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
@@ -118,11 +123,6 @@ const fn three(dialects: [Dialect; 3], preempt: bool) -> [Member; 3] {
         node("c", dialects[2], 128, preempt),
     ]
 }
-
-use Fault::{
-    Crash, Demote, Disable, Duplicate, Force, HandOver, Isolate, Link, Lose, Pause, Refuse, SendErrors,
-    Shutdown,
-};
 
 /// Faults of the network and of nodes.
 const WORLD: &[Fault] = &[Lose, Duplicate, Crash, Link, Isolate];
