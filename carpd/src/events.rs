@@ -76,6 +76,11 @@ pub enum What {
         /// After how long, in milliseconds; null if there was nothing to hand over.
         after_ms: Option<u64>,
     },
+    /// Somebody else took addresses of a MASTER off its interface; they are put back.
+    TakenAway {
+        /// `eth0@7`.
+        virtual_host: String,
+    },
     /// Something else; the text says what.
     Other {},
 }

@@ -162,7 +162,8 @@ impl<'a> Journal<'a> {
             EventKind::TakenAway { host } => {
                 let name = self.log_name(host);
                 let line = format!("carpd: {name}: somebody else took addresses off; putting them back");
-                (line, What::Other {})
+                let virtual_host = self.name(host);
+                (line, What::TakenAway { virtual_host })
             }
             EventKind::Lost(count) => (format!("carpd: {count} events lost"), What::Other {}),
             other => (format!("carpd: {other:?}"), What::Other {}),
