@@ -151,6 +151,7 @@ from carpd, 64 the command line is not understood.";
 #[cfg(not(target_os = "linux"))]
 impl Operate {
     /// There is no daemon to be commanded.
+    #[expect(clippy::unused_self, reason = "on Linux the command is in it")]
     pub(super) fn run(self) -> std::process::ExitCode {
         super::complain(format_args!(
             "this command needs Linux; {}",
