@@ -1,0 +1,150 @@
+//! Every role with every input, as one table.
+
+use super::*;
+
+/// I INIT, W INIT and waiting to try again, B BACKUP, R BACKUP that resigned, M MASTER, H handing over,
+/// S stopping; then what is wished. FreeBSD 1/100 with preempt, hardened.
+const TABLE: &str = "
+                    I    W             B                     R                     M             H             S
+start             | B  | W           | B                   | R                   | M           | H           | M ad
+stop              | I  | I           | I                   | I                   | I disown    | I disown    | I disown
+refused           | I  | W           | B                   | R                   | W bow disown| W bow disown| I disown
+hand over         | I  | W           | B                   | R                   | H bow       | H           | S
+leave             | I  | I           | I                   | I                   | S bow       | S           | S
+heard better      | I  | W           | B                   | R                   | B disown    | R disown    | I disown
+heard equal       | I  | W           | B                   | R                   | B disown    | R disown    | I disown
+heard worse       | I  | W           | M own ad announce   | R                   | M ad announce | R disown    | I disown
+heard bow-out     | I  | W           | M own ad announce   | M own ad announce   | M           | H           | S
+timeout           | I  | B           | M own ad announce   | M own ad announce   | M ad        | M ad        | I disown
+early timeout     | I  | W           | B                   | R                   | M           | H           | S
+demotion changed  | I  | W           | B                   | R                   | M ad        | H           | S
+reconfigured      | I  | W           | B                   | R                   | M ad        | H           | S
+force INIT        | I  | W           | B                   | R                   | M           | H           | S
+force BACKUP      | I  | W           | B                   | R                   | B disown    | B disown    | I disown
+force MASTER      | I  | W           | M own ad announce   | M own ad announce   | M           | H           | S
+";
+
+fn in_role(letter: char, now: Instant, view: &View) -> Machine {
+    let later = Some(now + Duration::from_secs(1));
+    let reason = InitReason::LinkDown;
+    let until = now + Duration::from_secs(1);
+    let leaving = |then| Role::Leaving {
+        since: now,
+        until,
+        then,
+    };
+    let backup = |resigned| Role::Backup {
+        down4: later,
+        down6: None,
+        resigned,
+        preempts_from: now,
+    };
+    let role = match letter {
+        'I' => Role::Init { reason, retry: None },
+        'W' => Role::Init {
+            reason: InitReason::AddressRefused,
+            retry: later,
+        },
+        'B' => backup(false),
+        'R' => backup(true),
+        'M' => Role::Master {
+            next_ad: until,
+            reannounce: view.reannounce(),
+            answer_from: now,
+        },
+        'H' => leaving(Departure::HandOver),
+        'S' => leaving(Departure::Stop(reason)),
+        other => panic!("no role {other}"),
+    };
+    Machine { role }
+}
+
+fn letter_of(machine: &Machine) -> char {
+    match machine.role {
+        Role::Init { retry: None, .. } => 'I',
+        Role::Init { retry: Some(_), .. } => 'W',
+        Role::Backup { resigned: false, .. } => 'B',
+        Role::Backup { resigned: true, .. } => 'R',
+        Role::Master { .. } => 'M',
+        Role::Leaving {
+            then: Departure::HandOver,
+            ..
+        } => 'H',
+        Role::Leaving {
+            then: Departure::Stop(_),
+            ..
+        } => 'S',
+    }
+}
+
+fn words_of(wishes: Wishes) -> String {
+    [
+        (Wishes::OWN, " own"),
+        (Wishes::ADVERTISE, " ad"),
+        (Wishes::BOW_OUT, " bow"),
+        (Wishes::ANNOUNCE, " announce"),
+        (Wishes::DISOWN, " disown"),
+    ]
+    .into_iter()
+    .filter(|(wish, _)| wishes.contains(*wish))
+    .map(|(_, word)| word)
+    .collect()
+}
+
+#[test]
+fn every_role_and_every_input() {
+    let view = View {
+        preempt: true,
+        ..hardened(1, 100)
+    };
+    let now = at(1000 * SECOND);
+    let mut lines = TABLE.lines().filter(|line| !line.is_empty());
+    let roles: Vec<char> = lines.next().unwrap().chars().filter(|c| *c != ' ').collect();
+    assert_eq!(roles.len(), 7);
+    let mut rows = 0;
+    for line in lines {
+        let mut cells = line.split('|').map(str::trim);
+        let name = cells.next().unwrap();
+        let input = match name {
+            "start" => Input::Start,
+            "stop" => Input::Stop(InitReason::LinkDown),
+            "refused" => Input::Refused(now + Duration::from_secs(2)),
+            "hand over" => Input::Leave(Departure::HandOver),
+            "leave" => Input::Leave(Departure::Stop(InitReason::Disabled)),
+            "heard better" => heard(1, 50),
+            "heard equal" => heard(1, 100),
+            "heard worse" => heard(1, 200),
+            "heard bow-out" => heard(BOW_OUT.0, BOW_OUT.1),
+            "timeout" | "early timeout" => Input::Timeout,
+            "demotion changed" => Input::DemotionChanged { worse: false },
+            "reconfigured" => Input::Reconfigured,
+            "force INIT" => Input::Force(State::Init),
+            "force BACKUP" => Input::Force(State::Backup),
+            "force MASTER" => Input::Force(State::Master),
+            other => panic!("no input {other}"),
+        };
+        for role in &roles {
+            let mut machine = in_role(*role, now, &view);
+            let before = machine;
+            let when = if name == "timeout" {
+                now + Duration::from_secs(1)
+            } else {
+                now
+            };
+            let effects = machine.step(when, input, &view);
+            let outcome = format!("{}{}", letter_of(&machine), words_of(effects.wishes));
+            assert_eq!(outcome, cells.next().unwrap(), "{role} {name}");
+            let transition = effects.transition.map(|change| (change.from, change.to));
+            let changed = (before.state() != machine.state()).then_some((before.state(), machine.state()));
+            assert_eq!(
+                transition, changed,
+                "{role} {name}: a change of state is told, and nothing else"
+            );
+            if name == "early timeout" {
+                assert_eq!(machine, before, "{role} {name}");
+            }
+        }
+        rows += 1;
+    }
+    assert_eq!(rows, 16);
+}
