@@ -122,7 +122,9 @@ fn verdict(options: &Options, meta: &RxMeta, payload: &[u8]) -> &'static str {
         unicast: options.unicast,
         authenticators: &authenticators,
     };
-    match receive(meta, payload, |wanted| (wanted == vhid).then_some(((), receiver))) {
+    match receive(meta, payload, options.dialect, |wanted| {
+        (wanted == vhid).then_some(((), receiver))
+    }) {
         Ok(_) => "accepted",
         Err(Rejection::BadVhid) if heard == Some(0) && options.addresses.contains(&meta.src) => {
             rules.vhid_zero_from_own_address.counter()
