@@ -236,7 +236,9 @@ fn verdict(it: &Fixture, frame: &[u8]) -> Result<(), Rejection> {
         unicast: false,
         authenticators: core::slice::from_ref(&it.authenticator),
     };
-    let (host, advertisement) = receive(&meta, payload, |vhid| (vhid == it.vhid).then_some(((), receiver)))?;
+    let (host, advertisement) = receive(&meta, payload, Dialect::FreeBsd, |vhid| {
+        (vhid == it.vhid).then_some(((), receiver))
+    })?;
     black_box(advertisement);
     Ok(host)
 }

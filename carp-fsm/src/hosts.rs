@@ -3,7 +3,7 @@
 
 use core::cmp::Ordering;
 
-use carp_proto::Vhid;
+use carp_proto::{Dialect, Vhid};
 
 use crate::host::Host;
 use crate::id::{HostId, IfaceId};
@@ -66,6 +66,13 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
 
     pub(crate) fn find(&self, iface: IfaceId, vhid: Vhid) -> Option<u16> {
         self.at_rank(self.rank(iface, vhid.get()).ok()?)
+    }
+
+    /// The dialect of the first host on an interface, for packets to none of them.
+    pub(crate) fn dialect_on(&self, iface: IfaceId) -> Option<Dialect> {
+        let rank = self.rank(iface, 0).unwrap_or_else(|rank| rank);
+        let host = self.get(self.at_rank(rank)?)?;
+        (host.config.iface == iface).then_some(host.config.dialect)
     }
 
     /// Ranks of all hosts on an interface: they stand side by side.

@@ -122,7 +122,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Family::Ipv6 => &mut self.stats.ipackets6,
         });
         let (hosts, policy) = (&self.hosts, &self.policy);
-        let found = carp_proto::receive(meta, payload, |vhid| {
+        let fallback = hosts.dialect_on(iface).unwrap_or_default();
+        let found = carp_proto::receive(meta, payload, fallback, |vhid| {
             let slot = hosts.find(iface, vhid)?;
             let host = hosts.get(slot).filter(|host| host.listens(family, policy))?;
             let authenticators = &host.authenticators;

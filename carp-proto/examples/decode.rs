@@ -5,15 +5,17 @@ mod options;
 
 use std::{
     io::{self, BufRead},
+    net::Ipv6Addr,
     process::ExitCode,
 };
 
 use carp_proto::{
-    Authenticator, FrameClass, Packet, Receiver, Rejection, RxMeta, Suspects, Vhid, explain,
+    Authenticator, Dialect, FrameClass, HmacVariant, MacAddr, Packet, Receiver, Rejection, RxMeta, Suspects,
+    Vhid, explain,
     frame::{Vrrp, classify, classify_ip},
     receive,
 };
-use options::{Link, Options, from_hex, to_hex};
+use options::{Addresses, Link, Options, bytes, custom_mac, fail, from_hex, to_hex};
 
 const USAGE: &str = "\
 usage: decode [OPTION]... < LINES
@@ -26,10 +28,19 @@ badif. What is no CARP ends in `other` or `malformed`.
   --key-hex HEX        all 20 bytes of the key
   --vhid N             the virtual host (any)
   --address A/P        an address of the virtual host; once for each
-  --unicast            the virtual host has a unicast peer";
+  --unicast            the virtual host has a unicast peer
+  --source-mac MAC     the MAC address of our carp interface, if it is not the virtual one; openbsd hashes it
+An openbsd host is a fresh BACKUP: it takes counter 0 for its own, and has the link-local address of its virtual MAC.";
 
 fn main() -> ExitCode {
-    let options = options::parse(USAGE, |_, _| false);
+    let mut source_mac = None;
+    let options = options::parse(USAGE, |option, value| {
+        let known = option == "--source-mac";
+        if known {
+            source_mac = Some(MacAddr(bytes(option, &value())));
+        }
+        known
+    });
     let mut status = ExitCode::SUCCESS;
     for (number, line) in io::stdin().lock().lines().enumerate() {
         let line = line.unwrap_or_else(|error| options::fail(&format!("standard input: {error}")));
@@ -38,7 +49,7 @@ fn main() -> ExitCode {
             continue;
         }
         match from_hex(digits) {
-            Ok(bytes) => println!("{}", describe(&options, &bytes)),
+            Ok(bytes) => println!("{}", describe(&options, source_mac, &bytes)),
             Err(error) => {
                 eprintln!("line {}: {error}", number + 1);
                 status = ExitCode::FAILURE;
@@ -48,7 +59,7 @@ fn main() -> ExitCode {
     status
 }
 
-fn describe(options: &Options, bytes: &[u8]) -> String {
+fn describe(options: &Options, source_mac: Option<MacAddr>, bytes: &[u8]) -> String {
     let class = match options.link {
         Link::Ethernet => classify(bytes),
         Link::Ip => classify_ip(bytes),
@@ -59,7 +70,7 @@ fn describe(options: &Options, bytes: &[u8]) -> String {
             format!(
                 "{src} > {dst} ttl={ttl} {} {}",
                 fields(payload),
-                verdict(options, &meta, payload)
+                verdict(options, source_mac, &meta, payload)
             )
         }
         FrameClass::ArpRequest {
@@ -104,7 +115,7 @@ fn fields(payload: &[u8]) -> String {
     )
 }
 
-fn verdict(options: &Options, meta: &RxMeta, payload: &[u8]) -> &'static str {
+fn verdict(options: &Options, source_mac: Option<MacAddr>, meta: &RxMeta, payload: &[u8]) -> &'static str {
     let rules = options.dialect.rules();
     let heard = payload.get(1).copied();
     // Without --vhid, whatever virtual host the packet is for.
@@ -112,37 +123,72 @@ fn verdict(options: &Options, meta: &RxMeta, payload: &[u8]) -> &'static str {
         .vhid
         .or(heard.and_then(Vhid::new))
         .unwrap_or(const { Vhid::new(1).unwrap() });
-    let authenticators: Vec<_> = rules
-        .hmac_accepted
+    let addresses = hashed(options, vhid);
+    let accepted = match custom_mac(options.dialect, vhid, source_mac) {
+        Some(mac) => &[
+            HmacVariant::LinkLayer(mac),
+            HmacVariant::LinkLayerAllAddresses(mac),
+        ],
+        None => rules.hmac_accepted,
+    };
+    let authenticators: Vec<_> = accepted
         .iter()
-        .map(|variant| Authenticator::new(&options.key, vhid, &options.addresses, *variant))
+        .map(|variant| Authenticator::new(&options.key, vhid, &addresses, *variant))
         .collect();
     let receiver = Receiver {
         dialect: options.dialect,
         unicast: options.unicast,
         authenticators: &authenticators,
     };
-    match receive(meta, payload, |wanted| (wanted == vhid).then_some(((), receiver))) {
+    match receive(meta, payload, options.dialect, |wanted| {
+        (wanted == vhid).then_some(((), receiver))
+    }) {
+        // It has sent nothing yet.
+        Ok(((), advertisement)) if rules.own_counter_is_loop && advertisement.counter.get() == 0 => {
+            Rejection::BadAuth.counter()
+        }
         Ok(_) => "accepted",
         Err(Rejection::BadVhid) if heard == Some(0) && options.addresses.contains(&meta.src) => {
             rules.vhid_zero_from_own_address.counter()
         }
         Err(Rejection::BadAuth) => {
-            hint(options, meta, payload);
+            hint(options, &addresses, meta, payload);
             Rejection::BadAuth.counter()
         }
         Err(rejection) => rejection.counter(),
     }
 }
 
+/// The addresses, and the one that OpenBSD gives its carp interface by itself.
+fn hashed(options: &Options, vhid: Vhid) -> Addresses {
+    let mut addresses = options.addresses.clone();
+    if options.dialect == Dialect::OpenBsd {
+        let automatic = Ipv6Addr::new(
+            0xfe80,
+            0,
+            0,
+            0,
+            0x0200,
+            0x5eff,
+            0xfe00,
+            0x0100 | u16::from(vhid.get()),
+        );
+        if let Err(error) = addresses.insert(automatic.into()) {
+            fail(&format!("--address: {error}"));
+        }
+    }
+    addresses
+}
+
 /// Says on standard error what would have verified, if that is known.
-fn hint(options: &Options, meta: &RxMeta, payload: &[u8]) {
+fn hint(options: &Options, addresses: &Addresses, meta: &RxMeta, payload: &[u8]) {
+    let link_layer = meta.link.map(|link| link.src);
     let suspects = Suspects {
         keys: std::slice::from_ref(&options.key),
-        addresses: &options.addresses,
+        addresses,
         other_lists: &[],
         extra: &[meta.src],
-        link_layer: &[],
+        link_layer: link_layer.as_slice(),
     };
     if let Some(finding) = Packet::new_checked(payload)
         .ok()

@@ -9,8 +9,8 @@ use std::{
 };
 
 use carp_proto::{
-    AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, Envelope, MAX_FRAME_LEN, MacAddr,
-    frame::emit_advertisement,
+    AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, Dialect, Envelope, HmacVariant,
+    MAX_FRAME_LEN, MacAddr, frame::emit_advertisement,
 };
 use options::{Link, bytes, fail, number, to_hex};
 
@@ -28,10 +28,11 @@ Prints the frame of one advertisement. advbase, advskew and demotion are sent as
   --demotion N         byte 4 (0)
   --counter-hex HEX    the counter, 8 bytes (random)
   --source A           the IP source; its family is that of the advertisement
-  --source-mac MAC     the Ethernet source (the virtual MAC)
+  --source-mac MAC     the Ethernet source (the virtual MAC); what is not the virtual MAC is hashed by openbsd
   --unicast            to a unicast peer, with
   --destination A        its address
-  --destination-mac MAC  and its MAC address";
+  --destination-mac MAC  its MAC address, but for --link ip
+  --source-mac MAC       that of the interface, which freebsd sends unicast from; but for --link ip";
 
 fn main() {
     let (mut advbase, mut advskew, mut demotion) = (1, 0, 0);
@@ -55,7 +56,10 @@ fn main() {
     let source = source.unwrap_or_else(|| fail("--source is missing: an address of the interface"));
 
     let counter = Counter::new(counter.unwrap_or_else(random));
-    let sent = options.dialect.rules().hmac_sent;
+    let sent = match options::custom_mac(options.dialect, vhid, source_mac) {
+        Some(mac) => HmacVariant::LinkLayer(mac),
+        None => options.dialect.rules().hmac_sent,
+    };
     let digest = Authenticator::new(&options.key, vhid, &options.addresses, sent).sign(counter);
     let advertisement = Advertisement {
         vhid,
@@ -70,9 +74,19 @@ fn main() {
         (IpAddr::V4(source), false) => Envelope::multicast_v4(vhid, source, options.dialect),
         (IpAddr::V6(source), false) => Envelope::multicast_v6(vhid, source, options.dialect),
         (source, true) => {
-            let (Some(destination), Some(destination_mac)) = (destination, destination_mac) else {
-                fail("--unicast needs --destination and --destination-mac");
-            };
+            let destination =
+                destination.unwrap_or_else(|| fail("--unicast needs --destination: the peer's address"));
+            let ethernet = options.link == Link::Ethernet;
+            if ethernet && destination_mac.is_none() {
+                fail("--unicast needs --destination-mac: the peer's, or --link ip");
+            }
+            if ethernet && source_mac.is_none() && options.dialect == Dialect::FreeBsd {
+                fail(
+                    "--unicast needs --source-mac: that of the interface, which freebsd sends from, or --link ip",
+                );
+            }
+            // Without an Ethernet header nobody sees the addresses in it.
+            let destination_mac = destination_mac.unwrap_or(MacAddr::BROADCAST);
             let virtual_mac = options.dialect.source_mac(vhid);
             Envelope::unicast(virtual_mac, destination_mac, source, destination, options.dialect)
         }

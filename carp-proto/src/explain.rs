@@ -76,19 +76,27 @@ pub fn explain<T: AsRef<[u8]>, const N: usize>(
     suspects: &Suspects<'_, N>,
 ) -> Option<Finding> {
     let vhid = Vhid::new(packet.vhid_raw())?;
+    // Nothing would ever use up the attempts.
+    if suspects.keys.is_empty() {
+        return None;
+    }
     let ours = suspects.addresses.as_slice();
     let others = suspects.other_lists.iter().flat_map(AddressSet::as_slice);
     let has_link_local = ours.iter().chain(others).any(is_link_local);
     let mut attempts_left = MAX_ATTEMPTS;
     let mut attempt = |difference, variant| {
         suspects.keys.iter().enumerate().find_map(|(index, key)| {
-            attempts_left = attempts_left.checked_sub(1)?;
+            // Finding that there is nothing to be found ends all the searches.
+            let Some(left) = attempts_left.checked_sub(1) else {
+                return Some(None);
+            };
+            attempts_left = left;
             let finding = Finding {
                 key: index,
                 difference,
                 variant,
             };
-            verifies(packet, vhid, key, suspects, &finding).then_some(finding)
+            verifies(packet, vhid, key, suspects, &finding).then_some(Some(finding))
         })
     };
     let mut in_each_form = |difference| {
@@ -120,7 +128,9 @@ pub fn explain<T: AsRef<[u8]>, const N: usize>(
         .or_else(|| (0..suspects.other_lists.len()).find_map(|index| in_each_form(Difference::Other(index))))
         .or_else(|| {
             let replaced = |without| extra().map(move |with| Difference::Replaced(without, with));
-            ours.iter()
+            let replaceable = if extra().next().is_some() { ours } else { &[] };
+            replaceable
+                .iter()
                 .find_map(|without| replaced(*without).find_map(&mut in_each_form))
         })
         .or_else(|| {
@@ -129,6 +139,7 @@ pub fn explain<T: AsRef<[u8]>, const N: usize>(
                     .or_else(|| attempt(Difference::Same, HmacVariant::LinkLayerAllAddresses(*mac)))
             })
         })
+        .flatten()
 }
 
 /// Whether the packet would have verified with this key and what the finding says of addresses and form.
@@ -228,7 +239,7 @@ impl fmt::Display for Finding {
 #[cfg(test)]
 mod tests {
     extern crate std;
-    use std::{format, string::String};
+    use std::{format, string::String, vec::Vec};
 
     use super::*;
     use crate::{AdvBase, AdvSkew, Advertisement, Counter, Demotion};
@@ -334,5 +345,49 @@ mod tests {
         }
         assert_eq!(found("unheard of", OURS, HmacVariant::Plain), None);
         assert_eq!(found("ours", &["8.8.8.8"], HmacVariant::Plain), None);
+    }
+
+    /// To try them all would be 64 million digests.
+    #[test]
+    #[cfg_attr(miri, ignore = "a thousand digests of a long list")]
+    fn the_attempts_are_bounded() {
+        let ipv4 = |number: u32| IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+        let vhid = Vhid::new(7).unwrap();
+        let ours = AddressSet::<64>::try_from_iter((0..64).map(ipv4)).unwrap();
+        let key = Key::from_passphrase(b"ours").unwrap();
+        let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+        let counter = Counter::new(9);
+        // The last that is tried.
+        let variant = HmacVariant::LinkLayerAllAddresses(mac);
+        let mut bytes = [0; 36];
+        Advertisement {
+            vhid,
+            advbase: AdvBase::new(1),
+            advskew: AdvSkew::new(0),
+            demotion: Demotion::new(0),
+            counter,
+            digest: Authenticator::new(&key, vhid, &ours, variant).sign(counter),
+        }
+        .emit(&mut bytes);
+        let packet = Packet::new_checked(bytes).unwrap();
+        let found = |keys: &[Key], extra: &[IpAddr]| {
+            let suspects = Suspects {
+                keys,
+                addresses: &ours,
+                other_lists: &[],
+                extra,
+                link_layer: &[mac],
+            };
+            explain(&packet, &suspects).is_some()
+        };
+
+        let extra: Vec<_> = (64..1_000_064).map(ipv4).collect();
+        let keys = [key];
+        assert!(found(&keys, &extra[..8]));
+        assert!(!found(&keys, &extra));
+        assert!(!found(&[], &extra));
+        // Addresses that we have are no suspects, and cost nothing.
+        let known: Vec<_> = ours.iter().cycle().take(10_000).collect();
+        assert!(found(&keys, &known));
     }
 }

@@ -82,18 +82,20 @@ pub struct Receiver<'a> {
 /// kernel of the dialect would bump.
 ///
 /// The order of the checks is that of the dialect (`docs/protocol.md` §3). The lookup runs at most once,
-/// before all of them, because a unicast peer changes what the others look for; for a vhid that it does not
-/// know, the rules of the default dialect apply. FreeBSD has virtual hosts per address family: a lookup for
-/// it returns `None` if the virtual host has no address of the packet's family.
+/// before all of them, because a unicast peer changes what the others look for. For a vhid that it does not
+/// know, `fallback` says whose order and checksum apply: that of the virtual hosts on the same interface.
+/// FreeBSD has virtual hosts per address family: a lookup for it returns `None` if the virtual host has no
+/// address of the packet's family.
 pub fn receive<'a, H>(
     meta: &RxMeta,
     payload: &[u8],
+    fallback: Dialect,
     lookup: impl FnOnce(Vhid) -> Option<(H, Receiver<'a>)>,
 ) -> Result<(H, Verified<Advertisement>), Rejection> {
     let found = payload.get(1).and_then(|vhid| Vhid::new(*vhid)).and_then(lookup);
     let (dialect, unicast) = match &found {
         Some((_, receiver)) => (receiver.dialect, receiver.unicast),
-        None => (Dialect::default(), false),
+        None => (fallback, false),
     };
     let rules = dialect.rules();
 
@@ -253,7 +255,7 @@ mod tests {
             link: None,
         };
         let lookups = Cell::new(0);
-        let result = receive(&meta, payload, |wanted| {
+        let result = receive(&meta, payload, case.dialect, |wanted| {
             lookups.set(lookups.get() + 1);
             let receiver = Receiver {
                 dialect: case.dialect,
@@ -308,6 +310,61 @@ mod tests {
         assert_eq!(verdict(&OPENBSD, &version_and_sum), "badsum");
         assert_eq!(verdict(&UCARP, &version_and_sum), "badver");
         assert_eq!(verdict(&FREEBSD, &with(&[(0, 0x31), (1, 9)])), "badvhid");
+    }
+
+    /// A packet for another virtual host on the segment is checked as the kernel at hand checks it.
+    #[test]
+    fn an_unknown_vhid_and_another_fault() {
+        let unknown = with(&[(1, 9)]);
+        let mut sum = unknown;
+        sum[6] ^= 1;
+        let mut trailing = [0; 40];
+        trailing[..36].copy_from_slice(&unknown);
+        trailing[36..].copy_from_slice(&hex!("deadbeef"));
+        let mut version_and_sum = sum;
+        version_and_sum[0] = 0x31;
+        for (case, bad_sum, bad_trailing, bad_version) in [
+            (FREEBSD, "badsum", "badsum", "badsum"),
+            (OPENBSD, "badsum", "badvhid", "badsum"),
+            (NETBSD, "badsum", "badvhid", "badsum"),
+            (UCARP, "badvhid", "badvhid", "badver"),
+        ] {
+            assert_eq!(verdict(&case, &sum), bad_sum);
+            assert_eq!(verdict(&case, &trailing), bad_trailing);
+            assert_eq!(verdict(&case, &version_and_sum), bad_version);
+            assert_eq!(verdict(&Case { ttl: 254, ..case }, &unknown), "badttl");
+        }
+    }
+
+    #[test]
+    fn netbsd_sums_the_pseudo_header_of_an_unknown_vhid() {
+        let meta = RxMeta {
+            src: "fe80::1".parse().unwrap(),
+            dst: "ff02::12".parse().unwrap(),
+            ttl: 255,
+            link: None,
+        };
+        let counter = |dialect, payload: &[u8]| {
+            receive::<()>(&meta, payload, dialect, |_| None)
+                .map_err(Rejection::counter)
+                .unwrap_err()
+        };
+        let without = with(&[(1, 9)]);
+        let (IpAddr::V6(src), IpAddr::V6(dst)) = (meta.src, meta.dst) else {
+            unreachable!()
+        };
+        let mut including = without;
+        including[6..8].fill(0);
+        let sum = Sum::new()
+            .add_ipv6_pseudo_header(&src, &dst, ADVERTISEMENT_LEN_U16, IP_PROTOCOL)
+            .add(&including);
+        including[6..8].copy_from_slice(&sum.finish().to_be_bytes());
+        assert_eq!(counter(Dialect::NetBsd, &including), "badvhid");
+        assert_eq!(counter(Dialect::NetBsd, &without), "badsum");
+        for dialect in [Dialect::FreeBsd, Dialect::OpenBsd] {
+            assert_eq!(counter(dialect, &including), "badsum");
+            assert_eq!(counter(dialect, &without), "badvhid");
+        }
     }
 
     #[test]

@@ -94,7 +94,7 @@ fn verdict(
         unicast: false,
         authenticators: std::slice::from_ref(authenticator),
     };
-    receive(&meta, payload, |vhid| {
+    receive(&meta, payload, dialect, |vhid| {
         (vhid == authenticator.vhid()).then_some(((), receiver))
     })
     .map(|((), verified)| verified.into_inner())
@@ -117,7 +117,7 @@ fn take_apart(bytes: &[u8], meta: &RxMeta) {
             unicast: bytes.len().is_multiple_of(2),
             authenticators: &authenticators,
         };
-        let _ = receive(meta, bytes, |_| Some(((), receiver)));
+        let _ = receive(meta, bytes, dialect, |_| Some(((), receiver)));
     }
     let _ = Vrrp::recognise(bytes);
     if let Ok(packet) = Packet::new_checked(bytes) {

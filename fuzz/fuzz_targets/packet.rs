@@ -57,7 +57,7 @@ fuzz_target!(|input: Input<'_>| {
         authenticators: &authenticators,
     };
     let mut lookups = 0;
-    let verdict = receive(&meta, &payload, |_| {
+    let verdict = receive(&meta, &payload, dialect, |_| {
         lookups += 1;
         Some(((), receiver))
     });

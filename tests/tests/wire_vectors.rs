@@ -78,8 +78,10 @@ fn verdict(
         unicast,
         authenticators,
     };
-    receive(meta, payload, |wanted| (wanted == vhid).then_some(((), receiver)))
-        .map(|((), verified)| verified.into_inner())
+    receive(meta, payload, dialect, |wanted| {
+        (wanted == vhid).then_some(((), receiver))
+    })
+    .map(|((), verified)| verified.into_inner())
 }
 
 fn name_of(result: &Result<Advertisement, Rejection>) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::{env, fmt::Write as _, net::IpAddr, process};
 
-use carp_proto::{AddressSet, Dialect, Key, Vhid};
+use carp_proto::{AddressError, AddressSet, Dialect, Key, KeyError, MacAddr, Vhid};
 
 /// More than anybody configures.
 pub(crate) type Addresses = AddressSet<64>;
@@ -58,8 +58,11 @@ pub(crate) fn parse(usage: &str, mut other: impl FnMut(&str, &mut dyn FnMut() ->
             }
             "--dialect" => options.dialect = number(&option, &value()),
             "--password" => {
-                options.key = Key::from_passphrase(value().as_bytes())
-                    .unwrap_or_else(|error| fail(&format!("--password: {error}")));
+                options.key = match Key::from_passphrase(value().as_bytes()) {
+                    Ok(key) => key,
+                    Err(KeyError::Empty) => Key::NONE,
+                    Err(error) => fail(&format!("--password: {error}")),
+                };
             }
             "--key-hex" => options.key = Key::from_bytes(bytes(&option, &value())),
             "--vhid" => {
@@ -68,9 +71,13 @@ pub(crate) fn parse(usage: &str, mut other: impl FnMut(&str, &mut dyn FnMut() ->
             }
             "--address" => {
                 let text = value();
-                let address: IpAddr = number(&option, text.split('/').next().unwrap_or_default());
-                if let Err(error) = options.addresses.insert(address) {
-                    fail(&format!("--address {text}: {error}"));
+                match options.addresses.insert(address(&text)) {
+                    Ok(_) => {}
+                    // As the kernels do.
+                    Err(error @ AddressError::Unusable(_)) => {
+                        eprintln!("--address {text} is left out: {error}");
+                    }
+                    Err(error) => fail(&format!("--address {text}: {error}")),
                 }
             }
             "--unicast" => options.unicast = true,
@@ -86,6 +93,39 @@ pub(crate) fn parse(usage: &str, mut other: impl FnMut(&str, &mut dyn FnMut() ->
         }
     }
     options
+}
+
+/// Of `A/P`, `A%ZONE/P` or `A`: the zone and the prefix length are not hashed, but must be right.
+fn address(text: &str) -> IpAddr {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let (address, zone) = match address.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (address, None),
+    };
+    let parsed: IpAddr = address
+        .parse()
+        .unwrap_or_else(|error| fail(&format!("--address {text}: {error}")));
+    if zone.is_some_and(|zone| zone.is_empty() || parsed.is_ipv4()) {
+        fail(&format!(
+            "--address {text}: % is for IPv6, and the name of an interface follows it"
+        ));
+    }
+    let longest = if parsed.is_ipv4() { 32 } else { 128 };
+    if prefix.is_some_and(|prefix| prefix.parse().map_or(true, |prefix: u8| prefix > longest)) {
+        fail(&format!(
+            "--address {text}: behind the / must be a number up to {longest}"
+        ));
+    }
+    parsed
+}
+
+/// The MAC address that a carp interface has by choice and therefore hashes: OpenBSD only (`docs/protocol.md`
+/// §5).
+pub(crate) fn custom_mac(dialect: Dialect, vhid: Vhid, mac: Option<MacAddr>) -> Option<MacAddr> {
+    mac.filter(|mac| dialect == Dialect::OpenBsd && *mac != vhid.mac())
 }
 
 /// The value of an option that is a number, an address, a dialect.

@@ -51,7 +51,14 @@ pub(super) fn classify(
     if target.is_multicast() {
         return FrameClass::Other;
     }
-    let sender_mac = source_link_layer_address(options).or(link.map(|link| link.src));
+    let Ok(option) = source_link_layer_address(options) else {
+        return FrameClass::Other;
+    };
+    // Duplicate address detection asks the group, and nobody may learn from it.
+    if src.is_unspecified() && (option.is_some() || !is_solicited_node_group(dst)) {
+        return FrameClass::Other;
+    }
+    let sender_mac = option.or(link.map(|link| link.src));
     FrameClass::NeighborSolicitation {
         target,
         sender: *src,
@@ -134,17 +141,32 @@ fn emit(
     writer.len()
 }
 
-/// Of a list of options. One of length 0 ends it: there would be no next one.
-fn source_link_layer_address(mut options: &[u8]) -> Option<MacAddr> {
-    while let Some(&[kind, len]) = options.first_chunk() {
+/// One of length 0, cut short, or with something else than a MAC address where one belongs.
+struct BrokenOption;
+
+/// What the option says, if there is one.
+fn source_link_layer_address(mut options: &[u8]) -> Result<Option<MacAddr>, BrokenOption> {
+    let mut found = None;
+    while !options.is_empty() {
+        let &[kind, len] = options.first_chunk().ok_or(BrokenOption)?;
         if len == 0 {
-            return None;
+            return Err(BrokenOption);
         }
-        let (option, rest) = options.split_at_checked(usize::from(len) << 3)?;
-        if let (SOURCE_LINK_LAYER_ADDRESS, &[_, _, m0, m1, m2, m3, m4, m5]) = (kind, option) {
-            return Some(MacAddr([m0, m1, m2, m3, m4, m5]));
+        let (option, rest) = options
+            .split_at_checked(usize::from(len) << 3)
+            .ok_or(BrokenOption)?;
+        if kind == SOURCE_LINK_LAYER_ADDRESS {
+            let &[_, _, m0, m1, m2, m3, m4, m5] = option else {
+                return Err(BrokenOption);
+            };
+            found = found.or(Some(MacAddr([m0, m1, m2, m3, m4, m5])));
         }
         options = rest;
     }
-    None
+    Ok(found)
+}
+
+/// `ff02::1:ff00:0/104`.
+const fn is_solicited_node_group(address: &Ipv6Addr) -> bool {
+    matches!(address.segments(), [0xff02, 0, 0, 0, 0, 1, 0xff00..=0xffff, _])
 }

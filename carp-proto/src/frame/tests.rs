@@ -253,10 +253,18 @@ const SOLICITATION: [u8; 86] = hex!(
 );
 
 fn solicitation() -> [u8; 86] {
+    solicitation_with(&[])
+}
+
+/// With other bytes in some places, and a right checksum.
+fn solicitation_with(changes: &[(usize, &[u8])]) -> [u8; 86] {
     let mut frame = SOLICITATION;
-    let (src, dst) = ("2001:db8::2".parse().unwrap(), "ff02::1:ff00:1".parse().unwrap());
+    for (at, bytes) in changes {
+        frame[*at..][..bytes.len()].copy_from_slice(bytes);
+    }
+    let address = |at| Ipv6Addr::from(<[u8; 16]>::try_from(&frame[at..at + 16]).unwrap());
     let sum = Sum::new()
-        .add_ipv6_pseudo_header(&src, &dst, 32, 58)
+        .add_ipv6_pseudo_header(&address(22), &address(38), 32, 58)
         .add(&frame[54..])
         .finish();
     frame[56..58].copy_from_slice(&sum.to_be_bytes());
@@ -306,12 +314,43 @@ fn solicitations_from_elsewhere_or_broken_are_not_answered() {
         frame[at] = value;
         assert_eq!(classify(&frame), FrameClass::Other, "byte {at}");
     }
-    let mut endless_option = solicitation();
-    endless_option[79] = 0;
-    endless_option[57] = endless_option[57].wrapping_add(1); // what the option's length lost
-    assert!(
-        matches!(classify(&endless_option), FrameClass::NeighborSolicitation { sender_mac: Some(mac), .. }
-            if mac == MacAddr(hex!("0200000000aa"))),
-        "the Ethernet source stands in"
+    for (what, at, value) in [
+        ("option of length 0", 79, 0),
+        ("option behind the end", 79, 2),
+        ("target is a group", 62, 0xff),
+    ] {
+        assert_eq!(
+            classify(&solicitation_with(&[(at, &[value])])),
+            FrameClass::Other,
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn the_ethernet_source_stands_in_for_the_option() {
+    let nonce = solicitation_with(&[(78, &[14])]);
+    assert!(matches!(
+        classify(&nonce),
+        FrameClass::NeighborSolicitation { sender_mac: Some(mac), .. } if mac == MacAddr(hex!("0200000000aa"))
+    ));
+}
+
+#[test]
+fn duplicate_address_detection_asks_the_group_and_names_no_mac() {
+    let nobody: (usize, &[u8]) = (22, &[0; 16]);
+    let nonce: (usize, &[u8]) = (78, &[14]);
+    let all_nodes: (usize, &[u8]) = (38, &hex!("ff020000000000000000000000000001"));
+    assert!(matches!(
+        classify(&solicitation_with(&[nobody, nonce])),
+        FrameClass::NeighborSolicitation {
+            sender: Ipv6Addr::UNSPECIFIED,
+            ..
+        }
+    ));
+    assert_eq!(classify(&solicitation_with(&[nobody])), FrameClass::Other);
+    assert_eq!(
+        classify(&solicitation_with(&[nobody, nonce, all_nodes])),
+        FrameClass::Other
     );
 }

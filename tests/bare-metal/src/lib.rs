@@ -112,7 +112,7 @@ pub fn auth() {
         authenticators: &authenticators,
     };
     black_box(
-        receive(&any_meta(), any_bytes(), |vhid| {
+        receive(&any_meta(), any_bytes(), any_dialect(), |vhid| {
             (vhid == any_vhid()).then_some(((), receiver))
         })
         .ok(),

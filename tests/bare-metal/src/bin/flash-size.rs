@@ -91,7 +91,8 @@ mod parts {
             unicast: black_box(false),
             authenticators: &authenticators,
         };
-        black_box(&receive(black_box(&META), black_box(BYTES), |vhid| {
+        let fallback = receiver.dialect;
+        black_box(&receive(black_box(&META), black_box(BYTES), fallback, |vhid| {
             (vhid == VHID).then_some(((), receiver))
         }));
     }
