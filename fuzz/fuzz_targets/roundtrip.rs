@@ -97,7 +97,10 @@ fuzz_target!(|input: Input| {
         unicast,
         authenticators: &accepted,
     };
-    let ((), heard) = receive(&meta, payload, dialect, |heard| (heard == vhid).then_some(((), receiver))).unwrap();
+    let ((), heard) = receive(&meta, payload, dialect, |heard| {
+        (heard == vhid).then_some(((), receiver))
+    })
+    .unwrap();
     assert_eq!(
         (heard.vhid, heard.interval(), heard.counter),
         (vhid, advertisement.interval(), counter)

@@ -6,9 +6,10 @@
 set -eu
 cd "$(dirname "$0")"
 
-# Limits for thumbv6m, without the memory functions.
-limit_auth=6300
-limit_frames=10600
+# Limits for thumbv6m, without the memory functions, a little above what is
+# measured so that growth is noticed. The aims are lower.
+limit_auth=6300 # aim 6144, 6 KiB
+limit_frames=10600 # aim 9216, 9 KiB
 
 printf '%-30s %-22s %8s %8s %10s\n' target 'parts' flash 'memory' 'static RAM'
 for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf; do

@@ -327,7 +327,26 @@ fn every_dialect_accepts_what_it_accepts_for_real() {
                 ("v4_empty_password", Dialect::Ucarp) => continue,
                 _ if named(vector, "accepted_by", dialect) => true,
                 _ if named(vector, "rejected_by", dialect) => false,
-                _ => continue,
+                // They have several addresses or IPv6, and it neither.
+                (
+                    "v6_single_global_netbsd"
+                    | "v6_unsorted_with_ll_freebsd"
+                    | "v6_unsorted_with_ll_openbsd"
+                    | "dual_v4_advert"
+                    | "dual_v6_advert",
+                    Dialect::Ucarp,
+                )
+                // Its checksum covers the pseudo-header, that of the sender does not.
+                | ("v6_unsorted_with_ll_freebsd" | "dual_v6_advert", Dialect::NetBsd) => false,
+                // They are about how a key is made, or where a frame is sent, and name no receiver.
+                (
+                    "v4_password_truncated"
+                    | "v4_password_20_bytes_raw"
+                    | "v4_password_residue"
+                    | "freebsd_unicast_peer",
+                    _,
+                ) => continue,
+                (name, dialect) => panic!("{name}: nothing says whether {dialect} accepts it"),
             };
             stated += 1;
             assert_eq!(
@@ -338,7 +357,7 @@ fn every_dialect_accepts_what_it_accepts_for_real() {
             );
         }
     }
-    assert_eq!(stated, 68);
+    assert_eq!(stated, 68 + 7);
 }
 
 #[test]

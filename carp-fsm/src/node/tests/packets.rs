@@ -89,6 +89,21 @@ fn the_vhid_belongs_to_the_interface() {
 }
 
 #[test]
+fn an_unknown_vhid_is_checked_as_the_hosts_on_the_interface_are() {
+    let ucarp = HostConfig {
+        dialect: carp_proto::Dialect::Ucarp,
+        ..config(7)
+    };
+    let (mut bench, _) = Bench::with_host(Policy::HARDENED, ucarp);
+    bench.link(ETH1, LinkState::Up);
+    let mut bytes = advertisement(1, 0);
+    bytes[1] = 8; // and the checksum is wrong
+    assert_eq!(bench.hear(&bytes), Err(Rejection::BadVhid));
+    let elsewhere = bench.node.handle_packet(bench.now, ETH1, &from_peer(), &bytes);
+    assert_eq!(elsewhere, Err(Rejection::BadSum), "no host: FreeBSD's order");
+}
+
+#[test]
 fn a_family_in_which_the_host_has_no_address_is_not_its_own() {
     let (mut bench, _) = Bench::with_host(Policy::HARDENED, config(7));
     let deadline = bench.node.next_deadline();
