@@ -249,5 +249,8 @@ fn growing() -> Storage<'static, 4> {
 
 #[cfg(not(feature = "alloc"))]
 fn growing() -> Storage<'static, 4> {
-    borrowed(16, 8, 8, 64)
+    let memory = (0..16 * 64)
+        .map(|_| crate::CounterSlot::EMPTY)
+        .collect::<Vec<_>>();
+    borrowed(16, 8, 8, 64).with_replay_memory(memory.leak(), 64)
 }
