@@ -1,6 +1,6 @@
 //! This computer: many virtual hosts on many interfaces.
 
-use carp_proto::{CounterRule, MAX_FRAME_LEN, Receiver, Rejection, RxMeta};
+use carp_proto::{CounterRule, MAX_FRAME_LEN, Rejection, RxMeta};
 
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
@@ -121,21 +121,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Family::Ipv4 => &mut self.stats.ipackets,
             Family::Ipv6 => &mut self.stats.ipackets6,
         });
-        let (hosts, policy) = (&self.hosts, &self.policy);
-        let fallback = hosts.dialect_on(iface).unwrap_or_default();
-        let found = carp_proto::receive(meta, payload, fallback, |vhid| {
-            let slot = hosts.find(iface, vhid)?;
-            let host = hosts.get(slot).filter(|host| host.listens(family, policy))?;
-            let authenticators = &host.authenticators;
-            Some((
-                slot,
-                Receiver {
-                    dialect: host.config.dialect,
-                    unicast: false,
-                    authenticators,
-                },
-            ))
-        });
+        let found = self.verify(iface, family, meta, payload);
         let (slot, advertisement) = found.inspect_err(|rejection| self.stats.count(*rejection))?;
 
         let interval = advertisement.interval();
