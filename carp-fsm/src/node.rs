@@ -361,17 +361,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         Ok(())
     }
 
-    /// The counter of the next advertisement of a virtual host, for reproducing a recorded run with
-    /// [`Policy::fresh_counters`] off.
-    #[cfg(feature = "sim")]
-    pub fn set_counter(&mut self, host: HostId, counter: u64) -> Result<(), NoSuchHost> {
-        let slot = self.hosts.resolve(host).ok_or(NoSuchHost(host))?;
-        if let Some(host) = self.hosts.get_mut(slot) {
-            host.set_counter(counter);
-        }
-        Ok(())
-    }
-
     /// Removes a virtual host; a MASTER bows out first and goes when its successor is heard.
     pub fn remove(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
         self.change(now, host, |host| host.removing = true)
