@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use carp_proto::frame::{self, MAX_FRAME_LEN};
 use carp_proto::{
     AdvBase, AdvSkew, Advertisement, AnnouncementSource, Authenticator, Counter, CounterRule, Demotion,
-    Envelope, Interval,
+    Envelope, HmacVariant, Interval,
 };
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -14,9 +14,6 @@ use crate::machine::{Machine, View, Wishes, earlier};
 use crate::policy::Policy;
 use crate::state::{Family, InitReason, State};
 use crate::time::{Duration, Instant};
-
-/// Authenticators of one virtual host: the first signs, all verify. OpenBSD needs two.
-const AUTHENTICATORS: usize = 2;
 
 /// How soon a frame for which there was no room is tried again.
 const BUSY_RETRY: Duration = Duration::from_millis(2);
@@ -27,7 +24,8 @@ const SEND_THRESHOLD: u8 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
-    pub(crate) authenticators: heapless::Vec<Authenticator, AUTHENTICATORS>,
+    /// Of the form that is sent.
+    pub(crate) authenticator: Authenticator,
     pub(crate) machine: Machine,
     pub(crate) pending: Pending,
     /// The operator wants it to take part.
@@ -49,8 +47,6 @@ pub(crate) struct Host<const ADDRS: usize> {
     /// A peer's counter is followed.
     pub(crate) follows: bool,
     pub(crate) sending: SendHealth,
-    /// Of the current state.
-    pub(crate) since: Instant,
     pub(crate) peer: Option<PeerSeen>,
 }
 
@@ -68,8 +64,8 @@ pub struct PeerSeen {
 impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn new(now: Instant, config: HostConfig<ADDRS>) -> Self {
         Self {
-            authenticators: authenticators(&config),
-            machine: Machine::new(InitReason::NoInterface),
+            authenticator: authenticator(&config, config.dialect.rules().hmac_sent),
+            machine: Machine::new(now, InitReason::NoInterface),
             // What an earlier process may have left behind comes off first.
             pending: Pending::disown(),
             enabled: true,
@@ -83,7 +79,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
             counter: 0,
             follows: false,
             sending: SendHealth::default(),
-            since: now,
             peer: None,
             config,
         }
@@ -91,10 +86,27 @@ impl<const ADDRS: usize> Host<ADDRS> {
 
     /// Takes over a configuration for the same vhid and dialect.
     pub(crate) fn configure(&mut self, config: HostConfig<ADDRS>) {
-        self.authenticators = authenticators(&config);
+        self.authenticator = authenticator(&config, config.dialect.rules().hmac_sent);
         self.config = config;
         let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
         self.pending.keep_families(ipv4, ipv6);
+    }
+
+    /// The other form of digest that OpenBSD accepts (§5), where it differs. Made when it is needed: only
+    /// virtual hosts with link-local addresses have one, and all would pay for keeping it.
+    pub(crate) fn other_form(&self) -> Option<Authenticator> {
+        let rules = self.config.dialect.rules();
+        let mut others = rules
+            .hmac_accepted
+            .iter()
+            .filter(|form| **form != rules.hmac_sent);
+        let other = others.next()?;
+        let differs = self
+            .config
+            .addresses
+            .ipv6()
+            .any(|address| address.is_unicast_link_local());
+        differs.then(|| authenticator(&self.config, *other))
     }
 
     /// Advertises over IPv4: with an IPv4 address, or with none at all.
@@ -181,7 +193,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             addresses,
             ..
         } = &self.config;
-        let digest = self.authenticators.first()?.sign(counter);
+        let digest = self.authenticator.sign(counter);
         let (advbase, advskew): (AdvBase, AdvSkew) = (interval.base(), interval.skew());
         let advertisement = Advertisement {
             vhid: *vhid,
@@ -301,151 +313,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
     }
 }
 
-fn authenticators<const ADDRS: usize>(
-    config: &HostConfig<ADDRS>,
-) -> heapless::Vec<Authenticator, AUTHENTICATORS> {
-    let variants = config.dialect.rules().hmac_accepted.iter();
-    // The table holds at most two; a test says so.
-    variants
-        .map(|variant| Authenticator::new(&config.key, config.vhid, &config.addresses, *variant))
-        .take(AUTHENTICATORS)
-        .collect()
-}
-
-/// One thing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Output {
-    Own,
-    Advertise(Family),
-    BowOut(Family),
-    /// The address of this index.
-    Announce(u8),
-    Disown,
-}
-
-/// Wishes not yet carried out. Repeated ones coalesce, contrary ones replace each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Pending {
-    bits: u8,
-    /// The next address to announce.
-    announced: u8,
-}
-
-const OWN: u8 = 1;
-const AD4: u8 = 1 << 1;
-const AD6: u8 = 1 << 2;
-const BOW4: u8 = 1 << 3;
-const BOW6: u8 = 1 << 4;
-const ANNOUNCE: u8 = 1 << 5;
-const DISOWN: u8 = 1 << 6;
-
-impl Pending {
-    fn disown() -> Self {
-        Self {
-            bits: DISOWN,
-            announced: 0,
-        }
-    }
-
-    pub(crate) fn is_empty(self) -> bool {
-        self.bits == 0
-    }
-
-    /// A node that is no longer MASTER has nothing to say.
-    pub(crate) fn silence(&mut self) {
-        self.bits &= !(OWN | AD4 | AD6 | BOW4 | BOW6 | ANNOUNCE);
-    }
-
-    fn keep_families(&mut self, ipv4: bool, ipv6: bool) {
-        if !ipv4 {
-            self.bits &= !(AD4 | BOW4);
-        }
-        if !ipv6 {
-            self.bits &= !(AD6 | BOW6);
-        }
-    }
-
-    fn add(&mut self, wishes: Wishes, ipv4: bool, ipv6: bool) {
-        let families = |four, six| if ipv4 { four } else { 0 } | if ipv6 { six } else { 0 };
-        if wishes.contains(Wishes::OWN) {
-            self.bits = self.bits & !DISOWN | OWN;
-        }
-        if wishes.contains(Wishes::BOW_OUT) {
-            self.bits = self.bits & !(AD4 | AD6) | families(BOW4, BOW6);
-        }
-        if wishes.contains(Wishes::ADVERTISE) {
-            self.bits = self.bits & !(BOW4 | BOW6) | families(AD4, AD6);
-        }
-        if wishes.contains(Wishes::ANNOUNCE) {
-            self.bits |= ANNOUNCE;
-            self.announced = 0;
-        }
-        if wishes.contains(Wishes::DISOWN) {
-            // A bow-out that waits is still sent, unless nobody ever saw a MASTER here.
-            let last_words = if self.bits & OWN == 0 { BOW4 | BOW6 } else { 0 };
-            self.bits = self.bits & last_words | DISOWN;
-        }
-    }
-
-    fn next(&mut self, announce_first: bool, addresses: usize) -> Option<Output> {
-        if announce_first
-            && self.bits & OWN == 0
-            && let Some(output) = self.next_announcement(addresses)
-        {
-            return Some(output);
-        }
-        for (bit, output) in [
-            (OWN, Output::Own),
-            (BOW4, Output::BowOut(Family::Ipv4)),
-            (BOW6, Output::BowOut(Family::Ipv6)),
-            (AD4, Output::Advertise(Family::Ipv4)),
-            (AD6, Output::Advertise(Family::Ipv6)),
-        ] {
-            if self.bits & bit != 0 {
-                self.bits &= !bit;
-                return Some(output);
-            }
-        }
-        if let Some(output) = self.next_announcement(addresses) {
-            return Some(output);
-        }
-        if self.bits & DISOWN != 0 {
-            self.bits &= !DISOWN;
-            return Some(Output::Disown);
-        }
-        None
-    }
-
-    fn next_announcement(&mut self, addresses: usize) -> Option<Output> {
-        if self.bits & ANNOUNCE == 0 {
-            return None;
-        }
-        let index = self.announced;
-        if usize::from(index) >= addresses {
-            self.bits &= !ANNOUNCE;
-            return None;
-        }
-        self.announced = index.saturating_add(1);
-        Some(Output::Announce(index))
-    }
-
-    fn restore(&mut self, output: Output) {
-        match output {
-            Output::Advertise(Family::Ipv4) => self.bits |= AD4,
-            Output::Advertise(Family::Ipv6) => self.bits |= AD6,
-            Output::BowOut(Family::Ipv4) => self.bits |= BOW4,
-            Output::BowOut(Family::Ipv6) => self.bits |= BOW6,
-            Output::Announce(index) => {
-                self.announced = if self.bits & ANNOUNCE == 0 {
-                    index
-                } else {
-                    self.announced.min(index)
-                };
-                self.bits |= ANNOUNCE;
-            }
-            Output::Own | Output::Disown => {}
-        }
-    }
+fn authenticator<const ADDRS: usize>(config: &HostConfig<ADDRS>, form: HmacVariant) -> Authenticator {
+    Authenticator::new(&config.key, config.vhid, &config.addresses, form)
 }
 
 /// How send errors count (`carp_send_ad_error`, §10).
@@ -502,5 +371,8 @@ impl SendHealth {
 
 #[cfg(feature = "sim")]
 mod election;
+mod pending;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use pending::{Output, Pending};
