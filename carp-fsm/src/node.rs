@@ -439,8 +439,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 self.hosts.pop_ready();
                 continue;
             };
-            // While there is no room to transmit, the timer brings it back.
-            let output = if host.resume_at.is_some() {
+            let output = if host.waits_for_room() {
                 None
             } else {
                 host.next_output()

@@ -136,7 +136,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
                 wishes = wishes.without(Wishes::DISOWN);
                 host.pending.silence();
-                host.disown_at = Some(now + view.policy.linger);
+                host.waits_until = Some(now + view.policy.linger);
             }
             let kind = EventKind::Transition {
                 host: id,
@@ -155,7 +155,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.events.push(now, EventKind::HandOver { host: id, outcome });
         }
         if wishes.contains(Wishes::DISOWN) {
-            host.disown_at = None;
+            host.waits_until = None;
         }
         host.wish(wishes);
         // One that is being removed is forgotten when it has nothing left to do.
@@ -199,14 +199,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
-        if due(&mut host.resume_at) {
-            self.hosts.push_ready(slot);
-        }
-        let Some(host) = self.hosts.get_mut(slot) else {
-            return;
-        };
-        if due(&mut host.disown_at) {
-            host.wish(Wishes::DISOWN);
+        if due(&mut host.waits_until) {
+            if host.state() != State::Master {
+                host.wish(Wishes::DISOWN);
+            }
             self.hosts.push_ready(slot);
         }
         let Some(host) = self.hosts.get_mut(slot) else {
@@ -294,7 +290,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let gone = host.removing
             && host.state() == State::Init
             && host.pending.is_empty()
-            && host.disown_at.is_none();
+            && host.waits_until.is_none();
         if gone && !host.is_owner() {
             let group = host.config.group;
             let cause = match (host.sending.failing_since, self.hosts.id(slot)) {
