@@ -79,6 +79,7 @@ pub struct Node<'s, const ADDRS: usize> {
     random: SplitMix64,
     now: Instant,
     shutting_down: bool,
+    maintenance: bool,
 }
 
 impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
@@ -99,6 +100,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             random: SplitMix64::new(seed),
             now: Instant::ZERO,
             shutting_down: false,
+            maintenance: false,
         }
     }
 }
@@ -466,6 +468,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 mod election;
 mod engine;
 mod inspect;
+mod maintenance;
 mod replay;
 #[cfg(test)]
 mod tests;

@@ -52,6 +52,7 @@ fn view<const ADDRS: usize>(host: &Host<ADDRS>) -> View {
         demotion: 0,
         preempt: false,
         preempt_delay: Duration::ZERO,
+        maintenance: false,
         ipv4: host.ipv4(),
         ipv6: host.ipv6(),
     }

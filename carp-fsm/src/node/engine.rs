@@ -57,6 +57,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             demotion,
             preempt,
             preempt_delay,
+            maintenance: self.maintenance,
             ipv4,
             ipv6,
         })
@@ -152,7 +153,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 // The successor is there; a bow-out that still waits would only disturb it.
                 host.pending.silence();
             }
-            self.events.push(now, EventKind::HandOver { host: id, outcome });
+            let kind = EventKind::HandOver {
+                host: id,
+                outcome,
+                peer,
+            };
+            self.events.push(now, kind);
         }
         if wishes.contains(Wishes::DISOWN) {
             host.waits_until = None;

@@ -138,7 +138,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "who handed over takes it back at once",
         "machine.rs",
-        "let willing = bows_out || !*resigned;",
+        "let willing = bows_out || !(*resigned || view.maintenance);",
         "let willing = bows_out || *resigned || peer.micros() > 0;",
     ),
     mutant(
@@ -164,6 +164,43 @@ pub const MUTANTS: &[Mutant] = &[
         "machine.rs",
         "if peer == Interval::BOW_OUT {",
         "if peer != Interval::BOW_OUT {",
+    ),
+    // Maintenance mode.
+    mutant(
+        "in maintenance it takes over from a living master",
+        "machine.rs",
+        "!(resigned || view.maintenance)",
+        "!resigned",
+    ),
+    mutant(
+        "in maintenance it does not answer a bow-out",
+        "machine.rs",
+        "let willing = bows_out || !(resigned",
+        "let willing = bows_out && !view.maintenance || !(resigned",
+    ),
+    mutant(
+        "in maintenance it stays MASTER beside a slower one",
+        "machine.rs",
+        "if view.maintenance {\n            // Whoever lives",
+        "if view.maintenance && view.ipv6 {\n            // Whoever lives",
+    ),
+    mutant(
+        "entering maintenance hands nothing over",
+        "node/maintenance.rs",
+        "            if maintenance {",
+        "            if !maintenance {",
+    ),
+    mutant(
+        "after maintenance it does not preempt",
+        "machine.rs",
+        "Reason::HandedOver, !view.maintenance, view)",
+        "Reason::HandedOver, true, view)",
+    ),
+    mutant(
+        "two in maintenance wait equally long",
+        "machine/view.rs",
+        "let more = if self.maintenance {",
+        "let more = if self.maintenance && self.ipv6 {",
     ),
     // Ownership.
     mutant(
