@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use carp_proto::frame::{self, MAX_FRAME_LEN};
 use carp_proto::{
     AdvBase, AdvSkew, Advertisement, AnnouncementSource, Authenticator, Counter, CounterRule, Demotion,
-    Envelope, Interval,
+    Digest, Envelope, Interval,
 };
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -14,9 +14,6 @@ use crate::machine::{Machine, View, Wishes, earlier};
 use crate::policy::Policy;
 use crate::state::{Family, InitReason, State};
 use crate::time::{Duration, Instant};
-
-/// Authenticators of one virtual host: the first signs, all verify. OpenBSD needs two.
-const AUTHENTICATORS: usize = 2;
 
 /// How soon a frame for which there was no room is tried again.
 const BUSY_RETRY: Duration = Duration::from_millis(2);
@@ -27,7 +24,10 @@ const SEND_THRESHOLD: u8 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
-    pub(crate) authenticators: heapless::Vec<Authenticator, AUTHENTICATORS>,
+    /// Of the configuration; signs, unless the node has an older one that still does.
+    pub(crate) authenticator: Authenticator,
+    /// Key or addresses changed lately.
+    pub(crate) changing: Option<Changing>,
     pub(crate) machine: Machine,
     pub(crate) pending: Pending,
     /// The operator wants it to take part.
@@ -68,7 +68,8 @@ pub struct PeerSeen {
 impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn new(now: Instant, config: HostConfig<ADDRS>) -> Self {
         Self {
-            authenticators: authenticators(&config),
+            authenticator: authenticator(&config),
+            changing: None,
             machine: Machine::new(InitReason::NoInterface),
             // What an earlier process may have left behind comes off first.
             pending: Pending::disown(),
@@ -89,23 +90,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
         }
     }
 
-    /// Takes over a configuration for the same vhid and dialect.
-    pub(crate) fn configure(&mut self, config: HostConfig<ADDRS>) {
-        self.authenticators = authenticators(&config);
-        self.config = config;
-        let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
-        self.pending.keep_families(ipv4, ipv6);
-    }
-
-    /// Advertises over IPv4: with an IPv4 address, or with none at all.
-    pub(crate) fn ipv4(&self) -> bool {
-        self.config.addresses.has_ipv4() || !self.config.addresses.has_ipv6()
-    }
-
-    pub(crate) fn ipv6(&self) -> bool {
-        self.config.addresses.has_ipv6()
-    }
-
     /// Does it listen to advertisements of this family (`carp_find_ifa`, `carp_proto_input_c`, §3)?
     pub(crate) fn listens(&self, family: Family, policy: &Policy) -> bool {
         let deaf = self.config.dialect.rules().deaf_in_init && !policy.hears_in_init;
@@ -113,13 +97,14 @@ impl<const ADDRS: usize> Host<ADDRS> {
             return false;
         }
         match family {
-            Family::Ipv4 => self.ipv4(),
-            Family::Ipv6 => self.ipv6(),
+            Family::Ipv4 => self.sends().ipv4,
+            Family::Ipv6 => self.sends().ipv6,
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = earlier(self.machine.deadline(), self.sending.retry_at);
+        let own = earlier(own, self.changing.map(Changing::until));
         earlier(own, earlier(self.disown_at, self.resume_at))
     }
 
@@ -127,8 +112,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         if wishes.contains(Wishes::OWN) {
             self.disown_at = None;
         }
-        let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
-        self.pending.add(wishes, ipv4, ipv6);
+        self.pending.add(wishes, self.sends());
     }
 
     /// The next thing to do, in the order that is safe.
@@ -145,20 +129,20 @@ impl<const ADDRS: usize> Host<ADDRS> {
         output: Output,
         view: &View,
         interface: &InterfaceInfo,
-        counter: Counter,
+        signed: Signed,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         match output {
             Output::Advertise(family) => {
                 let interval = view.interval();
-                self.emit_advertisement(family, interval, view.demotion_byte(), interface, counter, buffer)
+                self.emit_advertisement(family, interval, view.demotion_byte(), interface, signed, buffer)
             }
             Output::BowOut(family) => self.emit_advertisement(
                 family,
                 Interval::BOW_OUT,
                 view.demotion_byte(),
                 interface,
-                counter,
+                signed,
                 buffer,
             ),
             Output::Announce(index) => self.emit_announcement(index, interface, buffer),
@@ -172,7 +156,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         interval: Interval,
         demotion: Demotion,
         interface: &InterfaceInfo,
-        counter: Counter,
+        Signed { counter, digest }: Signed,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         let HostConfig {
@@ -181,7 +165,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
             addresses,
             ..
         } = &self.config;
-        let digest = self.authenticators.first()?.sign(counter);
         let (advbase, advskew): (AdvBase, AdvSkew) = (interval.base(), interval.skew());
         let advertisement = Advertisement {
             vhid: *vhid,
@@ -301,15 +284,18 @@ impl<const ADDRS: usize> Host<ADDRS> {
     }
 }
 
-fn authenticators<const ADDRS: usize>(
-    config: &HostConfig<ADDRS>,
-) -> heapless::Vec<Authenticator, AUTHENTICATORS> {
-    let variants = config.dialect.rules().hmac_accepted.iter();
-    // The table holds at most two; a test says so.
-    variants
-        .map(|variant| Authenticator::new(&config.key, config.vhid, &config.addresses, *variant))
-        .take(AUTHENTICATORS)
-        .collect()
+/// What makes an advertisement ours; of no meaning in other frames.
+#[derive(Clone, Copy)]
+pub(crate) struct Signed {
+    pub(crate) counter: Counter,
+    pub(crate) digest: Digest,
+}
+
+impl Signed {
+    pub(crate) const NOTHING: Self = Self {
+        counter: Counter::new(0),
+        digest: Digest::new([0; 20]),
+    };
 }
 
 /// One thing to do.
@@ -356,16 +342,16 @@ impl Pending {
         self.bits &= !(OWN | AD4 | AD6 | BOW4 | BOW6 | ANNOUNCE);
     }
 
-    fn keep_families(&mut self, ipv4: bool, ipv6: bool) {
-        if !ipv4 {
+    fn keep_families(&mut self, families: Families) {
+        if !families.ipv4 {
             self.bits &= !(AD4 | BOW4);
         }
-        if !ipv6 {
+        if !families.ipv6 {
             self.bits &= !(AD6 | BOW6);
         }
     }
 
-    fn add(&mut self, wishes: Wishes, ipv4: bool, ipv6: bool) {
+    fn add(&mut self, wishes: Wishes, Families { ipv4, ipv6 }: Families) {
         let families = |four, six| if ipv4 { four } else { 0 } | if ipv6 { six } else { 0 };
         if wishes.contains(Wishes::OWN) {
             self.bits = self.bits & !DISOWN | OWN;
@@ -500,7 +486,11 @@ impl SendHealth {
     }
 }
 
+mod changing;
 #[cfg(feature = "sim")]
 mod election;
 #[cfg(test)]
 mod tests;
+
+use changing::authenticator;
+pub(crate) use changing::{Changing, Families, other_form};

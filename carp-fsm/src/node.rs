@@ -1,11 +1,13 @@
 //! This computer: many virtual hosts on many interfaces.
 
+use core::slice::from_ref;
+
 use carp_proto::{CounterRule, MAX_FRAME_LEN, Receiver, Rejection, RxMeta};
 
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
 use crate::event::{Event, EventKind, EventQueue};
-use crate::host::{Host, Output, PeerSeen};
+use crate::host::{Host, Output, PeerSeen, other_form};
 use crate::hosts::Hosts;
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::{Cause, LedgerError};
@@ -76,6 +78,7 @@ pub struct Node<'s, const ADDRS: usize> {
     events: EventQueue<'s>,
     stats: Stats,
     memory: Memory<'s>,
+    keys: Keys<'s>,
     random: SplitMix64,
     now: Instant,
     shutting_down: bool,
@@ -96,6 +99,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             events: EventQueue::new(storage.events),
             stats: Stats::default(),
             memory: Memory::new(storage.counters, storage.counters_per_host),
+            keys: Keys::new(storage.keys, storage.keys_per_host),
             random: SplitMix64::new(seed),
             now: Instant::ZERO,
             shutting_down: false,
@@ -121,22 +125,32 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Family::Ipv4 => &mut self.stats.ipackets,
             Family::Ipv6 => &mut self.stats.ipackets6,
         });
-        let (hosts, policy) = (&self.hosts, &self.policy);
+        let (hosts, policy, mut listener) = (&self.hosts, &self.policy, None);
         let fallback = hosts.dialect_on(iface).unwrap_or_default();
         let found = carp_proto::receive(meta, payload, fallback, |vhid| {
             let slot = hosts.find(iface, vhid)?;
             let host = hosts.get(slot).filter(|host| host.listens(family, policy))?;
-            let authenticators = &host.authenticators;
+            listener = Some(slot);
             Some((
                 slot,
                 Receiver {
                     dialect: host.config.dialect,
                     unicast: false,
-                    authenticators,
+                    authenticators: from_ref(&host.authenticator),
                 },
             ))
         });
-        let (slot, advertisement) = found.inspect_err(|rejection| self.stats.count(*rejection))?;
+        let heard = match (found, listener) {
+            (Ok((slot, advertisement)), _) => Ok((slot, advertisement, Age::InForce)),
+            (Err(Rejection::BadAuth), Some(slot)) => {
+                let spare = self.keys.verify(slot, payload);
+                spare
+                    .map(|(advertisement, age)| (slot, advertisement, age))
+                    .ok_or(Rejection::BadAuth)
+            }
+            (Err(rejection), _) => Err(rejection),
+        };
+        let (slot, advertisement, age) = heard.inspect_err(|rejection| self.stats.count(*rejection))?;
 
         let interval = advertisement.interval();
         let lower_source = self.has_lower_source(slot, iface, meta.src);
@@ -168,6 +182,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 interval,
                 at: now,
             });
+            // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
+            if age == Age::InForce && host.signs_old() && !self.keys.is_replaced(slot, payload) {
+                self.all_changed(now, slot);
+            }
         }
         let input = Input::Heard {
             family,
@@ -315,6 +333,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub fn insert(&mut self, now: Instant, config: HostConfig<ADDRS>) -> Result<HostId, ConfigError> {
         let now = self.clamp(now);
         config.check()?;
+        let other_form = other_form(&config);
         if self.hosts.find(config.iface, config.vhid).is_some() {
             return Err(ConfigError::Duplicate);
         }
@@ -331,6 +350,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .insert(Host::new(now, config))
             .ok_or(ConfigError::NoRoom)?;
         self.memory.clear(slot);
+        self.keys.clear(slot);
+        if other_form.is_some() && !self.keys.ensure(slot) {
+            self.hosts.remove(slot);
+            return Err(ConfigError::NoRoomForKey);
+        }
+        self.keys.set_other_form(slot, other_form);
         self.hosts.push_ready(slot);
         self.settle(now, slot);
         // Its interface may be one that was down before anybody in the group used it.
@@ -342,8 +367,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// virtual host: remove it and insert a new one.
     ///
     /// Nothing is interrupted (unless [`Policy::live_changes`] is off): a MASTER goes on, owns the new
-    /// addresses, advertises and announces them at once. All members must change keys and addresses at the
-    /// same time: meanwhile they do not understand each other.
+    /// addresses, advertises and announces them at once. All members must change key and addresses within
+    /// [`Policy::change_grace`], in any order: for that long they go on signing with the old ones, and for
+    /// twice as long they believe both.
     pub fn reconfigure(
         &mut self,
         now: Instant,
@@ -362,10 +388,18 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             return Err(ReconfigureError::Identity);
         }
         let addresses_changed = !old.addresses.iter().eq(config.addresses.iter());
+        let key_changed = old.key != config.key;
         let preempt_only = !addresses_changed
             && (old.advbase, old.advskew) == (config.advbase, config.advskew)
-            && old.key == config.key;
-        host.configure(config);
+            && !key_changed;
+        if other_form(&config).is_some() && !self.keys.ensure(slot) {
+            return Err(ReconfigureError::Config(ConfigError::NoRoomForKey));
+        }
+        if addresses_changed || key_changed {
+            self.change(now, slot, config);
+        } else {
+            host.config = config;
+        }
         if addresses_changed {
             self.readdress(now, slot);
         }
@@ -388,12 +422,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Removes a virtual host; a MASTER bows out first and goes when its successor is heard.
     pub fn remove(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
-        self.change(now, host, |host| host.removing = true)
+        self.alter(now, host, |host| host.removing = true)
     }
 
     /// Takes a virtual host out of the election (a MASTER bows out first), or back into it.
     pub fn set_enabled(&mut self, now: Instant, host: HostId, enabled: bool) -> Result<(), NoSuchHost> {
-        self.change(now, host, |host| host.enabled = enabled)
+        self.alter(now, host, |host| host.enabled = enabled)
     }
 
     /// Planned hand-over: bow out, keep the address until the successor is heard, then be its BACKUP
@@ -492,9 +526,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 mod election;
 mod engine;
 mod inspect;
+mod keys;
 mod replay;
 #[cfg(test)]
 mod tests;
 
 pub use inspect::HostStatus;
+use keys::{Age, Keys};
 use replay::{Memory, Verdict};

@@ -2,13 +2,13 @@
 
 use core::net::IpAddr;
 
-use carp_proto::{Counter, Interval, MAX_FRAME_LEN, TieRule};
+use carp_proto::{Interval, MAX_FRAME_LEN, TieRule};
 
 use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
-use crate::host::{Host, Output, SendHealth};
+use crate::host::{Families, Host, Output, SendHealth, Signed};
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::{Cause, Holding};
 use crate::machine::{Departure, HandOver, Input, View, Wishes};
@@ -45,7 +45,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             group,
             ..
         } = host.config;
-        let (ipv4, ipv6, demotion) = (host.ipv4(), host.ipv6(), self.demotion(group));
+        let (Families { ipv4, ipv6 }, demotion) = (host.waits(), self.demotion(group));
         Some(View {
             dialect,
             policy: self.policy,
@@ -59,7 +59,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         })
     }
 
-    pub(super) fn change(
+    pub(super) fn alter(
         &mut self,
         now: Instant,
         id: HostId,
@@ -171,6 +171,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             host.wish(Wishes::DISOWN);
             self.hosts.push_ready(slot);
         }
+        self.run_change_timer(now, slot);
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
@@ -264,6 +265,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 _ => Cause::LinkDown(host.config.iface),
             };
             self.hosts.remove(slot);
+            self.keys.clear(slot);
             self.weigh(now, group, cause, false);
         }
     }
@@ -380,15 +382,21 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Output::BowOut(_) => Some(Interval::BOW_OUT),
             Output::Announce(_) | Output::Own | Output::Disown => None,
         };
-        let counter = match said {
+        let signed = match said {
             Some(interval) => {
                 let counter = host.next_counter(&self.policy, chance);
                 self.memory.sent(self.now, slot, counter, interval);
-                counter
+                let older = if host.signs_old() {
+                    self.keys.signing(slot)
+                } else {
+                    None
+                };
+                let digest = older.unwrap_or(&host.authenticator).sign(counter);
+                Signed { counter, digest }
             }
-            None => Counter::new(0),
+            None => Signed::NOTHING,
         };
-        let len = host.emit(output, &view, &interface, counter, frame)?;
+        let len = host.emit(output, &view, &interface, signed, frame)?;
         match output {
             Output::Advertise(Family::Ipv4) | Output::BowOut(Family::Ipv4) => bump(&mut self.stats.opackets),
             Output::Advertise(Family::Ipv6) | Output::BowOut(Family::Ipv6) => bump(&mut self.stats.opackets6),

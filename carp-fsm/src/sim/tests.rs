@@ -12,6 +12,8 @@ use crate::machine::HandOver;
 use crate::policy::Policy;
 use crate::state::Reason;
 
+mod changes;
+
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
