@@ -23,7 +23,7 @@ pub struct HostConfig<const ADDRS: usize> {
     pub preempt: bool,
     /// After start or link up, a living master is left alone for so long, preemption or not, so that
     /// services here can start and states can be synchronised. It does not delay taking over from a master
-    /// that is silent, bows out or will time out. Changing it counts from the next start.
+    /// that is silent, bows out or will time out.
     pub preempt_delay: Duration,
     /// The group whose demotion counts for it.
     pub group: GroupId,
@@ -110,9 +110,6 @@ pub enum ConfigError {
     Duplicate,
     /// All host slots are in use, or the interface or group number is beyond its storage.
     NoRoom,
-    /// OpenBSD's dialect with a link-local virtual address accepts two forms of the digest, and the storage
-    /// has no room for the second ([`Storage::with_spare_keys`](crate::Storage::with_spare_keys)).
-    NoRoomForKey,
     /// advskew 255 is kept for the bow-out; 0..=254 can be configured.
     AdvSkew,
     /// advbase 0 makes a backup as impatient as its master is slow; only the OpenBSD dialect can.
@@ -124,9 +121,6 @@ impl fmt::Display for ConfigError {
         f.write_str(match self {
             Self::Duplicate => "this vhid is configured on this interface already; choose another vhid",
             Self::NoRoom => "no storage left for another virtual host, interface or group",
-            Self::NoRoomForKey => {
-                "the OpenBSD dialect with a link-local virtual address needs storage for a second key; give it Storage::with_spare_keys"
-            }
             Self::AdvSkew => "advskew 255 is reserved for the bow-out; use 0 to 254",
             Self::AdvBase => "advbase 0 only works in the OpenBSD dialect; use 1 to 255",
         })

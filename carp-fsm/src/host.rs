@@ -24,7 +24,7 @@ const SEND_THRESHOLD: u8 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
-    /// Of the configuration; signs, unless the node has an older one that still does.
+    /// Of the configuration and the form that is sent; signs, unless the node has an older one that still does.
     pub(crate) authenticator: Authenticator,
     /// Key or addresses changed lately.
     pub(crate) changing: Option<Changing>,
@@ -49,8 +49,6 @@ pub(crate) struct Host<const ADDRS: usize> {
     /// A peer's counter is followed.
     pub(crate) follows: bool,
     pub(crate) sending: SendHealth,
-    /// Of the current state.
-    pub(crate) since: Instant,
     pub(crate) peer: Option<PeerSeen>,
 }
 
@@ -68,9 +66,9 @@ pub struct PeerSeen {
 impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn new(now: Instant, config: HostConfig<ADDRS>) -> Self {
         Self {
-            authenticator: authenticator(&config),
+            authenticator: authenticator(&config, config.dialect.rules().hmac_sent),
             changing: None,
-            machine: Machine::new(InitReason::NoInterface),
+            machine: Machine::new(now, InitReason::NoInterface),
             // What an earlier process may have left behind comes off first.
             pending: Pending::disown(),
             enabled: true,
@@ -84,7 +82,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
             counter: 0,
             follows: false,
             sending: SendHealth::default(),
-            since: now,
             peer: None,
             config,
         }
@@ -298,142 +295,6 @@ impl Signed {
     };
 }
 
-/// One thing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Output {
-    Own,
-    Advertise(Family),
-    BowOut(Family),
-    /// The address of this index.
-    Announce(u8),
-    Disown,
-}
-
-/// Wishes not yet carried out. Repeated ones coalesce, contrary ones replace each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Pending {
-    bits: u8,
-    /// The next address to announce.
-    announced: u8,
-}
-
-const OWN: u8 = 1;
-const AD4: u8 = 1 << 1;
-const AD6: u8 = 1 << 2;
-const BOW4: u8 = 1 << 3;
-const BOW6: u8 = 1 << 4;
-const ANNOUNCE: u8 = 1 << 5;
-const DISOWN: u8 = 1 << 6;
-
-impl Pending {
-    fn disown() -> Self {
-        Self {
-            bits: DISOWN,
-            announced: 0,
-        }
-    }
-
-    pub(crate) fn is_empty(self) -> bool {
-        self.bits == 0
-    }
-
-    /// A node that is no longer MASTER has nothing to say.
-    pub(crate) fn silence(&mut self) {
-        self.bits &= !(OWN | AD4 | AD6 | BOW4 | BOW6 | ANNOUNCE);
-    }
-
-    fn keep_families(&mut self, families: Families) {
-        if !families.ipv4 {
-            self.bits &= !(AD4 | BOW4);
-        }
-        if !families.ipv6 {
-            self.bits &= !(AD6 | BOW6);
-        }
-    }
-
-    fn add(&mut self, wishes: Wishes, Families { ipv4, ipv6 }: Families) {
-        let families = |four, six| if ipv4 { four } else { 0 } | if ipv6 { six } else { 0 };
-        if wishes.contains(Wishes::OWN) {
-            self.bits = self.bits & !DISOWN | OWN;
-        }
-        if wishes.contains(Wishes::BOW_OUT) {
-            self.bits = self.bits & !(AD4 | AD6) | families(BOW4, BOW6);
-        }
-        if wishes.contains(Wishes::ADVERTISE) {
-            self.bits = self.bits & !(BOW4 | BOW6) | families(AD4, AD6);
-        }
-        if wishes.contains(Wishes::ANNOUNCE) {
-            self.bits |= ANNOUNCE;
-            self.announced = 0;
-        }
-        if wishes.contains(Wishes::DISOWN) {
-            // A bow-out that waits is still sent, unless nobody ever saw a MASTER here.
-            let last_words = if self.bits & OWN == 0 { BOW4 | BOW6 } else { 0 };
-            self.bits = self.bits & last_words | DISOWN;
-        }
-    }
-
-    fn next(&mut self, announce_first: bool, addresses: usize) -> Option<Output> {
-        if announce_first
-            && self.bits & OWN == 0
-            && let Some(output) = self.next_announcement(addresses)
-        {
-            return Some(output);
-        }
-        for (bit, output) in [
-            (OWN, Output::Own),
-            (BOW4, Output::BowOut(Family::Ipv4)),
-            (BOW6, Output::BowOut(Family::Ipv6)),
-            (AD4, Output::Advertise(Family::Ipv4)),
-            (AD6, Output::Advertise(Family::Ipv6)),
-        ] {
-            if self.bits & bit != 0 {
-                self.bits &= !bit;
-                return Some(output);
-            }
-        }
-        if let Some(output) = self.next_announcement(addresses) {
-            return Some(output);
-        }
-        if self.bits & DISOWN != 0 {
-            self.bits &= !DISOWN;
-            return Some(Output::Disown);
-        }
-        None
-    }
-
-    fn next_announcement(&mut self, addresses: usize) -> Option<Output> {
-        if self.bits & ANNOUNCE == 0 {
-            return None;
-        }
-        let index = self.announced;
-        if usize::from(index) >= addresses {
-            self.bits &= !ANNOUNCE;
-            return None;
-        }
-        self.announced = index.saturating_add(1);
-        Some(Output::Announce(index))
-    }
-
-    fn restore(&mut self, output: Output) {
-        match output {
-            Output::Advertise(Family::Ipv4) => self.bits |= AD4,
-            Output::Advertise(Family::Ipv6) => self.bits |= AD6,
-            Output::BowOut(Family::Ipv4) => self.bits |= BOW4,
-            Output::BowOut(Family::Ipv6) => self.bits |= BOW6,
-            Output::Announce(index) => {
-                self.announced = if self.bits & ANNOUNCE == 0 {
-                    index
-                } else {
-                    self.announced.min(index)
-                };
-                self.bits |= ANNOUNCE;
-            }
-            Output::Own | Output::Disown => {}
-        }
-    }
-}
-
 /// How send errors count (`carp_send_ad_error`, §10).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SendRule {
@@ -489,8 +350,10 @@ impl SendHealth {
 mod changing;
 #[cfg(feature = "sim")]
 mod election;
+mod pending;
 #[cfg(test)]
 mod tests;
 
 use changing::authenticator;
-pub(crate) use changing::{Changing, Families, other_form};
+pub(crate) use changing::{Changing, Families};
+pub(crate) use pending::{Output, Pending};

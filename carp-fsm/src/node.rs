@@ -1,20 +1,18 @@
 //! This computer: many virtual hosts on many interfaces.
 
-use core::slice::from_ref;
-
-use carp_proto::{CounterRule, MAX_FRAME_LEN, Receiver, Rejection, RxMeta};
+use carp_proto::MAX_FRAME_LEN;
 
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
 use crate::event::{Event, EventKind, EventQueue};
-use crate::host::{Host, Output, PeerSeen, other_form};
+use crate::host::{Host, Output};
 use crate::hosts::Hosts;
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::{Cause, LedgerError};
 use crate::machine::{Departure, Input, Wishes};
 use crate::policy::Policy;
 use crate::random::SplitMix64;
-use crate::state::{Family, State};
+use crate::state::State;
 use crate::stats::{Stats, bump};
 use crate::storage::{GroupSlot, InterfaceSlot, Pool, Storage};
 use crate::time::Instant;
@@ -109,94 +107,6 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
 
 /// # Inputs from the world
 impl<const ADDRS: usize> Node<'_, ADDRS> {
-    /// A packet of IP protocol 112 came in on `iface`: what [`carp_proto::frame::classify`] calls
-    /// `Carp`. Anything but a valid advertisement for one of our virtual hosts is counted by reason,
-    /// and nothing else happens.
-    pub fn handle_packet(
-        &mut self,
-        now: Instant,
-        iface: IfaceId,
-        meta: &RxMeta,
-        payload: &[u8],
-    ) -> Result<HostId, Rejection> {
-        let now = self.clamp(now);
-        let family = Family::of(meta.src);
-        bump(match family {
-            Family::Ipv4 => &mut self.stats.ipackets,
-            Family::Ipv6 => &mut self.stats.ipackets6,
-        });
-        let (hosts, policy, mut listener) = (&self.hosts, &self.policy, None);
-        let fallback = hosts.dialect_on(iface).unwrap_or_default();
-        let found = carp_proto::receive(meta, payload, fallback, |vhid| {
-            let slot = hosts.find(iface, vhid)?;
-            let host = hosts.get(slot).filter(|host| host.listens(family, policy))?;
-            listener = Some(slot);
-            Some((
-                slot,
-                Receiver {
-                    dialect: host.config.dialect,
-                    unicast: false,
-                    authenticators: from_ref(&host.authenticator),
-                },
-            ))
-        });
-        let heard = match (found, listener) {
-            (Ok((slot, advertisement)), _) => Ok((slot, advertisement, Age::InForce)),
-            (Err(Rejection::BadAuth), Some(slot)) => {
-                let spare = self.keys.verify(slot, payload);
-                spare
-                    .map(|(advertisement, age)| (slot, advertisement, age))
-                    .ok_or(Rejection::BadAuth)
-            }
-            (Err(rejection), _) => Err(rejection),
-        };
-        let (slot, advertisement, age) = heard.inspect_err(|rejection| self.stats.count(*rejection))?;
-
-        let interval = advertisement.interval();
-        let lower_source = self.has_lower_source(slot, iface, meta.src);
-        if let Some(host) = self.hosts.get_mut(slot) {
-            let repeats = host.config.dialect.rules().counter == CounterRule::Cookie;
-            let verdict = if !host.hears_counter(&self.policy, advertisement.counter) {
-                Verdict::Own
-            } else if self.policy.ignores_replays && !repeats {
-                self.memory.hear(now, slot, advertisement.counter, interval)
-            } else {
-                Verdict::Fresh
-            };
-            let counter = match verdict {
-                Verdict::Fresh => None,
-                Verdict::Duplicate => Some(&mut self.stats.duplicates),
-                Verdict::Own => Some(&mut self.stats.loops),
-                Verdict::Replay => Some(&mut self.stats.replays),
-            };
-            if let Some(counter) = counter {
-                bump(counter);
-                if verdict == Verdict::Duplicate {
-                    return self.hosts.id(slot).ok_or(Rejection::BadVhid);
-                }
-                self.stats.count(Rejection::BadAuth);
-                return Err(Rejection::BadAuth);
-            }
-            host.peer = Some(PeerSeen {
-                source: meta.src,
-                interval,
-                at: now,
-            });
-            // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
-            if age == Age::InForce && host.signs_old() && !self.keys.is_replaced(slot, payload) {
-                self.all_changed(now, slot);
-            }
-        }
-        let input = Input::Heard {
-            family,
-            interval,
-            demotion: advertisement.demotion,
-            lower_source,
-        };
-        self.step(now, slot, input, Some(meta.src));
-        self.hosts.id(slot).ok_or(Rejection::BadVhid)
-    }
-
     /// Time has passed. Early and repeated calls do nothing.
     ///
     /// If the node wakes later than [`Policy::late`] allows, its timers wait for
@@ -333,7 +243,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub fn insert(&mut self, now: Instant, config: HostConfig<ADDRS>) -> Result<HostId, ConfigError> {
         let now = self.clamp(now);
         config.check()?;
-        let other_form = other_form(&config);
         if self.hosts.find(config.iface, config.vhid).is_some() {
             return Err(ConfigError::Duplicate);
         }
@@ -351,11 +260,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .ok_or(ConfigError::NoRoom)?;
         self.memory.clear(slot);
         self.keys.clear(slot);
-        if other_form.is_some() && !self.keys.ensure(slot) {
-            self.hosts.remove(slot);
-            return Err(ConfigError::NoRoomForKey);
-        }
-        self.keys.set_other_form(slot, other_form);
         self.hosts.push_ready(slot);
         self.settle(now, slot);
         // Its interface may be one that was down before anybody in the group used it.
@@ -392,9 +296,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let preempt_only = !addresses_changed
             && (old.advbase, old.advskew) == (config.advbase, config.advskew)
             && !key_changed;
-        if other_form(&config).is_some() && !self.keys.ensure(slot) {
-            return Err(ReconfigureError::Config(ConfigError::NoRoomForKey));
-        }
         if addresses_changed || key_changed {
             self.change(now, slot, config);
         } else {
@@ -405,17 +306,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
         if !preempt_only {
             self.step(now, slot, Input::Reconfigured, None);
-        }
-        Ok(())
-    }
-
-    /// The counter of the next advertisement of a virtual host, for reproducing a recorded run with
-    /// [`Policy::fresh_counters`] off.
-    #[cfg(feature = "sim")]
-    pub fn set_counter(&mut self, host: HostId, counter: u64) -> Result<(), NoSuchHost> {
-        let slot = self.hosts.resolve(host).ok_or(NoSuchHost(host))?;
-        if let Some(host) = self.hosts.get_mut(slot) {
-            host.set_counter(counter);
         }
         Ok(())
     }
@@ -527,10 +417,11 @@ mod election;
 mod engine;
 mod inspect;
 mod keys;
+mod receive;
 mod replay;
 #[cfg(test)]
 mod tests;
 
 pub use inspect::HostStatus;
-use keys::{Age, Keys};
-use replay::{Memory, Verdict};
+use keys::Keys;
+use replay::Memory;

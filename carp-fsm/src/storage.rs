@@ -75,10 +75,10 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
         self
     }
 
-    /// With room for this many authenticators of each virtual host besides its own, 120 bytes each: one lets key or addresses change while the others still have the old ones
-    /// ([`Policy::change_grace`]), three let them do so in every form of the digest. A virtual host of the
-    /// OpenBSD dialect with a link-local virtual address needs one at all times: it accepts two forms of the
-    /// digest. Needs `per_host` slots for each of the host slots.
+    /// With room to remember this many authenticators of each virtual host, 120 bytes each, so that key or
+    /// addresses change while others still have the old ones ([`Policy::change_grace`]). One is enough for one
+    /// change at a time (two in the OpenBSD dialect with a link-local virtual address). The memory needs
+    /// `per_host` slots for each of the host slots; those for which it is too short change at once.
     ///
     /// [`Policy::change_grace`]: crate::Policy::change_grace
     #[must_use]
@@ -125,8 +125,8 @@ pub struct HostSlot<const ADDRS: usize> {
     pub(crate) host: Option<Host<ADDRS>>,
     pub(crate) generation: u16,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) heap_pos: Option<u16>,
-    pub(crate) ready_next: Option<u16>,
+    pub(crate) heap_pos: Link,
+    pub(crate) ready_next: Link,
     pub(crate) ready: bool,
     /// Cell of the heap array.
     pub(crate) heap: u16,
@@ -140,12 +140,28 @@ impl<const ADDRS: usize> HostSlot<ADDRS> {
         host: None,
         generation: 0,
         deadline: None,
-        heap_pos: None,
-        ready_next: None,
+        heap_pos: Link::NONE,
+        ready_next: Link::NONE,
         ready: false,
         heap: 0,
         sorted: 0,
     };
+}
+
+/// The number of a slot or cell, or none, in 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link(u16);
+
+impl Link {
+    pub(crate) const NONE: Self = Self(u16::MAX);
+
+    pub(crate) const fn to(number: u16) -> Self {
+        Self(number)
+    }
+
+    pub(crate) fn get(self) -> Option<u16> {
+        (self != Self::NONE).then_some(self.0)
+    }
 }
 
 /// Memory of one interface.
@@ -233,18 +249,8 @@ pub struct KeySlot {
 #[derive(Clone, Debug)]
 pub(crate) struct Spare {
     pub(crate) authenticator: Authenticator,
-    pub(crate) used: SpareUse,
-}
-
-/// What a spare authenticator is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SpareUse {
-    /// Verifies another form of the digest of what is in force.
-    OtherForm,
-    /// Was in force when the first of the latest changes came, and signs as long as others may know no other.
-    Signs,
-    /// Was in force before, and only verifies.
-    Verifies,
+    /// It was in force when the first of the latest changes came, and signs as long as others may know no other.
+    pub(crate) signs: bool,
 }
 
 impl KeySlot {

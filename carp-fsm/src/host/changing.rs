@@ -38,10 +38,28 @@ pub(crate) struct Families {
 }
 
 impl<const ADDRS: usize> Host<ADDRS> {
-    /// Takes over a configuration for the same vhid and dialect, and returns what was in force until now.
+    /// Takes over a configuration for the same vhid and dialect, and returns what signed until now.
     pub(crate) fn configure(&mut self, config: HostConfig<ADDRS>) -> Authenticator {
         self.config = config;
-        core::mem::replace(&mut self.authenticator, authenticator(&self.config))
+        let form = self.config.dialect.rules().hmac_sent;
+        core::mem::replace(&mut self.authenticator, authenticator(&self.config, form))
+    }
+
+    /// The other form of digest that OpenBSD accepts (§5), where it differs. Made when it is needed: only
+    /// virtual hosts with link-local addresses have one, and all would pay for keeping it.
+    pub(crate) fn other_form(&self) -> Option<Authenticator> {
+        let rules = self.config.dialect.rules();
+        let mut others = rules
+            .hmac_accepted
+            .iter()
+            .filter(|form| **form != rules.hmac_sent);
+        let other = others.next()?;
+        let differs = self
+            .config
+            .addresses
+            .ipv6()
+            .any(|address| address.is_unicast_link_local());
+        differs.then(|| authenticator(&self.config, *other))
     }
 
     /// Until then, others may go by addresses that were in use in `sent` and `waited`.
@@ -108,18 +126,9 @@ impl<const ADDRS: usize> Host<ADDRS> {
     }
 }
 
-/// The one that signs.
-pub(super) fn authenticator<const ADDRS: usize>(config: &HostConfig<ADDRS>) -> Authenticator {
-    let variants = config.dialect.rules().hmac_accepted;
-    let variant = variants.first().copied().unwrap_or(HmacVariant::Plain);
-    Authenticator::new(&config.key, config.vhid, &config.addresses, variant)
-}
-
-/// The other one that verifies, where the dialect has two forms and they differ for these addresses: OpenBSD's
-/// with a link-local address (§5).
-pub(crate) fn other_form<const ADDRS: usize>(config: &HostConfig<ADDRS>) -> Option<Authenticator> {
-    let variant = *config.dialect.rules().hmac_accepted.get(1)?;
-    let is_link_local = |address: core::net::Ipv6Addr| address.is_unicast_link_local();
-    let differs = config.addresses.ipv6().any(is_link_local);
-    differs.then(|| Authenticator::new(&config.key, config.vhid, &config.addresses, variant))
+pub(super) fn authenticator<const ADDRS: usize>(
+    config: &HostConfig<ADDRS>,
+    form: HmacVariant,
+) -> Authenticator {
+    Authenticator::new(&config.key, config.vhid, &config.addresses, form)
 }

@@ -30,7 +30,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
             counter: _,
             follows: _,
             // Reported only.
-            since: _,
             peer: _,
         } = self;
         let SendHealth {

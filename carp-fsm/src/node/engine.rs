@@ -90,7 +90,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let effects = host.machine.step(now, input, &view);
         let mut wishes = effects.wishes;
         if let Some(transition) = effects.transition {
-            host.since = now;
             if transition.to == State::Master {
                 bump(&mut self.stats.preempt);
             }

@@ -1,13 +1,12 @@
-//! Authenticators besides the one of the configuration: another form of the digest, and those that were in
-//! force before key or addresses changed (`docs/protocol.md §11`).
+//! Authenticators that were in force before key or addresses changed (`docs/protocol.md §11`).
 
 use carp_proto::{Advertisement, Authenticator, Packet, Verified};
 
 use super::Node;
 use crate::config::HostConfig;
-use crate::host::{Changing, other_form};
+use crate::host::{Changing, Host};
 use crate::machine::Input;
-use crate::storage::{KeySlot, Pool, Spare, SpareUse};
+use crate::storage::{KeySlot, Pool, Spare};
 use crate::time::{Duration, Instant};
 
 /// The spare authenticators of all virtual hosts, the same number of slots for each.
@@ -29,20 +28,19 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// Key or addresses of a host changed: it goes on as before for those who have not heard of it.
     pub(super) fn change(&mut self, now: Instant, slot: u16, config: HostConfig<ADDRS>) {
         let grace = self.policy.change_grace;
-        let other_form = other_form(&config);
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
         let (sent, waited) = (host.sends(), host.waits());
+        let other_form = host.other_form();
         let signed = host.configure(config);
-        if grace > Duration::ZERO && self.keys.replace(slot, signed) {
+        if grace > Duration::ZERO && self.keys.replace(slot, signed, other_form) {
             host.change_until(now + grace, sent, waited);
         } else {
             host.changing = None;
             self.keys.clear(slot);
         }
         host.keep_families();
-        self.keys.set_other_form(slot, other_form);
         self.reschedule(slot);
     }
 
@@ -64,7 +62,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         match self.hosts.get_mut(slot).and_then(|host| host.changing) {
             Some(Changing::Signs { until, .. }) if until <= now => self.all_changed(now, slot),
             Some(Changing::Verifies { until }) if until <= now => {
-                self.keys.forget_replaced(slot);
+                self.keys.clear(slot);
                 if let Some(host) = self.hosts.get_mut(slot) {
                     host.changing = None;
                 }
@@ -74,117 +72,81 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     }
 }
 
-impl SpareUse {
-    fn age(self) -> Age {
-        match self {
-            Self::OtherForm => Age::InForce,
-            Self::Signs | Self::Verifies => Age::Replaced,
-        }
-    }
-}
-
 impl<'s> Keys<'s> {
     pub(super) fn new(slots: Pool<'s, KeySlot>, per_host: usize) -> Self {
         Self { slots, per_host }
     }
 
-    /// A host moved into this slot.
+    /// Nothing old signs or verifies.
     pub(super) fn clear(&mut self, host: u16) {
         self.of_mut(host).fill(KeySlot::EMPTY);
     }
 
-    /// Is there any room for this host? Memory that grows makes it.
-    pub(super) fn ensure(&mut self, host: u16) -> bool {
-        let end = usize::from(host).saturating_add(1).saturating_mul(self.per_host);
-        self.per_host > 0 && self.slots.ensure(end.saturating_sub(1), || KeySlot::EMPTY)
-    }
-
-    /// `signed` was in force until now, and goes on signing if nothing older does. False: there is no room to
+    /// These were in force until now; `signed` goes on signing, if nothing older does. False: there is no room to
     /// remember it.
-    pub(super) fn replace(&mut self, host: u16, signed: Authenticator) -> bool {
-        self.ensure(host);
-        for spare in self.spares_mut(host) {
-            if spare.used == SpareUse::OtherForm {
-                spare.used = SpareUse::Verifies;
-            }
+    fn replace(&mut self, host: u16, signed: Authenticator, other_form: Option<Authenticator>) -> bool {
+        let end = usize::from(host).saturating_add(1).saturating_mul(self.per_host);
+        if let Some(last) = end.checked_sub(1) {
+            // Without room nothing is remembered, which is allowed.
+            self.slots.ensure(last, || KeySlot::EMPTY);
         }
-        let signs = self.signing(host).is_some();
-        let used = if signs {
-            SpareUse::Verifies
-        } else {
-            SpareUse::Signs
-        };
-        self.put(host, signed, used) || signs
-    }
-
-    /// What else verifies what is in force, if anything does. It comes before all that was.
-    pub(super) fn set_other_form(&mut self, host: u16, other_form: Option<Authenticator>) {
-        if let Some(other_form) = other_form
-            && !self.put(host, other_form.clone(), SpareUse::OtherForm)
-            && let Some(slot) = self.of_mut(host).first_mut()
-        {
-            slot.spare = Some(Spare {
-                authenticator: other_form,
-                used: SpareUse::OtherForm,
-            });
+        let already = self.signing(host).is_some();
+        let signs = self.put(host, signed, !already) || already;
+        if let Some(other_form) = other_form {
+            self.put(host, other_form, false);
         }
+        signs
     }
 
     /// What signs instead of what is in force.
     pub(super) fn signing(&self, host: u16) -> Option<&Authenticator> {
-        let mut spares = self.spares(host);
-        let signs = spares.find(|spare| spare.used == SpareUse::Signs)?;
+        let signs = self.spares(host).find(|spare| spare.signs)?;
         Some(&signs.authenticator)
     }
 
     /// The others have changed, too: nothing old signs any longer. It still verifies.
-    pub(super) fn stop_signing(&mut self, host: u16) {
-        for spare in self.spares_mut(host) {
-            if spare.used == SpareUse::Signs {
-                spare.used = SpareUse::Verifies;
-            }
+    fn stop_signing(&mut self, host: u16) {
+        let slots = self.of_mut(host).iter_mut();
+        for spare in slots.filter_map(|slot| slot.spare.as_mut()) {
+            spare.signs = false;
         }
     }
 
-    /// Nothing old verifies any longer.
-    pub(super) fn forget_replaced(&mut self, host: u16) {
-        for slot in self.of_mut(host) {
-            slot.spare.take_if(|spare| spare.used != SpareUse::OtherForm);
-        }
-    }
-
-    /// Tries what the configured authenticator has rejected.
-    pub(super) fn verify(&self, host: u16, payload: &[u8]) -> Option<(Verified<Advertisement>, Age)> {
+    /// Tries what is left when the configured authenticator has rejected something.
+    pub(super) fn verify<const ADDRS: usize>(
+        &self,
+        slot: u16,
+        host: &Host<ADDRS>,
+        payload: &[u8],
+    ) -> Option<(Verified<Advertisement>, Age)> {
         let packet = Packet::new_checked(payload).ok()?;
-        self.spares(host)
-            .find_map(|spare| Some((spare.authenticator.verify(&packet).ok()?, spare.used.age())))
+        if let Some(other_form) = host.other_form()
+            && let Ok(advertisement) = other_form.verify(&packet)
+        {
+            return Some((advertisement, Age::InForce));
+        }
+        let mut spares = self.spares(slot);
+        let found = spares.find_map(|spare| spare.authenticator.verify(&packet).ok())?;
+        Some((found, Age::Replaced))
     }
 
     /// Would it have been believed before the change, too?
     pub(super) fn is_replaced(&self, host: u16, payload: &[u8]) -> bool {
-        let Ok(packet) = Packet::new_checked(payload) else {
-            return false;
-        };
-        let mut replaced = self
-            .spares(host)
-            .filter(|spare| spare.used.age() == Age::Replaced);
-        replaced.any(|spare| spare.authenticator.verify(&packet).is_ok())
+        let mut spares = self.spares(host);
+        Packet::new_checked(payload)
+            .is_ok_and(|packet| spares.any(|spare| spare.authenticator.verify(&packet).is_ok()))
     }
 
     /// Takes a free slot, or that of something that only verifies: what signs is all that others may know.
-    fn put(&mut self, host: u16, authenticator: Authenticator, used: SpareUse) -> bool {
-        let verifies = |slot: &KeySlot| {
-            slot.spare
-                .as_ref()
-                .is_some_and(|spare| spare.used == SpareUse::Verifies)
-        };
+    fn put(&mut self, host: u16, authenticator: Authenticator, signs: bool) -> bool {
+        let verifies = |slot: &KeySlot| slot.spare.as_ref().is_some_and(|spare| !spare.signs);
         let slots = self.of_mut(host);
         let free = slots.iter().position(|slot| slot.spare.is_none());
         let place = free.or_else(|| slots.iter().position(verifies));
         let Some(slot) = place.and_then(|place| slots.get_mut(place)) else {
             return false;
         };
-        slot.spare = Some(Spare { authenticator, used });
+        slot.spare = Some(Spare { authenticator, signs });
         true
     }
 
@@ -209,11 +171,5 @@ impl<'s> Keys<'s> {
     fn spares(&self, host: u16) -> impl Iterator<Item = &Spare> {
         let slots = self.slots.get(self.range(host)).unwrap_or_default();
         slots.iter().filter_map(|slot| slot.spare.as_ref())
-    }
-
-    fn spares_mut(&mut self, host: u16) -> impl Iterator<Item = &mut Spare> {
-        self.of_mut(host)
-            .iter_mut()
-            .filter_map(|slot| slot.spare.as_mut())
     }
 }

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use carp_proto::{
     AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, HmacVariant, Key, MULTICAST_V4,
-    MacAddr, Vhid,
+    MacAddr, Rejection, RxMeta, Vhid,
 };
 
 use super::*;

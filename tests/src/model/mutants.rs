@@ -81,7 +81,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "a copy that the network made is news",
-        "node.rs",
+        "node/receive.rs",
         "Verdict::Duplicate => Some(&mut self.stats.duplicates),",
         "Verdict::Duplicate => None,",
     ),

@@ -92,29 +92,6 @@ fn one_spare_key_is_enough_for_one_change_at_a_time() {
 }
 
 #[test]
-fn openbsd_with_a_link_local_address_needs_a_spare_key() {
-    let mut config = config(7);
-    config.dialect = carp_proto::Dialect::OpenBsd;
-    config.addresses.insert("fe80::7".parse().unwrap()).unwrap();
-    let mut bench = Bench::with_storage(Policy::HARDENED, borrowed(1, 1, 1, 8));
-    let refused = bench.node.insert(bench.now, config.clone());
-    assert_eq!(refused, Err(ConfigError::NoRoomForKey));
-    assert_eq!(bench.node.hosts().count(), 0);
-    let mut without = config.clone();
-    without.addresses.remove(&"fe80::7".parse().unwrap());
-    let host = bench.insert(without);
-    let refused = bench.node.reconfigure(bench.now, host, config.clone());
-    assert_eq!(refused, Err(ReconfigureError::Config(ConfigError::NoRoomForKey)));
-
-    let mut bench = Bench::new(Policy::HARDENED);
-    let host = bench.insert(config.clone());
-    for variant in [HmacVariant::Plain, HmacVariant::WithoutLinkLocal] {
-        let authenticator = Authenticator::new(&key(), vhid(7), &config.addresses, variant);
-        assert_eq!(bench.hear(&signed_by(&authenticator, 1, 0, 5)), Ok(host));
-    }
-}
-
-#[test]
 fn a_family_comes_and_goes_with_its_addresses() {
     let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
     let six = "2001:db8::7".parse().unwrap();
