@@ -81,7 +81,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "a copy that the network made is news",
-        "node.rs",
+        "node/receive.rs",
         "Verdict::Duplicate => Some(&mut self.stats.duplicates),",
         "Verdict::Duplicate => None,",
     ),
@@ -101,7 +101,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a demoted BACKUP waits longer",
         "machine/view.rs",
-        "self.dialect.master_down_micros(self.advbase, self.advskew)",
+        "self.dialect.master_down_micros(self.advbase, self.base_skew())",
         "self.dialect.master_down_micros(self.advbase, self.effective_skew())",
     ),
     mutant(
@@ -169,14 +169,14 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "in maintenance it takes over from a living master",
         "machine.rs",
-        "!(resigned || view.maintenance)",
-        "!resigned",
+        "!(*resigned || view.maintenance)",
+        "!*resigned",
     ),
     mutant(
         "in maintenance it does not answer a bow-out",
         "machine.rs",
-        "let willing = bows_out || !(resigned",
-        "let willing = bows_out && !view.maintenance || !(resigned",
+        "let willing = bows_out || !(*resigned",
+        "let willing = bows_out && !view.maintenance || !(*resigned",
     ),
     mutant(
         "in maintenance it stays MASTER beside a slower one",
