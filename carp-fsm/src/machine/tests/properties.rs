@@ -50,7 +50,7 @@ proptest! {
         view in any_view(),
         steps in prop::collection::vec((0..3_000_000_u64, any_input()), 1..200),
     ) {
-        let mut machine = Machine::new(InitReason::NoInterface);
+        let mut machine = Machine::new(Instant::ZERO, InitReason::NoInterface);
         let (mut now, mut owner) = (Instant::ZERO, false);
         for (pause, input) in steps {
             now = now + Duration::from_micros(pause);
