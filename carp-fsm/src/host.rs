@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use carp_proto::frame::{self, MAX_FRAME_LEN};
 use carp_proto::{
     AdvBase, AdvSkew, Advertisement, AnnouncementSource, Authenticator, Counter, CounterRule, Demotion,
-    Envelope, Interval,
+    Envelope, HmacVariant, Interval,
 };
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -14,9 +14,6 @@ use crate::machine::{Machine, View, Wishes, earlier};
 use crate::policy::Policy;
 use crate::state::{Family, InitReason, State};
 use crate::time::{Duration, Instant};
-
-/// Authenticators of one virtual host: the first signs, all verify. OpenBSD needs two.
-const AUTHENTICATORS: usize = 2;
 
 /// How soon a frame for which there was no room is tried again.
 const BUSY_RETRY: Duration = Duration::from_millis(2);
@@ -27,7 +24,8 @@ const SEND_THRESHOLD: u8 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
-    pub(crate) authenticators: heapless::Vec<Authenticator, AUTHENTICATORS>,
+    /// Of the form that is sent.
+    pub(crate) authenticator: Authenticator,
     pub(crate) machine: Machine,
     pub(crate) pending: Pending,
     /// The operator wants it to take part.
@@ -49,8 +47,6 @@ pub(crate) struct Host<const ADDRS: usize> {
     /// A peer's counter is followed.
     pub(crate) follows: bool,
     pub(crate) sending: SendHealth,
-    /// Of the current state.
-    pub(crate) since: Instant,
     pub(crate) peer: Option<PeerSeen>,
 }
 
@@ -68,8 +64,8 @@ pub struct PeerSeen {
 impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn new(now: Instant, config: HostConfig<ADDRS>) -> Self {
         Self {
-            authenticators: authenticators(&config),
-            machine: Machine::new(InitReason::NoInterface),
+            authenticator: authenticator(&config, config.dialect.rules().hmac_sent),
+            machine: Machine::new(now, InitReason::NoInterface),
             // What an earlier process may have left behind comes off first.
             pending: Pending::disown(),
             enabled: true,
@@ -83,7 +79,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
             counter: 0,
             follows: false,
             sending: SendHealth::default(),
-            since: now,
             peer: None,
             config,
         }
@@ -91,10 +86,27 @@ impl<const ADDRS: usize> Host<ADDRS> {
 
     /// Takes over a configuration for the same vhid and dialect.
     pub(crate) fn configure(&mut self, config: HostConfig<ADDRS>) {
-        self.authenticators = authenticators(&config);
+        self.authenticator = authenticator(&config, config.dialect.rules().hmac_sent);
         self.config = config;
         let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
         self.pending.keep_families(ipv4, ipv6);
+    }
+
+    /// The other form of digest that OpenBSD accepts (§5), where it differs. Made when it is needed: only
+    /// virtual hosts with link-local addresses have one, and all would pay for keeping it.
+    pub(crate) fn other_form(&self) -> Option<Authenticator> {
+        let rules = self.config.dialect.rules();
+        let mut others = rules
+            .hmac_accepted
+            .iter()
+            .filter(|form| **form != rules.hmac_sent);
+        let other = others.next()?;
+        let differs = self
+            .config
+            .addresses
+            .ipv6()
+            .any(|address| address.is_unicast_link_local());
+        differs.then(|| authenticator(&self.config, *other))
     }
 
     /// Advertises over IPv4: with an IPv4 address, or with none at all.
@@ -181,7 +193,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             addresses,
             ..
         } = &self.config;
-        let digest = self.authenticators.first()?.sign(counter);
+        let digest = self.authenticator.sign(counter);
         let (advbase, advskew): (AdvBase, AdvSkew) = (interval.base(), interval.skew());
         let advertisement = Advertisement {
             vhid: *vhid,
@@ -301,15 +313,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
     }
 }
 
-fn authenticators<const ADDRS: usize>(
-    config: &HostConfig<ADDRS>,
-) -> heapless::Vec<Authenticator, AUTHENTICATORS> {
-    let variants = config.dialect.rules().hmac_accepted.iter();
-    // The table holds at most two; a test says so.
-    variants
-        .map(|variant| Authenticator::new(&config.key, config.vhid, &config.addresses, *variant))
-        .take(AUTHENTICATORS)
-        .collect()
+fn authenticator<const ADDRS: usize>(config: &HostConfig<ADDRS>, form: HmacVariant) -> Authenticator {
+    Authenticator::new(&config.key, config.vhid, &config.addresses, form)
 }
 
 /// How send errors count (`carp_send_ad_error`, §10).

@@ -20,8 +20,9 @@ enum Role {
         down6: Option<Instant>,
         /// Handed over on request: does not take the role back from its living successor.
         resigned: bool,
-        /// Before this, a living master is left alone: services here are still starting.
-        preempts_from: Instant,
+        /// Until the preempt delay has passed, a living master is left alone: services here are still
+        /// starting.
+        starting: bool,
     },
     Master {
         next_ad: Instant,
@@ -42,13 +43,16 @@ enum Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     role: Role,
+    /// Of the state.
+    since: Instant,
 }
 
 impl Machine {
-    /// In INIT, for this reason.
-    pub const fn new(reason: InitReason) -> Self {
+    /// In INIT from now on, for this reason.
+    pub const fn new(now: Instant, reason: InitReason) -> Self {
         Self {
             role: Role::Init { reason, retry: None },
+            since: now,
         }
     }
 
@@ -59,6 +63,11 @@ impl Machine {
             Role::Backup { .. } => State::Backup,
             Role::Master { .. } | Role::Leaving { .. } => State::Master,
         }
+    }
+
+    /// Since when it is in this state.
+    pub const fn since(&self) -> Instant {
+        self.since
     }
 
     /// Why it is in INIT, if it is.
@@ -95,6 +104,9 @@ impl Machine {
             _ => None,
         };
         let mut effects = self.react(now, input, view);
+        if effects.transition.is_some() {
+            self.since = now;
+        }
         // Whatever ends a hand-over, who asked for it is told.
         if let Some(since) = asked.filter(|_| !self.is_leaving()) {
             effects.hand_over = effects.hand_over.or(Some(HandOver::NobodyTookOver(now - since)));
@@ -228,18 +240,18 @@ impl Machine {
         peer_demotion: Demotion,
         view: &View,
     ) -> Effects {
+        let started = self.since + view.preempt_delay <= now;
         let Role::Backup {
-            resigned,
-            preempts_from,
-            ..
-        } = self.role
+            resigned, starting, ..
+        } = &mut self.role
         else {
             return Effects::default();
         };
+        *starting &= !started;
         // Who bows out asks to be replaced, and somebody must be MASTER.
         let bows_out = peer == Interval::BOW_OUT;
-        let willing = bows_out || !(resigned || view.maintenance);
-        let preempts = bows_out || (willing && preempts_from <= now);
+        let willing = bows_out || !(*resigned || view.maintenance);
+        let preempts = bows_out || (willing && !*starting);
         let compares_demotion = view.compares_demotion();
         let mine = view.demotion_byte();
         if preempts && view.preempt && view.interval() < peer && (!compares_demotion || peer_demotion >= mine)
@@ -425,11 +437,7 @@ impl Machine {
             down4,
             down6,
             resigned,
-            preempts_from: if from == State::Init {
-                now + view.preempt_delay
-            } else {
-                now
-            },
+            starting: from == State::Init && view.preempt_delay > Duration::ZERO,
         };
         let wishes = if from == State::Master {
             Wishes::DISOWN

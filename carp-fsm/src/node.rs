@@ -1,6 +1,6 @@
 //! This computer: many virtual hosts on many interfaces.
 
-use carp_proto::{CounterRule, MAX_FRAME_LEN, Receiver, Rejection, RxMeta};
+use carp_proto::{CounterRule, MAX_FRAME_LEN, Rejection, RxMeta};
 
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
@@ -123,21 +123,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Family::Ipv4 => &mut self.stats.ipackets,
             Family::Ipv6 => &mut self.stats.ipackets6,
         });
-        let (hosts, policy) = (&self.hosts, &self.policy);
-        let fallback = hosts.dialect_on(iface).unwrap_or_default();
-        let found = carp_proto::receive(meta, payload, fallback, |vhid| {
-            let slot = hosts.find(iface, vhid)?;
-            let host = hosts.get(slot).filter(|host| host.listens(family, policy))?;
-            let authenticators = &host.authenticators;
-            Some((
-                slot,
-                Receiver {
-                    dialect: host.config.dialect,
-                    unicast: false,
-                    authenticators,
-                },
-            ))
-        });
+        let found = self.verify(iface, family, meta, payload);
         let (slot, advertisement) = found.inspect_err(|rejection| self.stats.count(*rejection))?;
 
         let interval = advertisement.interval();
@@ -373,17 +359,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
         if !preempt_only {
             self.step(now, slot, Input::Reconfigured, None);
-        }
-        Ok(())
-    }
-
-    /// The counter of the next advertisement of a virtual host, for reproducing a recorded run with
-    /// [`Policy::fresh_counters`] off.
-    #[cfg(feature = "sim")]
-    pub fn set_counter(&mut self, host: HostId, counter: u64) -> Result<(), NoSuchHost> {
-        let slot = self.hosts.resolve(host).ok_or(NoSuchHost(host))?;
-        if let Some(host) = self.hosts.get_mut(slot) {
-            host.set_counter(counter);
         }
         Ok(())
     }

@@ -105,8 +105,8 @@ pub struct HostSlot<const ADDRS: usize> {
     pub(crate) host: Option<Host<ADDRS>>,
     pub(crate) generation: u16,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) heap_pos: Option<u16>,
-    pub(crate) ready_next: Option<u16>,
+    pub(crate) heap_pos: Link,
+    pub(crate) ready_next: Link,
     pub(crate) ready: bool,
     /// Cell of the heap array.
     pub(crate) heap: u16,
@@ -120,12 +120,28 @@ impl<const ADDRS: usize> HostSlot<ADDRS> {
         host: None,
         generation: 0,
         deadline: None,
-        heap_pos: None,
-        ready_next: None,
+        heap_pos: Link::NONE,
+        ready_next: Link::NONE,
         ready: false,
         heap: 0,
         sorted: 0,
     };
+}
+
+/// The number of a slot or cell, or none, in 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link(u16);
+
+impl Link {
+    pub(crate) const NONE: Self = Self(u16::MAX);
+
+    pub(crate) const fn to(number: u16) -> Self {
+        Self(number)
+    }
+
+    pub(crate) fn get(self) -> Option<u16> {
+        (self != Self::NONE).then_some(self.0)
+    }
 }
 
 /// Memory of one interface.

@@ -12,7 +12,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         let Self {
             // Fixed from the start, or derived from what is.
             config: _,
-            authenticators: _,
+            authenticator: _,
             machine,
             pending,
             enabled,
@@ -29,7 +29,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
             counter: _,
             follows: _,
             // Reported only.
-            since: _,
             peer: _,
         } = self;
         let SendHealth {

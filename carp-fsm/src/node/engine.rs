@@ -1,8 +1,11 @@
 //! How inputs become steps of the machines, and their wishes become actions.
 
 use core::net::IpAddr;
+use core::slice::from_ref;
 
-use carp_proto::{Counter, Interval, MAX_FRAME_LEN, TieRule};
+use carp_proto::{
+    Advertisement, Counter, Interval, MAX_FRAME_LEN, Receiver, Rejection, RxMeta, TieRule, Verified, Vhid,
+};
 
 use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
@@ -60,6 +63,42 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         })
     }
 
+    /// From a packet to the host that it is for and what it says, or to the reason why not.
+    pub(super) fn verify(
+        &self,
+        iface: IfaceId,
+        family: Family,
+        meta: &RxMeta,
+        payload: &[u8],
+    ) -> Result<(u16, Verified<Advertisement>), Rejection> {
+        let fallback = self.hosts.dialect_on(iface).unwrap_or_default();
+        let find = |vhid| {
+            let slot = self.hosts.find(iface, vhid)?;
+            let host = self.hosts.get(slot)?;
+            host.listens(family, &self.policy).then_some((slot, host))
+        };
+        let mut other_form = None;
+        loop {
+            let found = carp_proto::receive(meta, payload, fallback, |vhid| {
+                let (slot, host) = find(vhid)?;
+                let receiver = Receiver {
+                    dialect: host.config.dialect,
+                    unicast: false,
+                    authenticators: from_ref(other_form.as_ref().unwrap_or(&host.authenticator)),
+                };
+                Some((slot, receiver))
+            });
+            if !matches!(found, Err(Rejection::BadAuth)) || other_form.is_some() {
+                return found;
+            }
+            let vhid = payload.get(1).and_then(|vhid| Vhid::new(*vhid));
+            other_form = vhid.and_then(find).and_then(|(_, host)| host.other_form());
+            if other_form.is_none() {
+                return found;
+            }
+        }
+    }
+
     pub(super) fn change(
         &mut self,
         now: Instant,
@@ -91,7 +130,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let effects = host.machine.step(now, input, &view);
         let mut wishes = effects.wishes;
         if let Some(transition) = effects.transition {
-            host.since = now;
             if transition.to == State::Master {
                 bump(&mut self.stats.preempt);
             }

@@ -59,7 +59,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             state: host.state(),
             init_reason: host.machine.init_reason(),
             leaving: host.machine.is_leaving(),
-            since: host.since,
+            since: host.machine.since(),
             owner: host.is_owner(),
             advbase: view.interval().base(),
             advskew: view.interval().skew(),

@@ -67,10 +67,9 @@ impl<'s> Memory<'s> {
 
     /// The newest is first; the oldest falls out.
     fn remember(&mut self, host: u16, new: CounterSlot) {
-        let slots = self.of(host);
-        slots.rotate_right(usize::from(!slots.is_empty()));
-        if let Some(first) = slots.first_mut() {
-            *first = new;
+        let mut carried = new;
+        for slot in self.of(host) {
+            core::mem::swap(slot, &mut carried);
         }
     }
 

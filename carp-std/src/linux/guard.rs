@@ -66,7 +66,7 @@ impl Guard {
         epoll::add(
             epoll,
             &pipe,
-            epoll::EventData::new_u64(super::GUARD),
+            epoll::EventData::new_u64(super::link::GUARD),
             epoll::EventFlags::empty(),
         )?;
         self.process = Some((child, pipe));

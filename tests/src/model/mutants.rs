@@ -95,13 +95,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a BACKUP without a master-down timer",
         "machine.rs",
-        "            down4,\n            down6,\n            resigned,\n            preempts_from: if",
-        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n            preempts_from: if",
+        "            down4,\n            down6,\n            resigned,\n            starting: from",
+        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n            starting: from",
     ),
     mutant(
         "a demoted BACKUP waits longer",
         "machine/view.rs",
-        "self.dialect.master_down_micros(self.advbase, self.advskew)",
+        "self.dialect.master_down_micros(self.advbase, self.base_skew())",
         "self.dialect.master_down_micros(self.advbase, self.effective_skew())",
     ),
     mutant(
@@ -138,8 +138,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "who handed over takes it back at once",
         "machine.rs",
-        "let willing = bows_out || !(resigned || view.maintenance);",
-        "let willing = bows_out || resigned || peer.micros() > 0;",
+        "let willing = bows_out || !(*resigned || view.maintenance);",
+        "let willing = bows_out || *resigned || peer.micros() > 0;",
     ),
     mutant(
         "enabled again while leaving, it leaves all the same",
@@ -169,14 +169,14 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "in maintenance it takes over from a living master",
         "machine.rs",
-        "!(resigned || view.maintenance)",
-        "!resigned",
+        "!(*resigned || view.maintenance)",
+        "!*resigned",
     ),
     mutant(
         "in maintenance it does not answer a bow-out",
         "machine.rs",
-        "let willing = bows_out || !(resigned",
-        "let willing = bows_out && !view.maintenance || !(resigned",
+        "let willing = bows_out || !(*resigned",
+        "let willing = bows_out && !view.maintenance || !(*resigned",
     ),
     mutant(
         "in maintenance it stays MASTER beside a slower one",

@@ -317,6 +317,7 @@ impl<'s> World<'s> {
                 at: self.now,
                 node,
                 name,
+                vhid: None,
                 kind,
             };
             self.log.iter_mut().for_each(|log| log.push(entry.to_string()));

@@ -19,8 +19,8 @@ fn any_view() -> impl Strategy<Value = View> {
             |(dialect, policy, base, skew, demotion, preempt, ipv6, maintenance)| View {
                 demotion,
                 preempt,
-                ipv6,
                 maintenance,
+                ipv6,
                 ..view(dialect, policy, base, skew)
             },
         )
@@ -54,7 +54,7 @@ proptest! {
         view in any_view(),
         steps in prop::collection::vec((0..3_000_000_u64, any_input()), 1..200),
     ) {
-        let mut machine = Machine::new(InitReason::NoInterface);
+        let mut machine = Machine::new(Instant::ZERO, InitReason::NoInterface);
         let (mut now, mut owner) = (Instant::ZERO, false);
         for (pause, input) in steps {
             now = now + Duration::from_micros(pause);
