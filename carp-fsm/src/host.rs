@@ -42,6 +42,8 @@ pub(crate) struct Host<const ADDRS: usize> {
     /// There was no room to transmit; try again then.
     pub(crate) resume_at: Option<Instant>,
     pub(crate) refusals: u8,
+    /// The demotion for its interface was reset while the link was down; until it is up again.
+    pub(crate) ignores_link: bool,
     /// The counter last sent, or (where the dialect follows it) heard; 0 before the first.
     pub(crate) counter: u64,
     /// A peer's counter is followed.
@@ -76,6 +78,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             disown_at: None,
             resume_at: None,
             refusals: 0,
+            ignores_link: false,
             counter: 0,
             follows: false,
             sending: SendHealth::default(),
@@ -334,6 +337,8 @@ pub(crate) struct SendHealth {
     pub(crate) failing_since: Option<Instant>,
     /// While failing: when the demotion may be lifted on trial.
     pub(crate) retry_at: Option<Instant>,
+    /// While failing: the demotion was reset, and counts nothing until sending works again.
+    pub(crate) ignored: bool,
 }
 
 impl SendHealth {
