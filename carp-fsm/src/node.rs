@@ -77,6 +77,7 @@ pub struct Node<'s, const ADDRS: usize> {
     stats: Stats,
     memory: Memory<'s>,
     keys: Keys<'s>,
+    peers: Peers<'s>,
     random: SplitMix64,
     now: Instant,
     shutting_down: bool,
@@ -98,6 +99,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             stats: Stats::default(),
             memory: Memory::new(storage.counters, storage.counters_per_host),
             keys: Keys::new(storage.keys, storage.keys_per_host),
+            peers: Peers::new(storage.peers, storage.peers_per_host),
             random: SplitMix64::new(seed),
             now: Instant::ZERO,
             shutting_down: false,
@@ -182,7 +184,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             }
             TransmitResult::Error => {
                 bump(&mut self.stats.senderr);
-                is_advertisement && host.sending.failed(now, retry)
+                is_advertisement && host.sending.failed(now, retry, host.is_one_of_several(tx.output))
             }
         };
         let (group, failing) = (host.config.group, host.sending.failing_since.is_some());
@@ -260,6 +262,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .ok_or(ConfigError::NoRoom)?;
         self.memory.clear(slot);
         self.keys.clear(slot);
+        self.peers.set(slot, &[]);
         self.hosts.push_ready(slot);
         self.settle(now, slot);
         // Its interface may be one that was down before anybody in the group used it.
@@ -417,6 +420,7 @@ mod election;
 mod engine;
 mod inspect;
 mod keys;
+mod peers;
 mod receive;
 mod replay;
 #[cfg(test)]
@@ -424,4 +428,6 @@ mod tests;
 
 pub use inspect::HostStatus;
 use keys::Keys;
+use peers::Peers;
+pub use peers::{Peer, PeersError};
 use replay::Memory;
