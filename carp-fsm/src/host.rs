@@ -41,18 +41,21 @@ pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) owner_seq: u32,
     /// Even if the adapter was last asked just that: it could not, or the addresses changed.
     pub(crate) ask_again: bool,
-    /// A yielded address is given up then.
-    pub(crate) disown_at: Option<Instant>,
-    /// There was no room to transmit; try again then.
-    pub(crate) resume_at: Option<Instant>,
+    /// MASTER: there is no room to transmit until then. Else: addresses are kept until then.
+    pub(crate) waits_until: Option<Instant>,
     pub(crate) refusals: u8,
     /// The counter last sent, or (where the dialect follows it) heard; 0 before the first.
-    pub(crate) counter: u64,
+    pub(crate) counter: LastCounter,
     /// A peer's counter is followed.
     pub(crate) follows: bool,
     pub(crate) sending: SendHealth,
     pub(crate) peer: Option<PeerSeen>,
 }
+
+/// A counter, or 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(packed(4))] // with the alignment of a u64, every host would be larger by 8 bytes
+pub(crate) struct LastCounter(u64);
 
 /// The last valid advertisement of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +82,9 @@ impl<const ADDRS: usize> Host<ADDRS> {
             owner: None,
             owner_seq: 0,
             ask_again: false,
-            disown_at: None,
-            resume_at: None,
+            waits_until: None,
             refusals: 0,
-            counter: 0,
+            counter: LastCounter(0),
             follows: false,
             sending: SendHealth::default(),
             peer: None,
@@ -105,14 +107,19 @@ impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = earlier(self.machine.deadline(), self.sending.retry_at);
         let own = earlier(own, self.changing.map(Changing::until));
-        earlier(own, earlier(self.disown_at, self.resume_at))
+        earlier(own, self.waits_until)
     }
 
     pub(crate) fn wish(&mut self, wishes: Wishes) {
         if wishes.contains(Wishes::OWN) {
-            self.disown_at = None;
+            self.waits_until = None;
         }
         self.pending.add(wishes, self.destinations());
+    }
+
+    /// While there is no room to transmit, nothing is done; the timer brings it back.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.waits_until.is_some() && self.state() == State::Master
     }
 
     /// The next thing to do, in the order that is safe.
@@ -213,21 +220,23 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// The counter of the next advertisement. `chance` is never 0: a fresh OpenBSD backup takes 0 for its
     /// own (§6).
     pub(crate) fn next_counter(&mut self, policy: &Policy, chance: u64) -> Counter {
-        self.counter = match self.config.dialect.rules().counter {
+        let LastCounter(last) = self.counter;
+        let next = match self.config.dialect.rules().counter {
             _ if policy.fresh_counters => chance,
-            CounterRule::RandomThenFollow if self.follows => self.counter.wrapping_add(1),
-            CounterRule::Cookie if self.counter != 0 => self.counter,
+            CounterRule::RandomThenFollow if self.follows => last.wrapping_add(1),
+            CounterRule::Cookie if last != 0 => last,
             CounterRule::RandomThenFollow | CounterRule::Cookie => chance,
         };
-        Counter::new(self.counter)
+        self.counter = LastCounter(next);
+        Counter::new(next)
     }
 
     #[cfg(feature = "sim")]
     pub(crate) fn set_counter(&mut self, next: u64) {
-        self.counter = match self.config.dialect.rules().counter {
+        self.counter = LastCounter(match self.config.dialect.rules().counter {
             CounterRule::RandomThenFollow => next.wrapping_sub(1),
             CounterRule::Cookie => next,
-        };
+        });
         self.follows = true;
     }
 
@@ -235,11 +244,11 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// looks for that (`carp_proto_input_c`, §6).
     pub(crate) fn hears_counter(&mut self, policy: &Policy, heard: Counter) -> bool {
         let rules = self.config.dialect.rules();
-        if rules.own_counter_is_loop && heard.get() == self.counter {
+        if rules.own_counter_is_loop && LastCounter(heard.get()) == self.counter {
             return false;
         }
         if !policy.fresh_counters && rules.counter == CounterRule::RandomThenFollow {
-            self.counter = heard.get();
+            self.counter = LastCounter(heard.get());
             self.follows = true;
         }
         true
@@ -261,7 +270,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn still_there(&mut self, now: Instant, retry: Duration) {
         self.ask_again = true;
         if self.state() != State::Master {
-            self.disown_at = Some(now + retry.max(BUSY_RETRY));
+            self.waits_until = Some(now + retry.max(BUSY_RETRY));
         }
     }
 
@@ -276,7 +285,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         };
         if still_meant {
             self.pending.restore(output);
-            self.resume_at = Some(now + BUSY_RETRY);
+            self.waits_until = Some(now + BUSY_RETRY);
         }
     }
 }

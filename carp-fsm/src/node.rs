@@ -81,6 +81,7 @@ pub struct Node<'s, const ADDRS: usize> {
     random: SplitMix64,
     now: Instant,
     shutting_down: bool,
+    maintenance: bool,
 }
 
 impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
@@ -103,6 +104,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             random: SplitMix64::new(seed),
             now: Instant::ZERO,
             shutting_down: false,
+            maintenance: false,
         }
     }
 }
@@ -391,8 +393,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 self.hosts.pop_ready();
                 continue;
             };
-            // While there is no room to transmit, the timer brings it back.
-            let output = if host.resume_at.is_some() {
+            let output = if host.waits_for_room() {
                 None
             } else {
                 host.next_output()
@@ -420,6 +421,7 @@ mod election;
 mod engine;
 mod inspect;
 mod keys;
+mod maintenance;
 mod peers;
 mod receive;
 mod replay;

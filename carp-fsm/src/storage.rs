@@ -229,8 +229,8 @@ impl EventSlot {
 pub struct CounterSlot {
     /// 0: nothing is remembered here.
     pub(crate) counter: u64,
-    /// When; the low 32 bits of milliseconds are enough to tell "just now".
-    pub(crate) millis: u32,
+    /// When, in 1024 µs; the low 32 bits of it are enough to tell "just now".
+    pub(crate) when: u32,
     pub(crate) interval: Interval,
     /// By ourselves.
     pub(crate) sent: bool,
@@ -240,16 +240,16 @@ impl CounterSlot {
     /// No counter.
     pub const EMPTY: Self = Self {
         counter: 0,
-        millis: 0,
+        when: 0,
         interval: Interval::BOW_OUT,
         sent: false,
     };
 
     pub(crate) fn new(now: Instant, counter: Counter, interval: Interval, sent: bool) -> Self {
-        let millis = (now.as_micros() / 1_000) & u64::from(u32::MAX);
+        let when = (now.as_micros() >> 10) & u64::from(u32::MAX);
         Self {
             counter: counter.get(),
-            millis: u32::try_from(millis).unwrap_or(0),
+            when: u32::try_from(when).unwrap_or(0),
             interval,
             sent,
         }

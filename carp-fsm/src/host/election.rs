@@ -23,8 +23,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             // Only has to differ from earlier ones.
             owner_seq: _,
             ask_again,
-            disown_at,
-            resume_at,
+            waits_until,
             refusals,
             sending,
             // Only has to differ from others.
@@ -51,7 +50,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             successes.min(&SEND_THRESHOLD),
         )
             .hash(state);
-        (relative(now, *disown_at), relative(now, *resume_at)).hash(state);
+        relative(now, *waits_until).hash(state);
         (left, failing_since.is_some(), relative(now, *retry_at)).hash(state);
     }
 }

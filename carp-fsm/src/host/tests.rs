@@ -52,6 +52,7 @@ fn view<const ADDRS: usize>(host: &Host<ADDRS>) -> View {
         demotion: 0,
         preempt: false,
         preempt_delay: Duration::ZERO,
+        maintenance: false,
         ipv4: host.waits().ipv4,
         ipv6: host.waits().ipv6,
     }
@@ -175,7 +176,7 @@ fn a_frame_without_room_is_sent_later() {
     for output in [AD4, AD6, Output::Announce(0), Output::Announce(1)] {
         assert_eq!(host.next_output(), Some(output));
         host.restore(Instant::ZERO, output);
-        assert!(host.resume_at.is_some());
+        assert!(host.waits_until.is_some());
         assert_eq!(host.next_output(), Some(output), "again");
     }
 }

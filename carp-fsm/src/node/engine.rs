@@ -54,6 +54,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             demotion,
             preempt,
             preempt_delay,
+            maintenance: self.maintenance,
             ipv4,
             ipv6,
         })
@@ -97,7 +98,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
                 wishes = wishes.without(Wishes::DISOWN);
                 host.pending.silence();
-                host.disown_at = Some(now + view.policy.linger);
+                host.waits_until = Some(now + view.policy.linger);
             }
             let kind = EventKind::Transition {
                 host: id,
@@ -113,10 +114,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 // The successor is there; a bow-out that still waits would only disturb it.
                 host.pending.silence();
             }
-            self.events.push(now, EventKind::HandOver { host: id, outcome });
+            let kind = EventKind::HandOver {
+                host: id,
+                outcome,
+                peer,
+            };
+            self.events.push(now, kind);
         }
         if wishes.contains(Wishes::DISOWN) {
-            host.disown_at = None;
+            host.waits_until = None;
         }
         host.wish(wishes);
         // One that is being removed is forgotten when it has nothing left to do.
@@ -160,14 +166,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
-        if due(&mut host.resume_at) {
-            self.hosts.push_ready(slot);
-        }
-        let Some(host) = self.hosts.get_mut(slot) else {
-            return;
-        };
-        if due(&mut host.disown_at) {
-            host.wish(Wishes::DISOWN);
+        if due(&mut host.waits_until) {
+            if host.state() != State::Master {
+                host.wish(Wishes::DISOWN);
+            }
             self.hosts.push_ready(slot);
         }
         self.run_change_timer(now, slot);
@@ -256,7 +258,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let gone = host.removing
             && host.state() == State::Init
             && host.pending.is_empty()
-            && host.disown_at.is_none();
+            && host.waits_until.is_none();
         if gone && !host.is_owner() {
             let group = host.config.group;
             let cause = match (host.sending.failing_since, self.hosts.id(slot)) {

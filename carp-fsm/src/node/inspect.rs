@@ -104,6 +104,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         entered.into_iter().flatten().chain(self.observed_causes(group))
     }
 
+    /// Is the node in maintenance mode?
+    pub fn maintenance(&self) -> bool {
+        self.maintenance
+    }
+
     /// The kernels' counters.
     pub fn stats(&self) -> &Stats {
         &self.stats

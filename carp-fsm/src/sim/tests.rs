@@ -13,6 +13,7 @@ use crate::policy::Policy;
 use crate::state::Reason;
 
 mod changes;
+mod maintenance;
 mod unicast;
 
 fn seconds(seconds: u64) -> Duration {
