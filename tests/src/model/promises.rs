@@ -5,7 +5,7 @@ use std::fmt;
 use carp_fsm::{Cause, Duration, InitReason, Reason, State};
 
 use super::reference::{self, Rank};
-use super::scenario::Member;
+use super::scenario::{ADVBASE, Member};
 use super::seat::Sending;
 use super::world::{Because, GROUP, World};
 
@@ -43,7 +43,7 @@ impl<'s> World<'s> {
             }
             (State::Backup, State::Master, Because::Time) => {
                 let quiet = self.now - seat.quiet_since;
-                let patience = reference::master_down(member.dialect, member.advskew);
+                let patience = reference::master_down(member.dialect, ADVBASE, member.advskew);
                 if quiet.as_micros() < patience {
                     return Err(self.blame(
                         index,
@@ -106,7 +106,7 @@ impl<'s> World<'s> {
         let refused =
             node.status(*host).and_then(|status| status.init_reason) == Some(InitReason::AddressRefused);
         let taking_part = seat.link && seat.enabled && !seat.shutdown && !refused;
-        let patience = Duration::from_micros(reference::master_down(member.dialect, member.advskew));
+        let patience = Duration::from_micros(reference::master_down(member.dialect, ADVBASE, member.advskew));
         let longest = [
             (state == State::Backup, patience),
             (state == State::Master && !leaving, Duration::from_secs(2)),
@@ -164,6 +164,7 @@ impl<'s> World<'s> {
         let member = self.member(index);
         reference::rank(
             member.dialect,
+            ADVBASE,
             member.advskew,
             self.seats[usize::from(index)].demotion(),
         )

@@ -8,7 +8,7 @@ use carp_fsm::{Cause, GroupId, Instant, Node, State, Storage};
 use super::adapter::Message;
 use super::promises::Violation;
 use super::reference::{self, Rank};
-use super::scenario::{DEMOTION, Scenario, TICK};
+use super::scenario::{ADVBASE, DEMOTION, Scenario, TICK};
 use super::seat::{Seat, configuration, interface};
 use super::step::Step;
 
@@ -105,7 +105,7 @@ impl<'s> World<'s> {
                 // Longer than the master-down time is long enough.
                 let quiet = (self.now - seat.quiet_since).as_micros();
                 quiet
-                    .min(reference::master_down(member.dialect, member.advskew))
+                    .min(reference::master_down(member.dialect, ADVBASE, member.advskew))
                     .hash(&mut state);
             }
         }
