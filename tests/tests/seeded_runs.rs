@@ -44,6 +44,7 @@ fn the_runs_meet_everything_that_can_happen() {
         "MASTER -> BACKUP (more frequent advertisement received)",
         "MASTER -> BACKUP (handed over)",
         "MASTER -> BACKUP (user requested)",
+        "-  maintenance",
         "MASTER -> INIT (hardware interface down)",
         "MASTER -> INIT (disabled)",
         "MASTER -> INIT (shutting down)",

@@ -86,6 +86,7 @@ pub(super) fn strike(sim: &mut Sim, judge: &mut Judge<'_>, chance: &mut Chance) 
 
 fn command(sim: &mut Sim, judge: &mut Judge<'_>, chance: &mut Chance, index: usize) -> &'static str {
     let id = NodeId(index);
+    let hardened = judge.is_hardened(index);
     let seat = &mut judge.seats[index];
     let Some(host) = sim.host(id, VHID) else {
         return "nothing";
@@ -116,6 +117,14 @@ fn command(sim: &mut Sim, judge: &mut Judge<'_>, chance: &mut Chance, index: usi
                 node.set_enabled(now, host, enabled).expect("it exists");
             });
             "enabled or disabled"
+        }
+        // Kernels have no such thing.
+        18..20 if hardened => {
+            seat.maintenance = !seat.maintenance;
+            seat.maintained = true;
+            let maintenance = seat.maintenance;
+            sim.command(id, |node, now| node.set_maintenance(now, maintenance));
+            "maintenance"
         }
         18..23 => {
             seat.forced = true;

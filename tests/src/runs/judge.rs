@@ -46,6 +46,10 @@ impl<'p> Judge<'p> {
         Self { plan, seats }
     }
 
+    pub(super) fn is_hardened(&self, index: usize) -> bool {
+        self.plan.members[index].policy.live_changes
+    }
+
     /// One thing that just happened.
     pub(super) fn see(&mut self, sim: &Sim, entry: &TraceEntry) -> Result<(), Violation> {
         let index = entry.node.0;
@@ -108,7 +112,8 @@ impl<'p> Judge<'p> {
             TraceKind::Event(EventKind::HandOver { outcome, .. }) => {
                 seat.handing_over = false;
                 if let HandOver::Done(_) = outcome {
-                    seat.resigned = seat.state == State::Backup;
+                    // Maintenance ends some day, and the priority counts again.
+                    seat.resigned = seat.state == State::Backup && !seat.maintenance;
                 }
             }
             TraceKind::Event(EventKind::Transition { from, to, reason, .. }) => {
@@ -155,7 +160,7 @@ impl<'p> Judge<'p> {
                     .zip(families)
                     .filter_map(|(since, has)| has.then_some(now - *since));
                 let longest = quiet.max().unwrap_or_default();
-                let patience = Seat::patience(member);
+                let patience = seat.patience(member);
                 (longest < patience)
                     .then(|| format!("takes over after {longest} s of silence instead of {patience}"))
             }
@@ -170,6 +175,9 @@ impl<'p> Judge<'p> {
                 Some((heard, _)) if seat.resigned && heard.interval != reference::BOW_OUT => {
                     Some("takes back what it handed over".into())
                 }
+                Some((heard, _)) if seat.maintenance && heard.interval != reference::BOW_OUT => {
+                    Some("is in maintenance, and takes over from a living master".into())
+                }
                 Some((heard, _)) => (!reference::takes_over(dialect, member.host.preempt, own, heard))
                     .then(|| format!("takes over from {heard}, being {own}")),
             },
@@ -182,7 +190,7 @@ impl<'p> Judge<'p> {
                 let successor = seat
                     .heard
                     .is_some_and(|(heard, _)| heard.interval != reference::BOW_OUT);
-                (!seat.handing_over || !successor)
+                (!(seat.handing_over || seat.maintained) || !successor)
                     .then(|| "hands over without being asked, or to nobody".into())
             }
             (_, _, Reason::UserRequested) if seat.forced => None,
@@ -237,8 +245,8 @@ impl<'p> Judge<'p> {
                 ));
             }
             let longest = match status.state {
-                State::Backup => Seat::patience(member),
-                State::Master if status.leaving => member.policy.leave_wait,
+                State::Backup => seat.patience(member),
+                State::Master if status.leaving => seat.farewell(member),
                 State::Master => Duration::from_secs(u64::from(member.host.advbase.get()) + 1),
                 State::Init if refused => Duration::from_micros(64 * member.policy.refused_retry.as_micros()),
                 State::Init => continue,
@@ -293,7 +301,8 @@ impl<'p> Judge<'p> {
         Ok(masters)
     }
 
-    /// Where all preempt, speak one dialect, and nobody handed over on request, the best of them is MASTER.
+    /// Where all preempt, speak one dialect, and nobody handed over on request, nobody who is not in maintenance is
+    /// better than the MASTER.
     fn best(&self, together: &[usize], masters: &[usize]) -> Result<(), String> {
         let member = |index: &usize| &self.plan.members[*index];
         let dialects = together.iter().map(|index| member(index).host.dialect);
@@ -306,9 +315,10 @@ impl<'p> Judge<'p> {
             return Ok(());
         }
         let rank = |index: &usize| self.seats[*index].rank(member(index));
-        let best = together.iter().map(rank).min();
+        let rivals = together.iter().filter(|index| !self.seats[**index].maintenance);
+        let best = rivals.map(rank).min();
         match (masters.first(), best) {
-            (Some(master), Some(best)) if rank(master) != best => Err(format!(
+            (Some(master), Some(best)) if rank(master) > best => Err(format!(
                 "{} stays MASTER with {}, though {best} preempts",
                 member(master).name,
                 rank(master)

@@ -7,7 +7,6 @@ use super::chance::Chance;
 use super::faults::{LONGEST_DELAY, heal, network, strike};
 use super::judge::{Judge, Violation};
 use super::plan::{NODES, Plan, VHID};
-use super::seat::Seat;
 
 /// What became of a run.
 #[derive(Clone, Debug)]
@@ -192,14 +191,17 @@ impl<'p> Stage<'p> {
         let longest =
             |what: fn(&super::plan::Member) -> Duration| members.clone().map(what).max().unwrap_or_default();
         let period = longest(|member| Duration::from_secs(u64::from(member.host.advbase.get()) + 1));
-        let rounds = longest(Seat::patience) + period;
+        let seats = self.judge.seats.iter().zip(&self.plan.members);
+        let patience = seats.clone().map(|(seat, member)| seat.patience(member)).max();
+        let farewell = seats.map(|(seat, member)| seat.farewell(member)).max();
+        let rounds = patience.unwrap_or_default() + period;
         let failing = self.judge.seats.iter().any(|seat| seat.failing);
         let retry = longest(|member| member.policy.senderr_retry.unwrap_or_default());
         let refused = (0..NODES).any(|index| self.is_refused(index));
         let again = longest(|member| Duration::from_micros(64 * member.policy.refused_retry.as_micros()));
         let parts = [
             LONGEST_DELAY,
-            longest(|member| member.policy.leave_wait),
+            farewell.unwrap_or_default(),
             longest(|member| member.policy.linger),
             longest(|member| member.host.preempt_delay),
             if failing { retry } else { Duration::ZERO },

@@ -18,6 +18,9 @@ pub(super) struct Seat {
     pub(super) enabled: bool,
     pub(super) shutdown: bool,
     pub(super) demoted: bool,
+    pub(super) maintenance: bool,
+    /// In maintenance mode now or earlier: farewells that began there may take longer.
+    pub(super) maintained: bool,
     pub(super) refuses: bool,
     pub(super) isolated: bool,
     /// A command since the last check.
@@ -48,6 +51,8 @@ impl Seat {
             enabled: true,
             shutdown: false,
             demoted: false,
+            maintenance: false,
+            maintained: false,
             refuses: false,
             isolated: false,
             forced: false,
@@ -87,22 +92,28 @@ impl Seat {
 
     pub(super) fn rank(&self, member: &Member) -> Rank {
         let host = &member.host;
-        reference::rank(
-            host.dialect,
-            host.advbase.get(),
-            host.advskew.get(),
-            self.demotion,
-        )
+        let advskew = if self.maintenance {
+            reference::MAINTENANCE
+        } else {
+            host.advskew.get()
+        };
+        reference::rank(host.dialect, host.advbase.get(), advskew, self.demotion)
     }
 
     /// How long it waits in silence.
-    pub(super) fn patience(member: &Member) -> Duration {
-        let host = &member.host;
-        Duration::from_micros(reference::master_down(
-            host.dialect,
-            host.advbase.get(),
-            host.advskew.get(),
-        ))
+    pub(super) fn patience(&self, member: &Member) -> Duration {
+        let (dialect, base, skew) = (
+            member.host.dialect,
+            member.host.advbase.get(),
+            member.host.advskew.get(),
+        );
+        Duration::from_micros(reference::master_down(dialect, base, skew, self.maintenance))
+    }
+
+    /// How long it waits for a successor. Who is in maintenance waits for a slower master to be heard again.
+    pub(super) fn farewell(&self, member: &Member) -> Duration {
+        let slowest = Duration::from_secs(if self.maintained { 4 } else { 0 });
+        member.policy.leave_wait + slowest
     }
 
     /// The sum of what holds.
