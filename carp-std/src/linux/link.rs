@@ -168,11 +168,11 @@ impl LinuxLink {
             return;
         };
         for slot in &self.interfaces {
-            if let Some(open) = &slot.open {
-                guard.own(open.device(&slot.name, self.tags), &slot.owned);
-            }
+            let Some(open) = &slot.open else { continue };
+            guard.own(open.device(&slot.name, self.tags), &slot.owned);
             for vmac in slot.vmacs.values() {
                 guard.made(vmac.index, &vmac.name);
+                guard.own(vmac.device(open.index, self.tags), &vmac.owned);
             }
         }
     }
@@ -244,7 +244,7 @@ impl Link for LinuxLink {
         let (present, also) = match host.mode {
             LinkMode::Plain => (&slot.present[..], &[][..]),
             LinkMode::Vmac => match slot.vmacs.get(&host.vhid) {
-                Some(vmac) if vmac.owner => (&vmac.present[..], &[][..]),
+                Some(vmac) if !vmac.owned.is_empty() => (&vmac.present[..], &[][..]),
                 Some(vmac) => (&vmac.present[..], &slot.present[..]),
                 None => (&[][..], &slot.present[..]),
             },
