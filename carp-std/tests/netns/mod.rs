@@ -1,6 +1,7 @@
 //! Network namespaces for tests, which remove themselves.
 #![allow(dead_code, reason = "not every test program needs all of it")]
 
+pub(crate) mod client;
 pub(crate) mod node;
 
 use std::io::{Read as _, Write as _};
