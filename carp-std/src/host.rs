@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use carp_fsm::{
     Action, ConfigError, Duration, Event, HostConfig, HostId, IfaceId, Instant, LinkMode, Node, OwnerError,
-    Policy, ReconfigureError, Storage, TransmitResult,
+    Policy, ReconfigureError, Storage,
 };
 use carp_proto::Vhid;
 use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
@@ -333,13 +333,15 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                     let result = self.link.send_frame(iface, &frame[..len]);
                     self.node.handle_transmit_result(now, tx, result);
                 }
-                // Unicast: no link resolves destinations, and no virtual host asks for it.
                 Action::Transmit {
-                    next_hop: Some(_),
+                    iface,
+                    len,
+                    next_hop: Some(peer),
                     tx,
                     ..
                 } => {
-                    self.node.handle_transmit_result(now, tx, TransmitResult::Error);
+                    let result = self.link.send_unicast(iface, &frame[..len], peer);
+                    self.node.handle_transmit_result(now, tx, result);
                 }
             }
         }

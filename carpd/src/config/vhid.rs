@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use carp_fsm::LinkMode;
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
 use toml::Spanned;
 
@@ -26,6 +27,7 @@ pub(super) const KEYS: &[&str] = &[
     "preempt",
     "description",
     "dialect",
+    "mode",
     "allow_off_subnet",
 ];
 
@@ -53,6 +55,8 @@ pub struct VirtualHost {
     pub description: Option<String>,
     /// Whose rules to follow.
     pub dialect: Dialect,
+    /// Whose MAC address the virtual addresses have.
+    pub mode: LinkMode,
 }
 
 impl VirtualHost {
@@ -84,6 +88,7 @@ pub(super) struct Draft {
     preempt: bool,
     description: Option<String>,
     dialect: Dialect,
+    mode: LinkMode,
 }
 
 impl Draft {
@@ -110,6 +115,7 @@ impl Draft {
             preempt: table.boolean("preempt", report).unwrap_or(preempt),
             description: description(table, report),
             dialect,
+            mode: mode(table, report),
         }
     }
 
@@ -125,6 +131,7 @@ impl Draft {
             preempt: self.preempt,
             description: self.description,
             dialect: self.dialect,
+            mode: self.mode,
         })
     }
 }
@@ -330,4 +337,22 @@ fn dialect(table: &Table<'_>, report: &mut Report) -> Dialect {
         );
         Dialect::default()
     })
+}
+
+fn mode(table: &Table<'_>, report: &mut Report) -> LinkMode {
+    let Some(name) = table.string("mode", report) else {
+        return LinkMode::default();
+    };
+    match *name.get_ref() {
+        "plain" => LinkMode::Plain,
+        "vmac" => LinkMode::Vmac,
+        other => {
+            let wrong = other.escape_debug();
+            report.mistake(
+                &name.span(),
+                format!("there is no mode {wrong}; write plain or vmac"),
+            );
+            LinkMode::default()
+        }
+    }
 }

@@ -68,6 +68,7 @@ pub(super) fn wanted(carp: &mut Carp, hosts: &[VirtualHost]) -> Result<Vec<Wante
         config.advskew = host.advskew;
         config.preempt = host.preempt;
         config.dialect = host.dialect;
+        config.mode = host.mode;
         config.addresses = AddressSet::try_from_iter(host.addresses.iter().map(|vip| vip.ip))?;
         all.push(Wanted {
             config,
@@ -96,11 +97,11 @@ pub(super) fn apply(carp: &mut Carp, journal: &mut Journal, wanted: Vec<Wanted>,
             journal.waiting.push(wanted);
             continue;
         };
-        if member.host.dialect != wanted.host.dialect {
-            // For the protocol that is another one: the old one leaves first.
+        if let Some(key) = replacing(&member.host, &wanted.host) {
+            // That is another virtual host: the old one leaves first.
             wanted.enabled = member.enabled;
             difference.changed += 1;
-            let text = "replaced (dialect)".to_owned();
+            let text = format!("replaced ({key})");
             difference.outcomes.push(outcome(name, text));
             journal.waiting.push(wanted);
             leave(carp, journal, member, now);
@@ -179,6 +180,15 @@ fn prefixes(host: &VirtualHost) -> impl Fn(IpAddr) -> Prefix + use<> {
         vip.and_then(|vip| vip.prefix)
             .map_or(Prefix::Interface, Prefix::Length)
     }
+}
+
+/// The key that differs and makes it another virtual host.
+fn replacing(old: &VirtualHost, new: &VirtualHost) -> Option<&'static str> {
+    let keys = [
+        ("dialect", old.dialect != new.dialect),
+        ("mode", old.mode != new.mode),
+    ];
+    keys.iter().find(|(_, differs)| *differs).map(|(key, _)| *key)
 }
 
 /// The keys that differ.
