@@ -204,7 +204,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             digest,
         };
         // Without an address of its own the interface speaks from a virtual one (`carp_best_ifa`, §1).
-        let envelope = match family {
+        let mut envelope = match family {
             Family::Ipv4 => {
                 let source = interface.ipv4.or_else(|| addresses.ipv4().next());
                 Envelope::multicast_v4(*vhid, source.unwrap_or(Ipv4Addr::UNSPECIFIED), *dialect)
@@ -214,6 +214,9 @@ impl<const ADDRS: usize> Host<ADDRS> {
                 Envelope::multicast_v6(*vhid, source.unwrap_or(Ipv6Addr::UNSPECIFIED), *dialect)
             }
         };
+        if let Some(dscp) = self.config.dscp {
+            envelope.tos = dscp.tos();
+        }
         frame::emit_advertisement(&advertisement, &envelope, *dialect, buffer)
     }
 

@@ -21,6 +21,7 @@ mod properties;
 mod reconfigure;
 mod replays;
 mod sending;
+mod settings;
 
 const ETH0: IfaceId = IfaceId(0);
 const ETH1: IfaceId = IfaceId(1);
