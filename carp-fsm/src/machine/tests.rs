@@ -32,6 +32,7 @@ fn view(dialect: Dialect, policy: Policy, base: u8, skew: u8) -> View {
         demotion: 0,
         preempt: false,
         preempt_delay: Duration::ZERO,
+        maintenance: false,
         ipv4: true,
         ipv6: false,
     }
