@@ -87,6 +87,11 @@ install_nightly() {
     command -v cargo-fuzz >/dev/null || cargo install --quiet --locked cargo-fuzz
 }
 
+check_dependencies() {
+    command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny
+    cargo deny check bans licenses sources
+}
+
 # Real packets, real daemons, a real peer.
 run_lab() {
     if [ "$(id -u)" != 0 ]; then
@@ -124,8 +129,10 @@ if [ "$mode" = full ]; then
     step "Tools of the full check" install_tools valgrind valgrind qemu-system-arm qemu-system-arm \
         arm-none-eabi-size binutils-arm-none-eabi
     step "Nightly" install_nightly
+    step "Dependencies" check_dependencies
     step "No panic is left" tests/bare-metal/panic-free.sh
     step "Flash" tests/bare-metal/flash-size.sh
+    step "RAM" tests/bare-metal/ram-size.sh
     step "Instructions on Cortex-M" tests/bare-metal/instructions.sh
     step "Lints of fuzz targets and bare-metal images" lint_bare_metal
     step "Instructions on the host" cargo bench --quiet -p carp-benches --bench wire_instructions

@@ -23,7 +23,7 @@ pub struct HostConfig<const ADDRS: usize> {
     pub preempt: bool,
     /// After start or link up, a living master is left alone for so long, preemption or not, so that
     /// services here can start and states can be synchronised. It does not delay taking over from a master
-    /// that is silent, bows out or will time out. Changing it counts from the next start.
+    /// that is silent, bows out or will time out.
     pub preempt_delay: Duration,
     /// The group whose demotion counts for it.
     pub group: GroupId,

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use carp_proto::frame::{self, MAX_FRAME_LEN};
 use carp_proto::{
     AdvBase, AdvSkew, Advertisement, AnnouncementSource, Authenticator, Counter, CounterRule, Demotion,
-    Envelope, Interval,
+    Digest, Envelope, Interval,
 };
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -14,9 +14,6 @@ use crate::machine::{Machine, View, Wishes, earlier};
 use crate::policy::Policy;
 use crate::state::{Family, InitReason, State};
 use crate::time::{Duration, Instant};
-
-/// Authenticators of one virtual host: the first signs, all verify. OpenBSD needs two.
-const AUTHENTICATORS: usize = 2;
 
 /// How soon a frame for which there was no room is tried again.
 const BUSY_RETRY: Duration = Duration::from_millis(2);
@@ -27,7 +24,10 @@ const SEND_THRESHOLD: u8 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
-    pub(crate) authenticators: heapless::Vec<Authenticator, AUTHENTICATORS>,
+    /// Of the configuration and the form that is sent; signs, unless the node has an older one that still does.
+    pub(crate) authenticator: Authenticator,
+    /// Key or addresses changed lately.
+    pub(crate) changing: Option<Changing>,
     pub(crate) machine: Machine,
     pub(crate) pending: Pending,
     /// The operator wants it to take part.
@@ -39,20 +39,21 @@ pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) owner_seq: u32,
     /// Even if the adapter was last asked just that: it could not, or the addresses changed.
     pub(crate) ask_again: bool,
-    /// A yielded address is given up then.
-    pub(crate) disown_at: Option<Instant>,
-    /// There was no room to transmit; try again then.
-    pub(crate) resume_at: Option<Instant>,
+    /// MASTER: there is no room to transmit until then. Else: addresses are kept until then.
+    pub(crate) waits_until: Option<Instant>,
     pub(crate) refusals: u8,
     /// The counter last sent, or (where the dialect follows it) heard; 0 before the first.
-    pub(crate) counter: u64,
+    pub(crate) counter: LastCounter,
     /// A peer's counter is followed.
     pub(crate) follows: bool,
     pub(crate) sending: SendHealth,
-    /// Of the current state.
-    pub(crate) since: Instant,
     pub(crate) peer: Option<PeerSeen>,
 }
+
+/// A counter, or 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(packed(4))] // with the alignment of a u64, every host would be larger by 8 bytes
+pub(crate) struct LastCounter(u64);
 
 /// The last valid advertisement of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +69,9 @@ pub struct PeerSeen {
 impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn new(now: Instant, config: HostConfig<ADDRS>) -> Self {
         Self {
-            authenticators: authenticators(&config),
-            machine: Machine::new(InitReason::NoInterface),
+            authenticator: authenticator(&config, config.dialect.rules().hmac_sent),
+            changing: None,
+            machine: Machine::new(now, InitReason::NoInterface),
             // What an earlier process may have left behind comes off first.
             pending: Pending::disown(),
             enabled: true,
@@ -77,33 +79,14 @@ impl<const ADDRS: usize> Host<ADDRS> {
             owner: None,
             owner_seq: 0,
             ask_again: false,
-            disown_at: None,
-            resume_at: None,
+            waits_until: None,
             refusals: 0,
-            counter: 0,
+            counter: LastCounter(0),
             follows: false,
             sending: SendHealth::default(),
-            since: now,
             peer: None,
             config,
         }
-    }
-
-    /// Takes over a configuration for the same vhid and dialect.
-    pub(crate) fn configure(&mut self, config: HostConfig<ADDRS>) {
-        self.authenticators = authenticators(&config);
-        self.config = config;
-        let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
-        self.pending.keep_families(ipv4, ipv6);
-    }
-
-    /// Advertises over IPv4: with an IPv4 address, or with none at all.
-    pub(crate) fn ipv4(&self) -> bool {
-        self.config.addresses.has_ipv4() || !self.config.addresses.has_ipv6()
-    }
-
-    pub(crate) fn ipv6(&self) -> bool {
-        self.config.addresses.has_ipv6()
     }
 
     /// Does it listen to advertisements of this family (`carp_find_ifa`, `carp_proto_input_c`, §3)?
@@ -113,22 +96,27 @@ impl<const ADDRS: usize> Host<ADDRS> {
             return false;
         }
         match family {
-            Family::Ipv4 => self.ipv4(),
-            Family::Ipv6 => self.ipv6(),
+            Family::Ipv4 => self.sends().ipv4,
+            Family::Ipv6 => self.sends().ipv6,
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = earlier(self.machine.deadline(), self.sending.retry_at);
-        earlier(own, earlier(self.disown_at, self.resume_at))
+        let own = earlier(own, self.changing.map(Changing::until));
+        earlier(own, self.waits_until)
     }
 
     pub(crate) fn wish(&mut self, wishes: Wishes) {
         if wishes.contains(Wishes::OWN) {
-            self.disown_at = None;
+            self.waits_until = None;
         }
-        let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
-        self.pending.add(wishes, ipv4, ipv6);
+        self.pending.add(wishes, self.sends());
+    }
+
+    /// While there is no room to transmit, nothing is done; the timer brings it back.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.waits_until.is_some() && self.state() == State::Master
     }
 
     /// The next thing to do, in the order that is safe.
@@ -145,20 +133,20 @@ impl<const ADDRS: usize> Host<ADDRS> {
         output: Output,
         view: &View,
         interface: &InterfaceInfo,
-        counter: Counter,
+        signed: Signed,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         match output {
             Output::Advertise(family) => {
                 let interval = view.interval();
-                self.emit_advertisement(family, interval, view.demotion_byte(), interface, counter, buffer)
+                self.emit_advertisement(family, interval, view.demotion_byte(), interface, signed, buffer)
             }
             Output::BowOut(family) => self.emit_advertisement(
                 family,
                 Interval::BOW_OUT,
                 view.demotion_byte(),
                 interface,
-                counter,
+                signed,
                 buffer,
             ),
             Output::Announce(index) => self.emit_announcement(index, interface, buffer),
@@ -172,7 +160,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         interval: Interval,
         demotion: Demotion,
         interface: &InterfaceInfo,
-        counter: Counter,
+        Signed { counter, digest }: Signed,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         let HostConfig {
@@ -181,7 +169,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
             addresses,
             ..
         } = &self.config;
-        let digest = self.authenticators.first()?.sign(counter);
         let (advbase, advskew): (AdvBase, AdvSkew) = (interval.base(), interval.skew());
         let advertisement = Advertisement {
             vhid: *vhid,
@@ -233,21 +220,23 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// The counter of the next advertisement. `chance` is never 0: a fresh OpenBSD backup takes 0 for its
     /// own (§6).
     pub(crate) fn next_counter(&mut self, policy: &Policy, chance: u64) -> Counter {
-        self.counter = match self.config.dialect.rules().counter {
+        let LastCounter(last) = self.counter;
+        let next = match self.config.dialect.rules().counter {
             _ if policy.fresh_counters => chance,
-            CounterRule::RandomThenFollow if self.follows => self.counter.wrapping_add(1),
-            CounterRule::Cookie if self.counter != 0 => self.counter,
+            CounterRule::RandomThenFollow if self.follows => last.wrapping_add(1),
+            CounterRule::Cookie if last != 0 => last,
             CounterRule::RandomThenFollow | CounterRule::Cookie => chance,
         };
-        Counter::new(self.counter)
+        self.counter = LastCounter(next);
+        Counter::new(next)
     }
 
     #[cfg(feature = "sim")]
     pub(crate) fn set_counter(&mut self, next: u64) {
-        self.counter = match self.config.dialect.rules().counter {
+        self.counter = LastCounter(match self.config.dialect.rules().counter {
             CounterRule::RandomThenFollow => next.wrapping_sub(1),
             CounterRule::Cookie => next,
-        };
+        });
         self.follows = true;
     }
 
@@ -255,11 +244,11 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// looks for that (`carp_proto_input_c`, §6).
     pub(crate) fn hears_counter(&mut self, policy: &Policy, heard: Counter) -> bool {
         let rules = self.config.dialect.rules();
-        if rules.own_counter_is_loop && heard.get() == self.counter {
+        if rules.own_counter_is_loop && LastCounter(heard.get()) == self.counter {
             return false;
         }
         if !policy.fresh_counters && rules.counter == CounterRule::RandomThenFollow {
-            self.counter = heard.get();
+            self.counter = LastCounter(heard.get());
             self.follows = true;
         }
         true
@@ -281,7 +270,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn still_there(&mut self, now: Instant, retry: Duration) {
         self.ask_again = true;
         if self.state() != State::Master {
-            self.disown_at = Some(now + retry.max(BUSY_RETRY));
+            self.waits_until = Some(now + retry.max(BUSY_RETRY));
         }
     }
 
@@ -296,156 +285,23 @@ impl<const ADDRS: usize> Host<ADDRS> {
         };
         if still_meant {
             self.pending.restore(output);
-            self.resume_at = Some(now + BUSY_RETRY);
+            self.waits_until = Some(now + BUSY_RETRY);
         }
     }
 }
 
-fn authenticators<const ADDRS: usize>(
-    config: &HostConfig<ADDRS>,
-) -> heapless::Vec<Authenticator, AUTHENTICATORS> {
-    let variants = config.dialect.rules().hmac_accepted.iter();
-    // The table holds at most two; a test says so.
-    variants
-        .map(|variant| Authenticator::new(&config.key, config.vhid, &config.addresses, *variant))
-        .take(AUTHENTICATORS)
-        .collect()
+/// What makes an advertisement ours; of no meaning in other frames.
+#[derive(Clone, Copy)]
+pub(crate) struct Signed {
+    pub(crate) counter: Counter,
+    pub(crate) digest: Digest,
 }
 
-/// One thing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Output {
-    Own,
-    Advertise(Family),
-    BowOut(Family),
-    /// The address of this index.
-    Announce(u8),
-    Disown,
-}
-
-/// Wishes not yet carried out. Repeated ones coalesce, contrary ones replace each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Pending {
-    bits: u8,
-    /// The next address to announce.
-    announced: u8,
-}
-
-const OWN: u8 = 1;
-const AD4: u8 = 1 << 1;
-const AD6: u8 = 1 << 2;
-const BOW4: u8 = 1 << 3;
-const BOW6: u8 = 1 << 4;
-const ANNOUNCE: u8 = 1 << 5;
-const DISOWN: u8 = 1 << 6;
-
-impl Pending {
-    fn disown() -> Self {
-        Self {
-            bits: DISOWN,
-            announced: 0,
-        }
-    }
-
-    pub(crate) fn is_empty(self) -> bool {
-        self.bits == 0
-    }
-
-    /// A node that is no longer MASTER has nothing to say.
-    pub(crate) fn silence(&mut self) {
-        self.bits &= !(OWN | AD4 | AD6 | BOW4 | BOW6 | ANNOUNCE);
-    }
-
-    fn keep_families(&mut self, ipv4: bool, ipv6: bool) {
-        if !ipv4 {
-            self.bits &= !(AD4 | BOW4);
-        }
-        if !ipv6 {
-            self.bits &= !(AD6 | BOW6);
-        }
-    }
-
-    fn add(&mut self, wishes: Wishes, ipv4: bool, ipv6: bool) {
-        let families = |four, six| if ipv4 { four } else { 0 } | if ipv6 { six } else { 0 };
-        if wishes.contains(Wishes::OWN) {
-            self.bits = self.bits & !DISOWN | OWN;
-        }
-        if wishes.contains(Wishes::BOW_OUT) {
-            self.bits = self.bits & !(AD4 | AD6) | families(BOW4, BOW6);
-        }
-        if wishes.contains(Wishes::ADVERTISE) {
-            self.bits = self.bits & !(BOW4 | BOW6) | families(AD4, AD6);
-        }
-        if wishes.contains(Wishes::ANNOUNCE) {
-            self.bits |= ANNOUNCE;
-            self.announced = 0;
-        }
-        if wishes.contains(Wishes::DISOWN) {
-            // A bow-out that waits is still sent, unless nobody ever saw a MASTER here.
-            let last_words = if self.bits & OWN == 0 { BOW4 | BOW6 } else { 0 };
-            self.bits = self.bits & last_words | DISOWN;
-        }
-    }
-
-    fn next(&mut self, announce_first: bool, addresses: usize) -> Option<Output> {
-        if announce_first
-            && self.bits & OWN == 0
-            && let Some(output) = self.next_announcement(addresses)
-        {
-            return Some(output);
-        }
-        for (bit, output) in [
-            (OWN, Output::Own),
-            (BOW4, Output::BowOut(Family::Ipv4)),
-            (BOW6, Output::BowOut(Family::Ipv6)),
-            (AD4, Output::Advertise(Family::Ipv4)),
-            (AD6, Output::Advertise(Family::Ipv6)),
-        ] {
-            if self.bits & bit != 0 {
-                self.bits &= !bit;
-                return Some(output);
-            }
-        }
-        if let Some(output) = self.next_announcement(addresses) {
-            return Some(output);
-        }
-        if self.bits & DISOWN != 0 {
-            self.bits &= !DISOWN;
-            return Some(Output::Disown);
-        }
-        None
-    }
-
-    fn next_announcement(&mut self, addresses: usize) -> Option<Output> {
-        if self.bits & ANNOUNCE == 0 {
-            return None;
-        }
-        let index = self.announced;
-        if usize::from(index) >= addresses {
-            self.bits &= !ANNOUNCE;
-            return None;
-        }
-        self.announced = index.saturating_add(1);
-        Some(Output::Announce(index))
-    }
-
-    fn restore(&mut self, output: Output) {
-        match output {
-            Output::Advertise(Family::Ipv4) => self.bits |= AD4,
-            Output::Advertise(Family::Ipv6) => self.bits |= AD6,
-            Output::BowOut(Family::Ipv4) => self.bits |= BOW4,
-            Output::BowOut(Family::Ipv6) => self.bits |= BOW6,
-            Output::Announce(index) => {
-                self.announced = if self.bits & ANNOUNCE == 0 {
-                    index
-                } else {
-                    self.announced.min(index)
-                };
-                self.bits |= ANNOUNCE;
-            }
-            Output::Own | Output::Disown => {}
-        }
-    }
+impl Signed {
+    pub(crate) const NOTHING: Self = Self {
+        counter: Counter::new(0),
+        digest: Digest::new([0; 20]),
+    };
 }
 
 /// How send errors count (`carp_send_ad_error`, §10).
@@ -500,7 +356,13 @@ impl SendHealth {
     }
 }
 
+mod changing;
 #[cfg(feature = "sim")]
 mod election;
+mod pending;
 #[cfg(test)]
 mod tests;
+
+use changing::authenticator;
+pub(crate) use changing::{Changing, Families};
+pub(crate) use pending::{Output, Pending};

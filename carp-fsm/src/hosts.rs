@@ -7,7 +7,7 @@ use carp_proto::{Dialect, Vhid};
 
 use crate::host::Host;
 use crate::id::{HostId, IfaceId};
-use crate::storage::{HostSlot, Pool};
+use crate::storage::{HostSlot, Link, Pool};
 use crate::time::Instant;
 
 /// At most this many hosts, so that a slot number and "none" fit 16 bits.
@@ -167,7 +167,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     pub(crate) fn set_deadline(&mut self, number: u16, deadline: Option<Instant>) {
         let Some(slot) = self.slot_mut(number) else { return };
         slot.deadline = deadline;
-        match (slot.heap_pos, deadline) {
+        match (slot.heap_pos.get(), deadline) {
             (None, None) => {}
             (None, Some(_)) => {
                 let last = self.heap_len;
@@ -180,7 +180,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
                 self.sift_down(pos);
             }
             (Some(pos), None) => {
-                slot.heap_pos = None;
+                slot.heap_pos = Link::NONE;
                 self.heap_len = self.heap_len.saturating_sub(1);
                 let last = self.heap_len;
                 if pos != last
@@ -242,7 +242,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
             cell.heap = number;
         }
         if let Some(slot) = self.slot_mut(number) {
-            slot.heap_pos = Some(pos);
+            slot.heap_pos = Link::to(pos);
         }
     }
 
@@ -256,12 +256,12 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
             return;
         };
         slot.ready = true;
-        slot.ready_next = None;
+        slot.ready_next = Link::NONE;
         match self.ready_tail.replace(number) {
             None => self.ready_head = Some(number),
             Some(tail) => {
                 if let Some(tail) = self.slot_mut(tail) {
-                    tail.ready_next = Some(number);
+                    tail.ready_next = Link::to(number);
                 }
             }
         }
@@ -275,7 +275,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
         let Some(number) = self.ready_head else { return };
         let next = self.slot_mut(number).and_then(|slot| {
             slot.ready = false;
-            slot.ready_next.take()
+            core::mem::replace(&mut slot.ready_next, Link::NONE).get()
         });
         self.ready_head = next;
         if next.is_none() {

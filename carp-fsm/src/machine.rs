@@ -20,8 +20,9 @@ enum Role {
         down6: Option<Instant>,
         /// Handed over on request: does not take the role back from its living successor.
         resigned: bool,
-        /// Before this, a living master is left alone: services here are still starting.
-        preempts_from: Instant,
+        /// Until the preempt delay has passed, a living master is left alone: services here are still
+        /// starting.
+        starting: bool,
     },
     Master {
         next_ad: Instant,
@@ -42,13 +43,16 @@ enum Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     role: Role,
+    /// Of the state.
+    since: Instant,
 }
 
 impl Machine {
-    /// In INIT, for this reason.
-    pub const fn new(reason: InitReason) -> Self {
+    /// In INIT from now on, for this reason.
+    pub const fn new(now: Instant, reason: InitReason) -> Self {
         Self {
             role: Role::Init { reason, retry: None },
+            since: now,
         }
     }
 
@@ -59,6 +63,11 @@ impl Machine {
             Role::Backup { .. } => State::Backup,
             Role::Master { .. } | Role::Leaving { .. } => State::Master,
         }
+    }
+
+    /// Since when it is in this state.
+    pub const fn since(&self) -> Instant {
+        self.since
     }
 
     /// Why it is in INIT, if it is.
@@ -95,6 +104,9 @@ impl Machine {
             _ => None,
         };
         let mut effects = self.react(now, input, view);
+        if effects.transition.is_some() {
+            self.since = now;
+        }
         // Whatever ends a hand-over, who asked for it is told.
         if let Some(since) = asked.filter(|_| !self.is_leaving()) {
             effects.hand_over = effects.hand_over.or(Some(HandOver::NobodyTookOver(now - since)));
@@ -118,7 +130,9 @@ impl Machine {
                 Role::Master { .. } if master_yields(interval, demotion, lower_source, view) => {
                     self.become_backup(now, Reason::MoreFrequentAdvertisement, false, view)
                 }
-                Role::Master { .. } if interval != Interval::BOW_OUT => self.answer_worse_master(now, view),
+                Role::Master { .. } if interval != Interval::BOW_OUT => {
+                    self.answer_worse_master(now, interval, view)
+                }
                 Role::Init { .. } | Role::Master { .. } => Effects::default(),
                 Role::Leaving { since, then, .. } => self.heard_successor(now, interval, since, then, view),
             },
@@ -177,13 +191,13 @@ impl Machine {
     fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
         let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
         match (self.role, departure) {
-            // Already on its way: a stop overrides a hand-over, never the other way round, and the
-            // deadline does not move.
+            // Already on its way: a stop overrides a hand-over, never the other way round, and does not wait
+            // longer.
             (Role::Leaving { .. }, Departure::HandOver) => Effects::default(),
             (Role::Leaving { since, until, .. }, Departure::Stop(_)) => {
                 self.role = Role::Leaving {
                     since,
-                    until,
+                    until: until.min(now + view.policy.leave_wait),
                     then: departure,
                 };
                 Effects::default()
@@ -226,18 +240,18 @@ impl Machine {
         peer_demotion: Demotion,
         view: &View,
     ) -> Effects {
+        let started = self.since + view.preempt_delay <= now;
         let Role::Backup {
-            resigned,
-            preempts_from,
-            ..
-        } = self.role
+            resigned, starting, ..
+        } = &mut self.role
         else {
             return Effects::default();
         };
-        // Who bows out asks to be replaced.
+        *starting &= !started;
+        // Who bows out asks to be replaced, and somebody must be MASTER.
         let bows_out = peer == Interval::BOW_OUT;
-        let willing = bows_out || !resigned;
-        let preempts = bows_out || (willing && preempts_from <= now);
+        let willing = bows_out || !(*resigned || view.maintenance);
+        let preempts = bows_out || (willing && !*starting);
         let compares_demotion = view.compares_demotion();
         let mine = view.demotion_byte();
         if preempts && view.preempt && view.interval() < peer && (!compares_demotion || peer_demotion >= mine)
@@ -261,7 +275,16 @@ impl Machine {
         Effects::default()
     }
 
-    fn answer_worse_master(&mut self, now: Instant, view: &View) -> Effects {
+    fn answer_worse_master(&mut self, now: Instant, peer: Interval, view: &View) -> Effects {
+        if view.maintenance {
+            // Whoever lives may have it. It has perhaps yielded to us already: the bow-out brings it back. Or it is
+            // MASTER still: then it is heard again within its interval.
+            let effects = self.leave(now, Departure::HandOver, view);
+            if let Role::Leaving { until, .. } = &mut self.role {
+                *until = *until + Duration::from_micros(peer.micros());
+            }
+            return effects;
+        }
         let period = view.period(view.effective_skew());
         match &mut self.role {
             Role::Master {
@@ -291,7 +314,8 @@ impl Machine {
             return Effects::default();
         }
         let mut effects = match then {
-            Departure::HandOver => self.become_backup(now, Reason::HandedOver, true, view),
+            // Maintenance ends, and with it what keeps us from preempting.
+            Departure::HandOver => self.become_backup(now, Reason::HandedOver, !view.maintenance, view),
             Departure::Stop(reason) => self.become_init(reason, None),
         };
         effects.hand_over = Some(HandOver::Done(now - since));
@@ -396,7 +420,7 @@ impl Machine {
         let from = self.state();
         // The first interval uses the skew as configured: `carp_setrun` sets the timer after
         // `carp_send_ad` did (§8).
-        let next_ad = now + view.period(view.advskew);
+        let next_ad = now + view.period(view.base_skew());
         self.role = Role::Master {
             next_ad,
             reannounce: view.reannounce(),
@@ -413,11 +437,7 @@ impl Machine {
             down4,
             down6,
             resigned,
-            preempts_from: if from == State::Init {
-                now + view.preempt_delay
-            } else {
-                now
-            },
+            starting: from == State::Init && view.preempt_delay > Duration::ZERO,
         };
         let wishes = if from == State::Master {
             Wishes::DISOWN

@@ -24,18 +24,58 @@
 //! }
 //! # Ok::<(), carp_fsm::ConfigError>(())
 //! ```
+//!
+//! which prints, among other lines,
+//!
+//! ```text
+//!     0.000000  a  INIT -> BACKUP (initialization complete)
+//!     0.000000  b  INIT -> BACKUP (initialization complete)
+//!     3.000000  a  BACKUP -> MASTER (master timed out)
+//!     3.000000  a  owns the addresses
+//!     3.000000  a  announces
+//!     3.000000  a  advertises
+//!     3.000092  b  hears 1/0 from 10.0.0.1
+//!     5.000000  a  crash
+//!     8.390742  b  BACKUP -> MASTER (master timed out)
+//! ```
+//!
+//! # How to test a configuration
+//!
+//! 1. Build each machine as a [`NodePlan`], from [`HostConfig`](crate::HostConfig)s as your program makes them
+//!    ([`virtual_host`] is a short cut). Virtual hosts with different
+//!    `iface` are on different segments; all nodes with an interface of the same number are on the same one.
+//! 2. Say with [`set_network`](Sim::set_network) how bad the network is, and with [`NodePlan::clock`] how bad the
+//!    clocks are.
+//! 3. Let time pass, do things, let time pass again:
+//!
+//! | to a node | |
+//! |---|---|
+//! | [`crash`](Sim::crash), [`restart`](Sim::restart) | power off, power on |
+//! | [`pause`](Sim::pause), [`resume`](Sim::resume) | it does not run for a while, and wakes late |
+//! | [`set_link`](Sim::set_link), [`set_link_on`](Sim::set_link_on) | a cable is pulled or plugged, and the node notices |
+//! | [`cut`](Sim::cut), [`heal`](Sim::heal) | one direction between two nodes goes dead, and nobody notices |
+//! | [`set_sending`](Sim::set_sending) | every transmission fails |
+//! | [`refuse_addresses`](Sim::refuse_addresses) | the operating system does not take the addresses |
+//! | [`command`](Sim::command) | any command of the operator: `hand_over`, `demote`, `shutdown`, .. |
+//!
+//! 4. Ask [`states`](Sim::states) and [`owners`](Sim::owners), any [`node`](Sim::node), or the [`trace`](Sim::trace).
+//!
+//! The same seed and the same calls give the same run, to the microsecond. Try many seeds: each is another order of
+//! events. `cargo run --release -p carp-tests --bin sim -- 1000000` of this project is a million such runs.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::fmt;
+use core::net::IpAddr;
 
 use carp_proto::Vhid;
 use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
+use carp_proto::{Advertisement, Packet};
 
-use crate::action::{Action, TransmitResult};
-use crate::config::{ConfigError, InterfaceInfo, LinkState};
+use crate::action::{Action, OwnerError, TransmitKind, TransmitResult};
+use crate::config::{ConfigError, InterfaceInfo};
 use crate::event::EventKind;
 use crate::id::{HostId, IfaceId};
 use crate::node::Node;
@@ -44,22 +84,35 @@ use crate::state::State;
 use crate::storage::Storage;
 use crate::time::{Duration, Instant};
 
+mod faults;
+mod member;
+mod network;
 mod plan;
 pub mod script;
 mod trace;
 
-pub use plan::{Network, NodePlan, virtual_host};
+pub use faults::Fault;
+use member::{Delivery, Member};
+pub use network::Network;
+pub use plan::{NodePlan, virtual_host};
 pub use trace::{TraceEntry, TraceKind};
 
 /// Addresses a simulated virtual host can have.
 pub const ADDRS: usize = 8;
 
-/// The one segment that all simulated nodes are on.
+/// The first segment; enough for most simulations.
 pub const SEGMENT: IfaceId = IfaceId(0);
 
 /// A simulated node, in the order in which they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub usize);
+
+/// As in `node 0`.
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {}", self.0)
+    }
+}
 
 /// The simulation.
 pub struct Sim {
@@ -74,23 +127,6 @@ pub struct Sim {
     sequence: u64,
     random: SplitMix64,
     trace: Vec<TraceEntry>,
-}
-
-struct Member {
-    plan: NodePlan,
-    /// `None`: crashed, or never started.
-    running: Option<Node<'static, ADDRS>>,
-    link: LinkState,
-}
-
-/// A frame under way. Ordered by arrival; `sequence` keeps the order of sending among equals.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Delivery {
-    at: Instant,
-    sequence: u64,
-    to: NodeId,
-    from: NodeId,
-    frame: Vec<u8>,
 }
 
 impl Sim {
@@ -109,7 +145,7 @@ impl Sim {
         }
     }
 
-    /// Loss, delay and order from now on.
+    /// How frames that are sent from now on travel.
     pub fn set_network(&mut self, network: Network) {
         self.network = network;
     }
@@ -117,12 +153,7 @@ impl Sim {
     /// Adds a node and starts it now, unless its plan is one that [`Node::insert`] refuses.
     pub fn add(&mut self, plan: NodePlan) -> Result<NodeId, ConfigError> {
         let id = NodeId(self.members.len());
-        let link = LinkState::Up;
-        self.members.push(Member {
-            plan,
-            running: None,
-            link,
-        });
+        self.members.push(Member::new(plan));
         let started = self.start(id);
         if started.is_err() {
             self.members.pop();
@@ -135,9 +166,20 @@ impl Sim {
         self.now
     }
 
+    /// What the clock of a node shows: all times that the node speaks of are of this kind.
+    pub fn local_time(&self, id: NodeId) -> Instant {
+        let member = self.members.get(id.0);
+        member.map_or(self.now, |member| member.plan.clock.shows(self.now))
+    }
+
     /// Everything that happened, oldest first.
     pub fn trace(&self) -> &[TraceEntry] {
         &self.trace
+    }
+
+    /// Takes the trace, so that a long run does not fill the memory: it starts anew.
+    pub fn take_trace(&mut self) -> Vec<TraceEntry> {
+        core::mem::take(&mut self.trace)
     }
 
     /// Name of a node.
@@ -150,9 +192,11 @@ impl Sim {
         self.members.get(id.0)?.running.as_ref()
     }
 
-    /// The virtual host with this vhid on a node.
+    /// The virtual host with this vhid on a node, that of the first segment if there are several.
     pub fn host(&self, id: NodeId, vhid: Vhid) -> Option<HostId> {
-        self.node(id)?.find(SEGMENT, vhid)
+        let node = self.node(id)?;
+        let mut links = self.members.get(id.0)?.links.iter();
+        links.find_map(|(segment, _)| node.find(*segment, vhid))
     }
 
     /// State of the virtual host with this vhid on every node, in order; a crashed node counts as INIT.
@@ -172,153 +216,147 @@ impl Sim {
         (0..self.members.len()).map(NodeId).filter(owns).collect()
     }
 
-    /// Gives a command to a running node, then carries out what follows. Does nothing if it crashed.
+    /// Gives a command to a node, with the time that its clock shows, then carries out what follows. Does nothing if
+    /// it crashed or is paused.
     pub fn command(&mut self, id: NodeId, command: impl FnOnce(&mut Node<'static, ADDRS>, Instant)) {
-        let now = self.now;
+        let now = self.local_time(id);
         if let Some(node) = self.running(id) {
             command(node, now);
         }
         self.drain(id);
     }
 
-    /// The node stops dead: no bow-out, and what it held is gone.
-    pub fn crash(&mut self, id: NodeId) {
-        self.note(id, TraceKind::Fault("crash"));
-        if let Some(member) = self.members.get_mut(id.0) {
-            member.running = None;
-        }
-    }
-
-    /// Starts a crashed node again, with its plan.
-    pub fn restart(&mut self, id: NodeId) {
-        self.note(id, TraceKind::Fault("restart"));
-        // The plan was accepted before.
-        let _ = self.start(id);
-    }
-
-    /// Nothing passes from one node to the other, until healed. One way only.
-    pub fn cut(&mut self, from: NodeId, to: NodeId) {
-        self.note(from, TraceKind::Fault("cut off"));
-        self.cut.insert((from, to));
-    }
-
-    /// Undoes [`cut`](Self::cut).
-    pub fn heal(&mut self, from: NodeId, to: NodeId) {
-        self.note(from, TraceKind::Fault("healed"));
-        self.cut.remove(&(from, to));
-    }
-
-    /// Pulls (or plugs) the cable of a node, which notices.
-    pub fn set_link(&mut self, id: NodeId, link: LinkState) {
-        self.note(
-            id,
-            TraceKind::Fault(if link == LinkState::Up {
-                "cable plugged in"
-            } else {
-                "cable pulled"
-            }),
-        );
-        if let Some(member) = self.members.get_mut(id.0) {
-            member.link = link;
-        }
-        self.report_interface(id);
-        self.drain(id);
-    }
-
     /// Lets time pass.
     pub fn run_for(&mut self, span: Duration) {
         let end = self.now + span;
-        while let Some(at) = self.next_instant().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
-            self.deliver_due();
-            self.wake_due();
-        }
-        self.now = end;
+        while self.step(end) {}
+    }
+
+    /// Lets time pass until something happens, and lets it happen; false if nothing does until `end`, which is then
+    /// the time.
+    pub fn step(&mut self, end: Instant) -> bool {
+        let Some(at) = self.next_instant().filter(|at| *at <= end) else {
+            self.now = self.now.max(end);
+            return false;
+        };
+        self.now = self.now.max(at);
+        self.deliver_due();
+        self.wake_due();
+        true
     }
 
     fn next_instant(&self) -> Option<Instant> {
-        let timers = self
-            .members
-            .iter()
-            .filter_map(|member| member.running.as_ref()?.next_deadline());
+        let timers = self.members.iter().filter_map(Member::deadline);
         let arrival = self.deliveries.peek().map(|Reverse(delivery)| delivery.at);
         timers.chain(arrival).min()
     }
 
     fn deliver_due(&mut self) {
-        while self
-            .deliveries
-            .peek()
-            .is_some_and(|Reverse(delivery)| delivery.at <= self.now)
-        {
+        let due =
+            |heap: &BinaryHeap<Reverse<Delivery>>, now| heap.peek().is_some_and(|Reverse(d)| d.at <= now);
+        while due(&self.deliveries, self.now) {
             let Some(Reverse(delivery)) = self.deliveries.pop() else {
                 return;
             };
-            let (now, to, from) = (self.now, delivery.to, delivery.from);
-            let FrameClass::Carp { meta, payload } = classify(&delivery.frame) else {
+            let Some(member) = self.members.get_mut(delivery.to.0) else {
                 continue;
             };
-            let connected = self
-                .members
-                .get(to.0)
-                .is_some_and(|member| member.link != LinkState::Down);
-            let Some(node) = self.running(to).filter(|_| connected) else {
+            if !member.is_on(delivery.segment) {
                 continue;
-            };
-            if node.handle_packet(now, SEGMENT, &meta, payload).is_ok() {
-                self.note(to, TraceKind::Heard { from });
             }
-            self.drain(to);
+            if member.paused {
+                member.keep(delivery);
+            } else {
+                self.receive(&delivery);
+            }
         }
     }
 
-    fn wake_due(&mut self) {
-        let now = self.now;
-        for id in (0..self.members.len()).map(NodeId) {
-            let due = |node: &Node<'_, ADDRS>| node.next_deadline().is_some_and(|deadline| deadline <= now);
-            let Some(node) = self.running(id).filter(|node| due(node)) else {
-                continue;
+    fn receive(&mut self, delivery: &Delivery) {
+        let (to, from) = (delivery.to, delivery.from);
+        let FrameClass::Carp { meta, payload } = classify(&delivery.frame) else {
+            return;
+        };
+        let now = self.local_time(to);
+        let Some(node) = self.running(to) else { return };
+        let accepted = node.handle_packet(now, delivery.segment, &meta, payload).is_ok();
+        let advertisement = Packet::new_checked(payload)
+            .ok()
+            .and_then(|p| Advertisement::parse(&p).ok());
+        if let Some(advertisement) = advertisement.filter(|_| accepted) {
+            let kind = TraceKind::Heard {
+                from,
+                source: meta.src,
+                interval: advertisement.interval(),
+                demotion: advertisement.demotion.get(),
             };
-            node.handle_timeout(now);
-            node.handle_drained(now);
+            let several = self.has_several(to);
+            self.note_about(to, several.then_some(advertisement.vhid), kind);
+        }
+        self.drain(to);
+    }
+
+    fn wake_due(&mut self) {
+        for id in (0..self.members.len()).map(NodeId) {
+            let due = self.members.get(id.0).and_then(Member::deadline);
+            if due.is_none_or(|due| due > self.now) {
+                continue;
+            }
+            let now = self.local_time(id);
+            if let Some(node) = self.running(id) {
+                node.handle_timeout(now);
+                node.handle_drained(now);
+            }
             self.drain(id);
         }
     }
 
     fn start(&mut self, id: NodeId) -> Result<(), ConfigError> {
-        let (now, seed) = (self.now, self.random.draw());
+        let (now, seed) = (self.local_time(id), self.random.draw());
         let Some(member) = self.members.get_mut(id.0) else {
             return Ok(());
         };
-        let mut node = Node::new(member.plan.policy, seed, Storage::growing());
+        // Events are taken after each call, and one call makes a few for each host at most.
+        let events = member.plan.hosts.len().saturating_mul(8).saturating_add(64);
+        let storage = Storage::growing_with(events, 64);
+        let mut node = Node::new(member.plan.policy, seed, storage);
         for config in &member.plan.hosts {
             node.insert(now, config.clone())?;
         }
         member.running = Some(node);
-        self.report_interface(id);
+        self.report_interfaces(id);
         self.drain(id);
         Ok(())
     }
 
-    fn report_interface(&mut self, id: NodeId) {
-        let now = self.now;
-        let Some(member) = self.members.get_mut(id.0) else {
+    fn report_interfaces(&mut self, id: NodeId) {
+        let now = self.local_time(id);
+        let Some(member) = self.members.get_mut(id.0).filter(|member| member.runs()) else {
             return;
         };
-        let info = InterfaceInfo {
-            mac: member.plan.mac(),
-            ipv4: Some(member.plan.address),
-            ipv6: None,
-            link: member.link,
-        };
-        if let Some(node) = &mut member.running {
-            node.handle_interface(now, SEGMENT, info);
+        for (segment, link) in &member.links {
+            let info = InterfaceInfo {
+                mac: member.plan.mac(),
+                ipv4: Some(member.plan.address),
+                ipv6: Some(member.plan.ipv6()),
+                link: *link,
+            };
+            if let Some(node) = &mut member.running {
+                node.handle_interface(now, *segment, info);
+            }
         }
     }
 
     /// What every adapter does: events and actions until there are none.
     fn drain(&mut self, id: NodeId) {
-        let now = self.now;
+        let now = self.local_time(id);
+        let Some((sending, refuses)) = self
+            .members
+            .get(id.0)
+            .map(|member| (member.sending, member.refuses))
+        else {
+            return;
+        };
         self.note_events(id);
         let mut frame = [0; MAX_FRAME_LEN];
         while let Some(action) = self
@@ -327,16 +365,40 @@ impl Sim {
         {
             match action {
                 Action::SetOwner { host, owner, seq } => {
+                    let refused = owner && refuses;
+                    self.note(
+                        id,
+                        if refused {
+                            TraceKind::Refused { host }
+                        } else {
+                            TraceKind::Owner { host, owner }
+                        },
+                    );
+                    let result = if refused { Err(OwnerError) } else { Ok(()) };
                     if let Some(node) = self.running(id) {
-                        node.handle_owner_result(now, host, seq, Ok(()));
+                        node.handle_owner_result(now, host, seq, result);
                     }
-                    self.note(id, TraceKind::Owner { host, owner });
                 }
-                Action::Transmit { kind, len, tx, .. } => {
-                    self.note(id, TraceKind::Sent(kind));
-                    self.broadcast(id, frame.get(..len).unwrap_or_default());
+                Action::Transmit {
+                    iface,
+                    host,
+                    kind,
+                    len,
+                    next_hop,
+                    tx,
+                } => {
+                    let vhid = self.vhid_if_several(id, host);
+                    if sending == TransmitResult::Sent {
+                        self.note_about(id, vhid, TraceKind::Sent(kind));
+                        // Nobody here listens to announcements.
+                        if kind != TransmitKind::Announcement {
+                            self.send(id, iface, next_hop, frame.get(..len).unwrap_or_default());
+                        }
+                    } else {
+                        self.note_about(id, vhid, TraceKind::NotSent(kind));
+                    }
                     if let Some(node) = self.running(id) {
-                        node.handle_transmit_result(now, tx, TransmitResult::Sent);
+                        node.handle_transmit_result(now, tx, sending);
                     }
                 }
             }
@@ -350,49 +412,71 @@ impl Sim {
         }
     }
 
-    fn broadcast(&mut self, from: NodeId, frame: &[u8]) {
-        if self
-            .members
-            .get(from.0)
-            .is_none_or(|member| member.link == LinkState::Down)
-        {
+    /// To one node, or to all others on the segment.
+    fn send(&mut self, from: NodeId, segment: IfaceId, next_hop: Option<IpAddr>, frame: &[u8]) {
+        let connected = |member: &Member| member.is_on(segment);
+        if !self.members.get(from.0).is_some_and(connected) {
             return;
         }
-        for to in (0..self.members.len()).map(NodeId) {
-            let lost = self.random.draw() % 1000 < u64::from(self.network.loss_per_mille);
-            if to == from || lost || self.cut.contains(&(from, to)) {
+        for (to, member) in self.members.iter().enumerate() {
+            let to = NodeId(to);
+            let plan = &member.plan;
+            let meant = next_hop.is_none_or(|hop| hop == plan.address || hop == plan.ipv6());
+            if to == from || !meant || !connected(member) || self.cut.contains(&(from, to)) {
                 continue;
             }
-            let mut at = self.now + self.network.delay(self.random.draw());
-            let last = self.last_arrival.entry((from, to)).or_insert(at);
-            if !self.network.reorders {
-                at = at.max(*last);
+            for delay in self.network.arrivals(&mut self.random) {
+                let mut at = self.now + delay;
+                let last = self.last_arrival.entry((from, to)).or_insert(at);
+                if !self.network.reorders {
+                    at = at.max(*last);
+                }
+                *last = at;
+                self.sequence = self.sequence.saturating_add(1);
+                self.deliveries.push(Reverse(Delivery {
+                    at,
+                    sequence: self.sequence,
+                    to,
+                    from,
+                    segment,
+                    frame: frame.to_owned(),
+                }));
             }
-            *last = at;
-            self.sequence = self.sequence.saturating_add(1);
-            let delivery = Delivery {
-                at,
-                sequence: self.sequence,
-                to,
-                from,
-                frame: frame.to_owned(),
-            };
-            self.deliveries.push(Reverse(delivery));
         }
     }
 
+    /// A node that hears and acts.
     fn running(&mut self, id: NodeId) -> Option<&mut Node<'static, ADDRS>> {
-        self.members.get_mut(id.0)?.running.as_mut()
+        let member = self.members.get_mut(id.0).filter(|member| !member.paused)?;
+        member.running.as_mut()
+    }
+
+    fn has_several(&self, id: NodeId) -> bool {
+        self.node(id).is_some_and(|node| node.hosts().nth(1).is_some())
+    }
+
+    fn vhid_if_several(&self, id: NodeId, host: HostId) -> Option<Vhid> {
+        let several = self.has_several(id);
+        self.node(id)
+            .filter(|_| several)?
+            .config(host)
+            .map(|config| config.vhid)
     }
 
     fn note(&mut self, node: NodeId, kind: TraceKind) {
-        let name: String = self.name(node).to_owned();
-        self.trace.push(TraceEntry {
+        let vhid = kind.host().and_then(|host| self.vhid_if_several(node, host));
+        self.note_about(node, vhid, kind);
+    }
+
+    fn note_about(&mut self, node: NodeId, vhid: Option<Vhid>, kind: TraceKind) {
+        let entry = TraceEntry {
             at: self.now,
             node,
-            name,
+            name: self.name(node).to_owned(),
+            vhid,
             kind,
-        });
+        };
+        self.trace.push(entry);
     }
 }
 

@@ -1,31 +1,42 @@
 //! Time as the election sees it: microseconds, handed in by the caller.
 
 use core::fmt::{self, Write as _};
+use core::num::NonZeroU64;
 use core::ops::{Add, Sub};
 
 /// A point in time: microseconds since any fixed point the caller chooses (boot, simulation start).
 ///
 /// Must not go backwards. Where it does, [`Node`](crate::Node) uses the latest time it was given.
-/// Arithmetic saturates: 2^64 µs are about 584 000 years.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(u64);
+/// Arithmetic saturates at 2^64 - 2 µs, about 584 000 years. 8 bytes, and an `Option` of it no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(Rust, packed(4))] // every deadline of a virtual host is one; a 32-bit processor loads it as two words anyway
+pub struct Instant(NonZeroU64);
 
 /// A span of time in microseconds. Arithmetic saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(Rust, packed(4))]
 pub struct Duration(u64);
 
 impl Instant {
     /// The fixed point itself.
-    pub const ZERO: Instant = Instant(0);
+    pub const ZERO: Instant = Instant(NonZeroU64::MIN);
 
     /// `micros` microseconds after the fixed point.
     pub const fn from_micros(micros: u64) -> Self {
-        Self(micros)
+        // One more, so that 0 is left for `None`.
+        Self(NonZeroU64::MIN.saturating_add(micros))
     }
 
     /// Microseconds since the fixed point.
     pub const fn as_micros(self) -> u64 {
-        self.0
+        self.0.get().wrapping_sub(1)
+    }
+}
+
+/// [`Instant::ZERO`].
+impl Default for Instant {
+    fn default() -> Self {
+        Self::ZERO
     }
 }
 
@@ -75,7 +86,7 @@ impl Sub for Instant {
     type Output = Duration;
 
     fn sub(self, earlier: Instant) -> Duration {
-        Duration(self.0.saturating_sub(earlier.0))
+        Duration(self.0.get().saturating_sub(earlier.0.get()))
     }
 }
 
@@ -95,7 +106,7 @@ impl From<core::time::Duration> for Duration {
 /// Seconds with six decimals, as in `3.390625`.
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_seconds(f, self.0)
+        write_seconds(f, self.as_micros())
     }
 }
 
@@ -125,7 +136,7 @@ mod tests {
         assert_eq!(format!("{:>10}|", Duration::from_micros(7)), "  0.000007|");
         assert_eq!(
             format!("{}", Instant::from_micros(u64::MAX)),
-            "18446744073709.551615"
+            "18446744073709.551614"
         );
     }
 

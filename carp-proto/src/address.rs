@@ -7,7 +7,7 @@ use heapless::Vec;
 /// IPv4 before IPv6, ascending, each once, the scope of link-local addresses cleared. Two nodes hash the same
 /// list whatever order they were configured in. Room for `N` addresses of 17 bytes each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct AddressSet<const N: usize>(Vec<IpAddr, N>);
+pub struct AddressSet<const N: usize>(Vec<IpAddr, N, u8>);
 
 /// Why an address cannot join an [`AddressSet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ const HASHED_VERSION_AND_TYPE: [u8; 2] = [CARP_VERSION, 1];
 /// of up to 11 IPv4 addresses, or of 2 IPv6 and 3 IPv4 addresses, fits; `docs/protocol.md` §5 has the rule.
 ///
 /// A receiver holds as many as it accepts forms of the digest: OpenBSD two, and old and new ones while keys
-/// or addresses change. 116 bytes, wiped on drop.
+/// or addresses change. 112 bytes, wiped on drop.
 #[derive(Clone)]
 pub struct Authenticator {
     hmac: PrefixedHmac,

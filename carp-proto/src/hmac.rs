@@ -18,7 +18,7 @@ const INITIAL: State = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3
 /// What the outer hash takes: the block of the key, then the inner digest of 20 bytes; in bits.
 const OUTER_BITS: u32 = (64 + 20) * 8;
 /// The longest tail for which counter, the byte 0x80 and the 8 bytes of length fit the same block.
-const MAX_ONE_BLOCK_TAIL: u8 = 47;
+const MAX_ONE_BLOCK_TAIL: usize = 47;
 
 #[derive(Clone)]
 pub(crate) struct PrefixedHmac {
@@ -28,13 +28,13 @@ pub(crate) struct PrefixedHmac {
     block: Block,
     /// The length in bits of all that the inner hash takes.
     bits: u32,
-    /// The length of the tail, 0..=63.
-    tail: u8,
 }
 
 /// Takes the prefix piece by piece.
 pub(crate) struct Prefix {
     hmac: PrefixedHmac,
+    /// The length of the tail, 0..=63.
+    tail: usize,
 }
 
 impl Prefix {
@@ -45,23 +45,23 @@ impl Prefix {
                 outer: keyed_state(key, 0x5c),
                 block: [0; BLOCK_LEN],
                 bits: 64 * 8,
-                tail: 0,
             },
+            tail: 0,
         }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         let hmac = &mut self.hmac;
         for byte in bytes {
-            if let Some(slot) = hmac.block.get_mut(usize::from(hmac.tail)) {
+            if let Some(slot) = hmac.block.get_mut(self.tail) {
                 *slot = *byte;
             }
-            hmac.tail = hmac.tail.wrapping_add(1);
+            self.tail = self.tail.wrapping_add(1);
             hmac.bits = hmac.bits.wrapping_add(8);
-            if usize::from(hmac.tail) == BLOCK_LEN {
+            if self.tail == BLOCK_LEN {
                 compress(&mut hmac.inner, from_ref(&hmac.block));
                 hmac.block = [0; BLOCK_LEN];
-                hmac.tail = 0;
+                self.tail = 0;
             }
         }
     }
@@ -69,8 +69,8 @@ impl Prefix {
     pub(crate) fn finish(self) -> PrefixedHmac {
         let mut hmac = self.hmac;
         hmac.bits = hmac.bits.wrapping_add(64);
-        if hmac.tail <= MAX_ONE_BLOCK_TAIL {
-            let after_counter = usize::from(hmac.tail).wrapping_add(COUNTER_LEN);
+        if self.tail <= MAX_ONE_BLOCK_TAIL {
+            let after_counter = self.tail.wrapping_add(COUNTER_LEN);
             if let Some(end_mark) = hmac.block.get_mut(after_counter) {
                 *end_mark = 0x80;
             }
@@ -84,12 +84,10 @@ impl PrefixedHmac {
     pub(crate) fn digest(&self, counter: u64) -> State {
         let mut inner = self.inner;
         let counter = counter.to_be_bytes();
-        if self.tail <= MAX_ONE_BLOCK_TAIL {
+        let tail = self.tail();
+        if tail <= MAX_ONE_BLOCK_TAIL {
             let mut block = self.block;
-            if let Some(slot) = block
-                .get_mut(usize::from(self.tail)..)
-                .and_then(<[u8]>::first_chunk_mut)
-            {
+            if let Some(slot) = block.get_mut(tail..).and_then(<[u8]>::first_chunk_mut) {
                 *slot = counter;
             }
             compress(&mut inner, from_ref(&block));
@@ -113,10 +111,16 @@ impl PrefixedHmac {
         outer
     }
 
+    /// The length of the tail, 0..=63: what was hashed, less whole blocks and the counter.
+    fn tail(&self) -> usize {
+        let bytes = (self.bits >> 3).wrapping_sub(8);
+        usize::from(bytes.to_le_bytes()[0]) % BLOCK_LEN
+    }
+
     #[cold]
     fn two_blocks(&self, inner: &mut State, counter: [u8; COUNTER_LEN]) {
         let mut blocks = [self.block, [0; BLOCK_LEN]];
-        let rest = blocks.as_flattened_mut().iter_mut().skip(usize::from(self.tail));
+        let rest = blocks.as_flattened_mut().iter_mut().skip(self.tail());
         for (to, from) in rest.zip(counter.into_iter().chain([0x80])) {
             *to = from;
         }

@@ -1,11 +1,12 @@
 use std::collections::HashMap;
 use std::io;
+use std::mem;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use carp_fsm::{
     Action, ConfigError, Duration, Event, HostConfig, HostId, IfaceId, Instant, LinkMode, Node, OwnerError,
-    Policy, Storage, TransmitResult,
+    Policy, ReconfigureError, Storage, TransmitResult,
 };
 use carp_proto::Vhid;
 use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
@@ -37,6 +38,8 @@ pub struct Host<L, const ADDRS: usize> {
     wake: Wake,
     stopping: bool,
     residents: HashMap<HostId, Resident>,
+    /// A virtual host may be gone since we last looked.
+    look_for_removed: bool,
     /// Whose addresses somebody else has taken off.
     taken_away: Vec<HostId>,
     frame: Box<[u8; FRAME_LEN]>,
@@ -90,6 +93,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             link,
             stopping: false,
             residents: HashMap::new(),
+            look_for_removed: false,
             taken_away: Vec::new(),
             frame: Box::new([0; FRAME_LEN]),
         })
@@ -103,15 +107,11 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         config: HostConfig<ADDRS>,
         prefix: impl Fn(IpAddr) -> Prefix,
     ) -> Result<HostId, ConfigError> {
-        let address = |address| VirtualAddress {
-            address,
-            prefix: prefix(address),
-        };
         let resident = Resident {
             iface: config.iface,
             vhid: config.vhid,
             mode: config.mode,
-            addresses: config.addresses.iter().map(address).collect(),
+            addresses: with_prefixes(&config, prefix),
             error: None,
             put_back_from: now,
         };
@@ -121,14 +121,53 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         Ok(host)
     }
 
+    /// Changes a virtual host as [`Node::reconfigure`] does, and with which prefix lengths its addresses
+    /// are put on the interface.
+    ///
+    /// A MASTER goes on: it has its new addresses before the old ones are taken off.
+    pub fn reconfigure(
+        &mut self,
+        now: Instant,
+        id: HostId,
+        config: HostConfig<ADDRS>,
+        prefix: impl Fn(IpAddr) -> Prefix,
+    ) -> Result<(), ReconfigureError> {
+        let addresses = with_prefixes(&config, prefix);
+        self.node.reconfigure(now, id, config)?;
+        let Some(resident) = self
+            .residents
+            .get_mut(&id)
+            .filter(|host| host.addresses != addresses)
+        else {
+            return Ok(());
+        };
+        let mut dropped = mem::replace(&mut resident.addresses, addresses);
+        dropped.retain(|old| resident.addresses.iter().all(|new| new.address != old.address));
+        if self.node.is_owner(id) {
+            // Where the addresses themselves have changed, the node asks again and is told of an error.
+            let _ = resident.set_owner(&mut self.link, true);
+        }
+        if !dropped.is_empty() {
+            let dropped = VirtualHost {
+                addresses: &dropped,
+                ..resident.virtual_host()
+            };
+            if let Err(error) = self.link.set_owner(&dropped, false) {
+                resident.error = Some((false, error));
+            }
+        }
+        Ok(())
+    }
+
     /// The node, for inspection.
     pub fn node(&self) -> &Node<'static, ADDRS> {
         &self.node
     }
 
-    /// The node, for commands. Call [`process`](Self::process) afterwards; insert
-    /// virtual hosts with [`insert`](Self::insert).
+    /// The node, for commands. Call [`process`](Self::process) afterwards; insert and change
+    /// virtual hosts with [`insert`](Self::insert) and [`reconfigure`](Self::reconfigure).
     pub fn node_mut(&mut self) -> &mut Node<'static, ADDRS> {
+        self.look_for_removed = true;
         &mut self.node
     }
 
@@ -178,6 +217,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         self.receive(now);
         self.node.handle_drained(now);
         self.act(now);
+        if std::mem::take(&mut self.look_for_removed) {
+            self.forget_removed();
+        }
         self.wake.arm(self.deadline())
     }
 
@@ -215,7 +257,14 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
 
     /// The node forgets a removed host some time after it was told to.
     fn forget_removed(&mut self) {
-        self.residents.retain(|&host, _| self.node.state(host).is_some());
+        let (node, link) = (&self.node, &mut self.link);
+        self.residents.retain(|&id, resident| {
+            let lives = node.state(id).is_some();
+            if !lives {
+                link.release(&resident.virtual_host());
+            }
+            lives
+        });
     }
 
     /// Is it still so as the node wants it?
@@ -269,6 +318,8 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         while let Some(action) = self.node.poll_action(now, &mut frame) {
             match action {
                 Action::SetOwner { host, owner, seq } => {
+                    // One that is removed is forgotten as soon as it has left.
+                    self.look_for_removed |= !owner;
                     let result = self.set_owner(host, owner);
                     self.node.handle_owner_result(now, host, seq, result);
                 }
@@ -298,6 +349,17 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         let resident = self.residents.get_mut(&host).ok_or(OwnerError)?;
         resident.set_owner(&mut self.link, owner)
     }
+}
+
+fn with_prefixes<const ADDRS: usize>(
+    config: &HostConfig<ADDRS>,
+    prefix: impl Fn(IpAddr) -> Prefix,
+) -> Vec<VirtualAddress> {
+    let address = |address| VirtualAddress {
+        address,
+        prefix: prefix(address),
+    };
+    config.addresses.iter().map(address).collect()
 }
 
 impl<L, const ADDRS: usize> AsFd for Host<L, ADDRS> {

@@ -3,7 +3,7 @@
 //! Three nodes on a simulated segment run the shipping [`Node`](carp_fsm::Node) with real frames. Every
 //! claim it prints is measured from the simulation's trace, and one that fails makes the exit code 1.
 
-use carp_fsm::sim::{NodeId, NodePlan, Sim, TraceEntry, TraceKind, virtual_host};
+use carp_fsm::sim::{Fault, NodeId, NodePlan, Sim, TraceEntry, TraceKind, virtual_host};
 use carp_fsm::{
     ConfigError, Duration, EventKind, HandOver, HostConfig, Instant, Policy, State, TransmitKind,
 };
@@ -166,7 +166,10 @@ the election and every byte of every frame are those of a running carpd.
             return self.check(false, &format!("{what}, and {name} did not take over"));
         };
         let heard = |entry: &&TraceEntry| {
-            entry.node == node && master.is_some_and(|from| entry.kind == TraceKind::Heard { from })
+            let TraceKind::Heard { from, .. } = entry.kind else {
+                return false;
+            };
+            entry.node == node && master == Some(from)
         };
         let last_heard = self
             .sim
@@ -227,7 +230,7 @@ the election and every byte of every frame are those of a running carpd.
     fn tell(&mut self, entry: &TraceEntry) -> Option<String> {
         let had = match entry.kind {
             TraceKind::Owner { owner, .. } => std::mem::replace(&mut self.has[entry.node.0], owner),
-            TraceKind::Fault("crash") => std::mem::replace(&mut self.has[entry.node.0], false),
+            TraceKind::Fault(Fault::Crash) => std::mem::replace(&mut self.has[entry.node.0], false),
             _ => false,
         };
         Some(match entry.kind {
@@ -246,7 +249,7 @@ the election and every byte of every frame are those of a running carpd.
             TraceKind::Sent(TransmitKind::Announcement) => {
                 "tells the segment where 192.0.2.7 is (gratuitous ARP)".to_owned()
             }
-            TraceKind::Fault(what) => what.to_uppercase(),
+            TraceKind::Fault(fault) => fault.to_string().to_uppercase(),
             _ => return None,
         })
     }

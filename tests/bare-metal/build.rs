@@ -7,5 +7,6 @@ fn main() {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     println!("cargo::rustc-link-arg-bin=panic-free=--entry=entry");
     println!("cargo::rustc-link-arg-bin=flash-size=--entry=entry");
+    println!("cargo::rustc-link-arg-bin=ram-size=--entry=entry");
     println!("cargo::rustc-link-arg-bin=instructions=--script={here}/instructions.x");
 }

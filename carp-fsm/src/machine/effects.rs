@@ -53,14 +53,11 @@ impl fmt::Debug for Wishes {
             (Self::ANNOUNCE, "ANNOUNCE"),
             (Self::DISOWN, "DISOWN"),
         ];
-        f.debug_set()
-            .entries(
-                names
-                    .iter()
-                    .filter(|(wish, _)| self.contains(*wish))
-                    .map(|(_, name)| name),
-            )
-            .finish()
+        let mut set = f.debug_set();
+        for (_, name) in names.iter().filter(|(wish, _)| self.contains(*wish)) {
+            set.entry(&format_args!("{name}"));
+        }
+        set.finish()
     }
 }
 

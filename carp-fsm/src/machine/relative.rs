@@ -15,10 +15,11 @@ impl Machine {
                 down4,
                 down6,
                 resigned,
-                preempts_from,
+                starting,
             } => {
                 let downs = (relative(now, down4), relative(now, down6));
-                (downs, resigned, preempts_from - now).hash(state);
+                let starting = starting.then(|| relative(now, Some(self.since)));
+                (downs, resigned, starting).hash(state);
             }
             Role::Master {
                 next_ad,

@@ -32,6 +32,7 @@ fn view(dialect: Dialect, policy: Policy, base: u8, skew: u8) -> View {
         demotion: 0,
         preempt: false,
         preempt_delay: Duration::ZERO,
+        maintenance: false,
         ipv4: true,
         ipv6: false,
     }
@@ -61,7 +62,7 @@ fn demoted(base: u8, skew: u8, demotion: u8) -> Input {
 const BOW_OUT: (u8, u8) = (255, 255);
 
 fn backup(view: &View) -> Machine {
-    let mut machine = Machine::new(InitReason::LinkDown);
+    let mut machine = Machine::new(Instant::ZERO, InitReason::LinkDown);
     machine.step(Instant::ZERO, Input::Start, view);
     assert_eq!(machine.state(), State::Backup);
     machine

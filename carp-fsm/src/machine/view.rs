@@ -5,6 +5,9 @@ use carp_proto::{AdvBase, AdvSkew, Byte4, Demotion, Dialect, Interval};
 use crate::policy::Policy;
 use crate::time::{Duration, Instant};
 
+/// advskew of every virtual host in maintenance mode; FreeBSD's rule puts it on the wire as 240.
+const MAINTENANCE_SKEW: AdvSkew = AdvSkew::new(254);
+
 /// What the machine reads of its host and node. Nothing of it is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
@@ -22,6 +25,8 @@ pub struct View {
     pub preempt: bool,
     /// After INIT, leave a living master alone for so long.
     pub preempt_delay: Duration,
+    /// The node is in maintenance mode (§11).
+    pub maintenance: bool,
     /// Advertises over IPv4.
     pub ipv4: bool,
     /// Advertises over IPv6.
@@ -35,7 +40,16 @@ impl View {
     }
 
     pub(super) fn effective_skew(&self) -> AdvSkew {
-        self.dialect.effective_skew(self.advskew, self.demotion)
+        self.dialect.effective_skew(self.base_skew(), self.demotion)
+    }
+
+    /// Before demotion.
+    pub(super) fn base_skew(&self) -> AdvSkew {
+        if self.maintenance {
+            MAINTENANCE_SKEW
+        } else {
+            self.advskew
+        }
     }
 
     /// Byte 4 on the wire: the demotion count where the dialect has one, else 0.
@@ -62,7 +76,14 @@ impl View {
     }
 
     pub(super) fn master_down(&self) -> Duration {
-        Duration::from_micros(self.dialect.master_down_micros(self.advbase, self.advskew))
+        let wait = self.dialect.master_down_micros(self.advbase, self.base_skew());
+        // Two in maintenance advertise alike, but do not wait equally long.
+        let more = if self.maintenance {
+            Interval::new(AdvBase::new(0), self.advskew).micros()
+        } else {
+            0
+        };
+        Duration::from_micros(wait.saturating_add(more))
     }
 
     pub(super) fn reannounce(&self) -> u8 {

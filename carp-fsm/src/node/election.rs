@@ -1,16 +1,17 @@
-//! For model checkers: a copy of a node, and what its election reads.
+//! For model checkers and recorded runs: a copy of a node, what its election reads, and what kernels were made to do.
 
 use core::hash::{Hash, Hasher};
 
 use carp_proto::Counter;
 
 use super::Node;
-use crate::id::HostId;
+use crate::id::{HostId, NoSuchHost};
 use crate::ledger::Holding;
+use crate::machine::Input;
 use crate::storage::{GroupSlot, InterfaceSlot};
 use crate::time::Instant;
 
-/// # For model checkers (feature `sim`)
+/// # For model checkers and recorded runs (feature `sim`)
 impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// A copy that goes its own way; `None` if the node lives in the caller's memory.
     pub fn fork(&self) -> Option<Node<'static, ADDRS>> {
@@ -22,10 +23,28 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             events: self.events.fork()?,
             stats: self.stats,
             memory: self.memory.fork()?,
+            keys: self.keys.fork()?,
             random: self.random.clone(),
             now: self.now,
             shutting_down: self.shutting_down,
+            maintenance: self.maintenance,
         })
+    }
+
+    /// The counter of the next advertisement of a virtual host; needs
+    /// [`Policy::fresh_counters`](crate::Policy::fresh_counters) off.
+    pub fn set_counter(&mut self, host: HostId, counter: u64) -> Result<(), NoSuchHost> {
+        let slot = self.hosts.resolve(host).ok_or(NoSuchHost(host))?;
+        if let Some(host) = self.hosts.get_mut(slot) {
+            host.set_counter(counter);
+        }
+        Ok(())
+    }
+
+    /// One advertisement now, if it is MASTER, and the next a whole interval later.
+    pub fn advertise(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
+        // That is what a MASTER does whose demotion rose (`carp_send_ad`).
+        self.command(now, host, Input::DemotionChanged { worse: true })
     }
 
     /// Is this counter in the replay memory of a host?
@@ -39,7 +58,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// configuration that feed the same will do the same from here on, counters of advertisements aside. What it remembers of those must be asked for: see
     /// [`remembers`](Self::remembers).
     pub fn hash_election(&self, now: Instant, state: &mut impl Hasher) {
-        self.shutting_down.hash(state);
+        (self.shutting_down, self.maintenance).hash(state);
         for InterfaceSlot { info, down_since } in self.interfaces.iter() {
             (info, down_since.is_some()).hash(state);
         }

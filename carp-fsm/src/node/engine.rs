@@ -2,13 +2,13 @@
 
 use core::net::IpAddr;
 
-use carp_proto::{Counter, Interval, MAX_FRAME_LEN, TieRule};
+use carp_proto::{Interval, MAX_FRAME_LEN, TieRule};
 
 use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
-use crate::host::{Host, Output, SendHealth};
+use crate::host::{Families, Host, Output, SendHealth, Signed};
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::{Cause, Holding};
 use crate::machine::{Departure, HandOver, Input, View, Wishes};
@@ -45,7 +45,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             group,
             ..
         } = host.config;
-        let (ipv4, ipv6, demotion) = (host.ipv4(), host.ipv6(), self.demotion(group));
+        let (Families { ipv4, ipv6 }, demotion) = (host.waits(), self.demotion(group));
         Some(View {
             dialect,
             policy: self.policy,
@@ -54,12 +54,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             demotion,
             preempt,
             preempt_delay,
+            maintenance: self.maintenance,
             ipv4,
             ipv6,
         })
     }
 
-    pub(super) fn change(
+    pub(super) fn alter(
         &mut self,
         now: Instant,
         id: HostId,
@@ -90,7 +91,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let effects = host.machine.step(now, input, &view);
         let mut wishes = effects.wishes;
         if let Some(transition) = effects.transition {
-            host.since = now;
             if transition.to == State::Master {
                 bump(&mut self.stats.preempt);
             }
@@ -98,7 +98,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
                 wishes = wishes.without(Wishes::DISOWN);
                 host.pending.silence();
-                host.disown_at = Some(now + view.policy.linger);
+                host.waits_until = Some(now + view.policy.linger);
             }
             let kind = EventKind::Transition {
                 host: id,
@@ -114,10 +114,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 // The successor is there; a bow-out that still waits would only disturb it.
                 host.pending.silence();
             }
-            self.events.push(now, EventKind::HandOver { host: id, outcome });
+            let kind = EventKind::HandOver {
+                host: id,
+                outcome,
+                peer,
+            };
+            self.events.push(now, kind);
         }
         if wishes.contains(Wishes::DISOWN) {
-            host.disown_at = None;
+            host.waits_until = None;
         }
         host.wish(wishes);
         // One that is being removed is forgotten when it has nothing left to do.
@@ -161,16 +166,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
-        if due(&mut host.resume_at) {
+        if due(&mut host.waits_until) {
+            if host.state() != State::Master {
+                host.wish(Wishes::DISOWN);
+            }
             self.hosts.push_ready(slot);
         }
-        let Some(host) = self.hosts.get_mut(slot) else {
-            return;
-        };
-        if due(&mut host.disown_at) {
-            host.wish(Wishes::DISOWN);
-            self.hosts.push_ready(slot);
-        }
+        self.run_change_timer(now, slot);
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
@@ -256,7 +258,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let gone = host.removing
             && host.state() == State::Init
             && host.pending.is_empty()
-            && host.disown_at.is_none();
+            && host.waits_until.is_none();
         if gone && !host.is_owner() {
             let group = host.config.group;
             let cause = match (host.sending.failing_since, self.hosts.id(slot)) {
@@ -264,6 +266,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 _ => Cause::LinkDown(host.config.iface),
             };
             self.hosts.remove(slot);
+            self.keys.clear(slot);
             self.weigh(now, group, cause, false);
         }
     }
@@ -380,15 +383,21 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Output::BowOut(_) => Some(Interval::BOW_OUT),
             Output::Announce(_) | Output::Own | Output::Disown => None,
         };
-        let counter = match said {
+        let signed = match said {
             Some(interval) => {
                 let counter = host.next_counter(&self.policy, chance);
                 self.memory.sent(self.now, slot, counter, interval);
-                counter
+                let older = if host.signs_old() {
+                    self.keys.signing(slot)
+                } else {
+                    None
+                };
+                let digest = older.unwrap_or(&host.authenticator).sign(counter);
+                Signed { counter, digest }
             }
-            None => Counter::new(0),
+            None => Signed::NOTHING,
         };
-        let len = host.emit(output, &view, &interface, counter, frame)?;
+        let len = host.emit(output, &view, &interface, signed, frame)?;
         match output {
             Output::Advertise(Family::Ipv4) | Output::BowOut(Family::Ipv4) => bump(&mut self.stats.opackets),
             Output::Advertise(Family::Ipv6) | Output::BowOut(Family::Ipv6) => bump(&mut self.stats.opackets6),

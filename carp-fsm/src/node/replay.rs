@@ -49,9 +49,9 @@ impl<'s> Memory<'s> {
             return Verdict::Fresh;
         };
         let same = known.interval == heard.interval;
-        let since = Duration::from_millis(u64::from(heard.millis.wrapping_sub(known.millis)));
-        // Rounded up, for intervals below a millisecond.
-        let lately = since <= Duration::from_micros(interval.micros()) + Duration::from_millis(1);
+        let since = Duration::from_micros(u64::from(heard.when.wrapping_sub(known.when)) << 10);
+        // Not less than what can be told apart.
+        let lately = since <= Duration::from_micros(interval.micros()) + Duration::from_millis(2);
         if known.sent && same {
             Verdict::Own
         } else if same && lately {
@@ -67,10 +67,9 @@ impl<'s> Memory<'s> {
 
     /// The newest is first; the oldest falls out.
     fn remember(&mut self, host: u16, new: CounterSlot) {
-        let slots = self.of(host);
-        slots.rotate_right(usize::from(!slots.is_empty()));
-        if let Some(first) = slots.first_mut() {
-            *first = new;
+        let mut carried = new;
+        for slot in self.of(host) {
+            core::mem::swap(slot, &mut carried);
         }
     }
 

@@ -11,6 +11,8 @@
 //! | `pkt HEX`, `frame HEX` | an IP packet, or an Ethernet frame, arrives |
 //! | `link up`, `if up`, `if carpN up`, or `down` | carrier, interface, virtual host |
 //! | `sysctl preempt V`, `sysctl demotion V` | the second adds `V`, as FreeBSD does |
+//! | `sysctl allow V` | 0: no CARP. FreeBSD's virtual hosts go to INIT, as if the interface were down; the others' hear nothing any more |
+//! | `sendad`, `sendad W` | every MASTER (or this one) advertises now, and then an interval later |
 //! | `demote GROUP V` | adds `V`, as `ifconfig -g` of OpenBSD does |
 //! | `txerr ERRNO`, `txerr 0` | sending fails from now on, or works again |
 //! | `counter N V` | the counter of the next advertisement of a virtual host, in hex |
@@ -116,7 +118,7 @@ pub enum ScriptEventKind {
     },
     /// A packet of protocol 112 arrived.
     Received {
-        /// `accepted`, or the counter that was bumped.
+        /// `accepted`, the counter that was bumped, or `not allowed` (`sysctl allow 0`), which counts nothing.
         result: &'static str,
     },
     /// `dump`.

@@ -7,10 +7,13 @@ use carp_proto::{Dialect, Key};
 
 use super::*;
 use crate::action::TransmitKind;
-use crate::config::{HostConfig, LinkMode};
+use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::machine::HandOver;
 use crate::policy::Policy;
 use crate::state::Reason;
+
+mod changes;
+mod maintenance;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -84,7 +87,7 @@ fn ownership(sim: &Sim, from: Instant) -> Vec<(Instant, Vec<NodeId>)> {
             TraceKind::Owner { owner: true, .. } => {
                 owners.insert(entry.node);
             }
-            TraceKind::Owner { owner: false, .. } | TraceKind::Fault("crash") => {
+            TraceKind::Owner { owner: false, .. } | TraceKind::Fault(Fault::Crash) => {
                 owners.remove(&entry.node);
             }
             _ => {}
@@ -511,3 +514,5 @@ fn beside_an_openbsd_peer_replays_must_not_count_or_its_dialect_be_spoken() {
         "as Policy::ignores_replays warns"
     );
 }
+
+mod faults;

@@ -2,8 +2,12 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::net::IpAddr;
+
+use carp_proto::{Interval, Vhid};
 
 use super::NodeId;
+use super::faults::Fault;
 use crate::action::TransmitKind;
 use crate::event::EventKind;
 use crate::id::HostId;
@@ -19,6 +23,8 @@ pub struct TraceEntry {
     pub node: NodeId,
     /// Its name.
     pub name: String,
+    /// To which virtual host, if the node has several.
+    pub vhid: Option<Vhid>,
     /// What.
     pub kind: TraceKind,
 }
@@ -35,21 +41,53 @@ pub enum TraceKind {
         /// Here now.
         owner: bool,
     },
+    /// It could not take addresses, as [`Sim::refuse_addresses`](super::Sim::refuse_addresses) wants it.
+    Refused {
+        /// Whose.
+        host: HostId,
+    },
     /// It sent a frame.
     Sent(TransmitKind),
+    /// It tried to send a frame, and failed, as [`Sim::set_sending`](super::Sim::set_sending) wants it.
+    NotSent(TransmitKind),
     /// It accepted an advertisement.
     Heard {
         /// Whose.
         from: NodeId,
+        /// The address that it came from.
+        source: IpAddr,
+        /// advbase and advskew, as received.
+        interval: Interval,
+        /// Byte 4, as received.
+        demotion: u8,
     },
     /// The simulation did something to it.
-    Fault(&'static str),
+    Fault(Fault),
+}
+
+impl TraceKind {
+    /// The virtual host that it is about, where it says so.
+    pub(super) fn host(&self) -> Option<HostId> {
+        match self {
+            Self::Event(
+                EventKind::Transition { host, .. }
+                | EventKind::HandOver { host, .. }
+                | EventKind::TakenAway { host },
+            )
+            | Self::Owner { host, .. }
+            | Self::Refused { host } => Some(*host),
+            _ => None,
+        }
+    }
 }
 
 /// Seconds, node, what: `    3.390742  b  BACKUP -> MASTER (master timed out)`.
 impl fmt::Display for TraceEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>12}  {}  ", self.at, self.name)?;
+        if let Some(vhid) = self.vhid {
+            write!(f, "vhid {vhid}: ")?;
+        }
         match self.kind {
             TraceKind::Event(EventKind::Transition { from, to, reason, .. }) => {
                 write!(f, "{from} -> {to} ({reason})")
@@ -57,22 +95,39 @@ impl fmt::Display for TraceEntry {
             TraceKind::Event(EventKind::Demotion { from, to, cause, .. }) => {
                 write!(f, "demotion {from} -> {to} ({cause})")
             }
-            TraceKind::Event(EventKind::HandOver { outcome, .. }) => match outcome {
-                HandOver::Done(after) => write!(f, "handed over in {after} s"),
-                HandOver::NobodyTookOver(waited) => {
+            TraceKind::Event(EventKind::HandOver { outcome, peer, .. }) => match (outcome, peer) {
+                (HandOver::Done(after), Some(peer)) => write!(f, "handed over to {peer} in {after} s"),
+                (HandOver::Done(after), None) => write!(f, "handed over in {after} s"),
+                (HandOver::NobodyTookOver(waited), _) => {
                     write!(f, "hand-over called off: nobody took over in {waited} s")
                 }
-                HandOver::NotMaster => f.write_str("hand-over: not MASTER"),
+                (HandOver::NotMaster, _) => f.write_str("hand-over: not MASTER"),
             },
             TraceKind::Event(EventKind::TakenAway { .. }) => f.write_str("addresses taken away"),
             TraceKind::Event(EventKind::Lost(events)) => write!(f, "{events} events lost"),
             TraceKind::Owner { owner: true, .. } => f.write_str("owns the addresses"),
             TraceKind::Owner { owner: false, .. } => f.write_str("does not own the addresses"),
+            TraceKind::Refused { .. } => f.write_str("cannot take the addresses"),
             TraceKind::Sent(TransmitKind::Advertisement) => f.write_str("advertises"),
             TraceKind::Sent(TransmitKind::BowOut) => f.write_str("bows out"),
             TraceKind::Sent(TransmitKind::Announcement) => f.write_str("announces"),
-            TraceKind::Heard { from } => write!(f, "hears node {}", from.0),
-            TraceKind::Fault(what) => f.write_str(what),
+            TraceKind::NotSent(TransmitKind::Advertisement) => f.write_str("fails to advertise"),
+            TraceKind::NotSent(TransmitKind::BowOut) => f.write_str("fails to bow out"),
+            TraceKind::NotSent(TransmitKind::Announcement) => f.write_str("fails to announce"),
+            TraceKind::Heard {
+                source,
+                interval,
+                demotion,
+                ..
+            } => {
+                let (base, skew) = (interval.base().get(), interval.skew().get());
+                write!(f, "hears {base}/{skew} from {source}")?;
+                if demotion > 0 {
+                    write!(f, ", demoted by {demotion}")?;
+                }
+                Ok(())
+            }
+            TraceKind::Fault(fault) => fault.fmt(f),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use carp_fsm::sim::{NodeId, TraceEntry, TraceKind};
+use carp_fsm::sim::{Fault, NodeId, TraceEntry, TraceKind};
 use carp_fsm::{Duration, Instant};
 
 /// How many owned the address, from each moment at which that changed.
@@ -18,7 +18,7 @@ impl Ownership {
         for entry in trace {
             let changed = match entry.kind {
                 TraceKind::Owner { owner: true, .. } => owners.insert(entry.node),
-                TraceKind::Owner { owner: false, .. } | TraceKind::Fault("crash") => {
+                TraceKind::Owner { owner: false, .. } | TraceKind::Fault(Fault::Crash) => {
                     owners.remove(&entry.node)
                 }
                 _ => false,

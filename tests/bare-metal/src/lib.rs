@@ -1,4 +1,4 @@
-//! Calls the public API of `carp-proto` with input that the compiler knows nothing about.
+//! Calls the public API of `carp-proto`, and in [`node`] that of `carp-fsm`, with input that the compiler knows nothing about.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,6 +15,8 @@ use carp_proto::{
     ParseError, Receiver, Rejection, RxMeta, Suspects, UnknownDialect, Vhid, ZeroVhid, explain, frame,
     receive,
 };
+
+pub mod node;
 
 /// Addresses of the virtual host in these images.
 pub const ADDRESSES: usize = 4;

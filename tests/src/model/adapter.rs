@@ -60,6 +60,11 @@ impl World<'_> {
         if called && !takes_over && !self.seats[usize::from(message.to)].refuses {
             return Err(self.blame(message.to, "does not take over from a master that bows out"));
         }
+        let maintenance = self.seats[usize::from(message.to)].maintenance;
+        let rival = message.heard.interval != reference::BOW_OUT && believed;
+        if maintenance && rival && before == State::Master && self.is_master(message.to) {
+            return Err(self.blame(message.to, "is in maintenance, and stays MASTER beside another"));
+        }
         Ok(())
     }
 
@@ -196,7 +201,10 @@ impl World<'_> {
                     outcome: HandOver::Done(_),
                     ..
                 } => {
-                    self.seats[usize::from(index)].resigned = self.state(index) == State::Backup;
+                    let backup = self.state(index) == State::Backup;
+                    let seat = &mut self.seats[usize::from(index)];
+                    // Maintenance ends some day, and the priority counts again.
+                    seat.resigned = backup && !seat.maintenance;
                 }
                 EventKind::Lost(_) => return Err(self.blame(index, "reports more than the search can hold")),
                 _ => {}

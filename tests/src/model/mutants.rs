@@ -81,7 +81,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "a copy that the network made is news",
-        "node.rs",
+        "node/receive.rs",
         "Verdict::Duplicate => Some(&mut self.stats.duplicates),",
         "Verdict::Duplicate => None,",
     ),
@@ -95,13 +95,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a BACKUP without a master-down timer",
         "machine.rs",
-        "            down4,\n            down6,\n            resigned,\n            preempts_from: if",
-        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n            preempts_from: if",
+        "            down4,\n            down6,\n            resigned,\n            starting: from",
+        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n            starting: from",
     ),
     mutant(
         "a demoted BACKUP waits longer",
         "machine/view.rs",
-        "self.dialect.master_down_micros(self.advbase, self.advskew)",
+        "self.dialect.master_down_micros(self.advbase, self.base_skew())",
         "self.dialect.master_down_micros(self.advbase, self.effective_skew())",
     ),
     mutant(
@@ -138,8 +138,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "who handed over takes it back at once",
         "machine.rs",
-        "let willing = bows_out || !resigned;",
-        "let willing = bows_out || resigned || peer.micros() > 0;",
+        "let willing = bows_out || !(*resigned || view.maintenance);",
+        "let willing = bows_out || *resigned || peer.micros() > 0;",
     ),
     mutant(
         "enabled again while leaving, it leaves all the same",
@@ -165,18 +165,55 @@ pub const MUTANTS: &[Mutant] = &[
         "if peer == Interval::BOW_OUT {",
         "if peer != Interval::BOW_OUT {",
     ),
+    // Maintenance mode.
+    mutant(
+        "in maintenance it takes over from a living master",
+        "machine.rs",
+        "!(*resigned || view.maintenance)",
+        "!*resigned",
+    ),
+    mutant(
+        "in maintenance it does not answer a bow-out",
+        "machine.rs",
+        "let willing = bows_out || !(*resigned",
+        "let willing = bows_out && !view.maintenance || !(*resigned",
+    ),
+    mutant(
+        "in maintenance it stays MASTER beside a slower one",
+        "machine.rs",
+        "if view.maintenance {\n            // Whoever lives",
+        "if view.maintenance && view.ipv6 {\n            // Whoever lives",
+    ),
+    mutant(
+        "entering maintenance hands nothing over",
+        "node/maintenance.rs",
+        "            if maintenance {",
+        "            if !maintenance {",
+    ),
+    mutant(
+        "after maintenance it does not preempt",
+        "machine.rs",
+        "Reason::HandedOver, !view.maintenance, view)",
+        "Reason::HandedOver, true, view)",
+    ),
+    mutant(
+        "two in maintenance wait equally long",
+        "machine/view.rs",
+        "let more = if self.maintenance {",
+        "let more = if self.maintenance && self.ipv6 {",
+    ),
     // Ownership.
     mutant(
         "who yields keeps the addresses",
         "node/engine.rs",
-        "host.disown_at = Some(now + view.policy.linger);",
-        "host.disown_at = None;",
+        "host.waits_until = Some(now + view.policy.linger);",
+        "host.waits_until = None;",
     ),
     mutant(
         "taking over within the linger, it loses the addresses all the same",
         "host.rs",
-        "if wishes.contains(Wishes::OWN) {\n            self.disown_at = None;",
-        "if wishes.contains(Wishes::OWN) {\n            self.disown_at = self.disown_at.filter(|at| at.as_micros() > 0);",
+        "if wishes.contains(Wishes::OWN) {\n            self.waits_until = None;",
+        "if wishes.contains(Wishes::OWN) {\n            self.waits_until = self.waits_until.filter(|at| at.as_micros() > 0);",
     ),
     mutant(
         "whoever stops keeps the addresses",

@@ -5,7 +5,7 @@ use std::fmt;
 use carp_fsm::{Cause, Duration, InitReason, Reason, State};
 
 use super::reference::{self, Rank};
-use super::scenario::Member;
+use super::scenario::{Fault, Member};
 use super::seat::Sending;
 use super::world::{Because, GROUP, World};
 
@@ -37,13 +37,16 @@ impl<'s> World<'s> {
                 if seat.resigned && heard.interval != reference::BOW_OUT {
                     return Err(self.blame(index, "takes back what it handed over"));
                 }
+                if seat.maintenance && heard.interval != reference::BOW_OUT {
+                    return Err(self.blame(index, "is in maintenance, and takes over from a living master"));
+                }
                 if !reference::takes_over(member.dialect, member.preempt, own, heard) {
                     return Err(self.blame(index, &format!("takes over from {heard}, being {own}")));
                 }
             }
             (State::Backup, State::Master, Because::Time) => {
                 let quiet = self.now - seat.quiet_since;
-                let patience = reference::master_down(member.dialect, member.advskew);
+                let patience = reference::master_down(member.dialect, member.advskew, seat.maintenance);
                 if quiet.as_micros() < patience {
                     return Err(self.blame(
                         index,
@@ -106,11 +109,18 @@ impl<'s> World<'s> {
         let refused =
             node.status(*host).and_then(|status| status.init_reason) == Some(InitReason::AddressRefused);
         let taking_part = seat.link && seat.enabled && !seat.shutdown && !refused;
-        let patience = Duration::from_micros(reference::master_down(member.dialect, member.advskew));
+        let patience = reference::master_down(member.dialect, member.advskew, seat.maintenance);
+        let patience = Duration::from_micros(patience);
+        // In maintenance (which may have ended since) it waits for a slower master to be heard again.
+        let farewell = if self.scenario.faults.contains(&Fault::Maintain) {
+            policy.leave_wait + Duration::from_secs(2)
+        } else {
+            policy.leave_wait
+        };
         let longest = [
             (state == State::Backup, patience),
             (state == State::Master && !leaving, Duration::from_secs(2)),
-            (leaving, policy.leave_wait),
+            (leaving, farewell),
             (
                 refused,
                 Duration::from_micros(64 * policy.refused_retry.as_micros()),
@@ -161,12 +171,13 @@ impl<'s> World<'s> {
 
     /// What a node is worth in the election now.
     pub(super) fn rank(&self, index: u8) -> Rank {
-        let member = self.member(index);
-        reference::rank(
-            member.dialect,
-            member.advskew,
-            self.seats[usize::from(index)].demotion(),
-        )
+        let (member, seat) = (self.member(index), &self.seats[usize::from(index)]);
+        let advskew = if seat.maintenance {
+            reference::MAINTENANCE
+        } else {
+            member.advskew
+        };
+        reference::rank(member.dialect, advskew, seat.demotion())
     }
 
     pub(super) fn blame(&self, index: u8, what: &str) -> Violation {

@@ -74,9 +74,16 @@ pub fn yields(dialect: Dialect, own: Rank, heard: Rank, lower_source: bool) -> b
     }
 }
 
-/// How long a BACKUP waits in silence.
-pub fn master_down(dialect: Dialect, advskew: u8) -> u64 {
-    let skew = u64::from(advskew) * 1_000_000 / 256;
+/// advskew of whoever is in maintenance mode.
+pub const MAINTENANCE: u8 = 254;
+
+/// How long a BACKUP waits in silence; in maintenance mode, after everybody else.
+pub fn master_down(dialect: Dialect, advskew: u8, maintenance: bool) -> u64 {
+    let micros = |skew| u64::from(skew) * 1_000_000 / 256;
+    if maintenance {
+        return master_down(dialect, MAINTENANCE, false) + micros(advskew);
+    }
+    let skew = micros(advskew);
     match dialect {
         Dialect::OpenBsd => 3 * (1_000_000 + skew),
         _ => 3_000_000 + skew,

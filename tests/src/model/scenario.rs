@@ -4,8 +4,8 @@ use carp_fsm::{Duration, Policy};
 use carp_proto::Dialect;
 
 use Fault::{
-    Crash, Demote, Disable, Duplicate, Force, HandOver, Isolate, Link, Lose, Pause, Refuse, SendErrors,
-    Shutdown,
+    Crash, Demote, Disable, Duplicate, Force, HandOver, Isolate, Link, Lose, Maintain, Pause, Refuse,
+    SendErrors, Shutdown,
 };
 
 /// One node of a scenario; each has the one virtual host that all share.
@@ -38,6 +38,8 @@ pub enum Fault {
     Demote,
     /// Planned hand-over.
     HandOver,
+    /// The operator puts the node into maintenance mode, or takes it out.
+    Maintain,
     /// The operator switches the virtual host off and on.
     Disable,
     /// The node stops in good order; it may start again at any time.
@@ -131,6 +133,7 @@ const OPERATOR: &[Fault] = &[Lose, Demote, HandOver, Disable, Shutdown, Force];
 const ALL: &[Fault] = &[
     Lose, Duplicate, Crash, Link, Isolate, Demote, HandOver, Disable, Shutdown, Force,
 ];
+const MAINTENANCE: &[Fault] = &[Lose, Maintain, Crash, Demote, Shutdown];
 const SENDING: &[Fault] = &[Lose, Crash, SendErrors, Demote];
 const PAUSES: &[Fault] = &[Lose, Duplicate, Pause, Crash, HandOver];
 const REFUSALS: &[Fault] = &[Lose, Refuse, Crash, HandOver, Disable];
@@ -189,6 +192,30 @@ pub const SCENARIOS: &[Scenario] = &[
         OPERATOR,
     ),
     holds("freebsd-ucarp", &pair(FREEBSD, UCARP, false), HARDENED, WORLD),
+    holds(
+        "maintenance",
+        &pair(FREEBSD, FREEBSD, false),
+        HARDENED,
+        MAINTENANCE,
+    ),
+    holds(
+        "maintenance-preempt",
+        &pair(OPENBSD, OPENBSD, true),
+        HARDENED,
+        MAINTENANCE,
+    ),
+    holds(
+        "maintenance-mixed",
+        &pair(NETBSD, UCARP, true),
+        HARDENED,
+        MAINTENANCE,
+    ),
+    holds(
+        "three-maintenance",
+        &three([FREEBSD; 3], true),
+        HARDENED,
+        MAINTENANCE,
+    ),
     holds("sending", &pair(FREEBSD, FREEBSD, false), HARDENED, SENDING),
     holds("sending-preempt", &pair(NETBSD, NETBSD, true), HARDENED, SENDING),
     holds("pauses", &pair(FREEBSD, FREEBSD, false), HARDENED, PAUSES),

@@ -12,6 +12,8 @@ pub(super) struct Seat {
     pub(super) link: bool,
     pub(super) isolated: bool,
     pub(super) demoted: bool,
+    /// Kept by its adapter: it holds across restarts.
+    pub(super) maintenance: bool,
     pub(super) enabled: bool,
     pub(super) shutdown: bool,
     pub(super) send_errors: bool,
@@ -63,6 +65,7 @@ impl Seat {
             link: true,
             isolated: false,
             demoted: false,
+            maintenance: false,
             enabled: true,
             shutdown: false,
             send_errors: false,

@@ -13,13 +13,17 @@ fn any_view() -> impl Strategy<Value = View> {
         0..500_u16,
         any::<bool>(),
         any::<bool>(),
+        prop::bool::weighted(0.2),
     )
-        .prop_map(|(dialect, policy, base, skew, demotion, preempt, ipv6)| View {
-            demotion,
-            preempt,
-            ipv6,
-            ..view(dialect, policy, base, skew)
-        })
+        .prop_map(
+            |(dialect, policy, base, skew, demotion, preempt, ipv6, maintenance)| View {
+                demotion,
+                preempt,
+                ipv6,
+                maintenance,
+                ..view(dialect, policy, base, skew)
+            },
+        )
 }
 
 fn any_input() -> impl Strategy<Value = Input> {
@@ -50,7 +54,7 @@ proptest! {
         view in any_view(),
         steps in prop::collection::vec((0..3_000_000_u64, any_input()), 1..200),
     ) {
-        let mut machine = Machine::new(InitReason::NoInterface);
+        let mut machine = Machine::new(Instant::ZERO, InitReason::NoInterface);
         let (mut now, mut owner) = (Instant::ZERO, false);
         for (pause, input) in steps {
             now = now + Duration::from_micros(pause);
@@ -82,7 +86,13 @@ proptest! {
     fn silence_makes_a_master(view in any_view()) {
         let mut machine = backup(&view);
         let due = machine.deadline().unwrap();
-        prop_assert_eq!(due.as_micros(), view.dialect.master_down_micros(view.advbase, view.advskew));
+        let wait = if view.maintenance {
+            let skew = Interval::new(AdvBase::new(0), view.advskew).micros();
+            view.dialect.master_down_micros(view.advbase, AdvSkew::new(254)) + skew
+        } else {
+            view.dialect.master_down_micros(view.advbase, view.advskew)
+        };
+        prop_assert_eq!(due.as_micros(), wait);
         machine.step(due, Input::Timeout, &view);
         prop_assert_eq!(machine.state(), State::Master);
     }

@@ -37,7 +37,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         down4: later,
         down6: None,
         resigned,
-        preempts_from: now,
+        starting: false,
     };
     let role = match letter {
         'I' => Role::Init { reason, retry: None },
@@ -56,7 +56,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         'S' => leaving(Departure::Stop(reason)),
         other => panic!("no role {other}"),
     };
-    Machine { role }
+    Machine { role, since: now }
 }
 
 fn letter_of(machine: &Machine) -> char {

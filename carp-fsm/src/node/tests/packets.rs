@@ -1,3 +1,5 @@
+use carp_proto::Dialect;
+
 use super::*;
 
 #[test]
@@ -196,5 +198,40 @@ fn ucarps_tie_goes_to_the_lower_little_endian_source() {
             .handle_packet(bench.now, ETH0, &meta, &advertisement(1, 100))
             .unwrap();
         assert_eq!(bench.state(host) == State::Backup, yields);
+    }
+}
+
+#[test]
+fn openbsd_takes_the_digest_with_and_without_link_local_addresses() {
+    let mut config = config(7);
+    config.addresses.insert("fe80::7".parse().unwrap()).unwrap();
+    for dialect in Dialect::ALL {
+        config.dialect = dialect;
+        let sent = |key: &Key, variant, counter| {
+            let authenticator = Authenticator::new(key, vhid(7), &config.addresses, variant);
+            let counter = Counter::new(counter);
+            let mut bytes = [0; 36];
+            Advertisement {
+                vhid: vhid(7),
+                advbase: AdvBase::new(1),
+                advskew: AdvSkew::new(0),
+                demotion: Demotion::new(0),
+                counter,
+                digest: authenticator.sign(counter),
+            }
+            .emit(&mut bytes);
+            bytes
+        };
+        let (mut bench, host) = Bench::with_host(Policy::HARDENED, config.clone());
+        let without = bench.hear(&sent(&key(), HmacVariant::WithoutLinkLocal, 1));
+        let with = bench.hear(&sent(&key(), HmacVariant::Plain, 2));
+        let accepts = |found: Result<HostId, Rejection>| {
+            assert!(found == Ok(host) || found == Err(Rejection::BadAuth));
+            found.is_ok()
+        };
+        assert_eq!(accepts(without), dialect == Dialect::OpenBsd, "{dialect}");
+        assert!(accepts(with), "{dialect}");
+        let wrong = bench.hear(&sent(&Key::NONE, HmacVariant::Plain, 3));
+        assert_eq!(wrong, Err(Rejection::BadAuth));
     }
 }

@@ -36,6 +36,7 @@ pub(super) struct Runner {
     /// By the name that the script uses for it.
     hosts: BTreeMap<String, HostId>,
     preempt: bool,
+    allow: bool,
     demotion: i64,
     send_error: Option<u32>,
     pub(super) events: Vec<ScriptEvent>,
@@ -64,6 +65,7 @@ impl Runner {
             interface_up: true,
             hosts: BTreeMap::new(),
             preempt: false,
+            allow: true,
             demotion: 0,
             send_error: None,
             events: Vec::new(),
@@ -145,7 +147,15 @@ impl Runner {
                     }
                 }
                 ("demotion", change) => self.demote(change)?,
-                (name, _) => return Err(format!("sysctl {name} is not supported; use preempt or demotion")),
+                ("allow", allow) => {
+                    self.allow = allow != 0;
+                    self.report_interface();
+                }
+                (name, _) => {
+                    return Err(format!(
+                        "sysctl {name} is not supported; use preempt, demotion or allow"
+                    ));
+                }
             },
             "demote" => {
                 word(&mut words)?;
@@ -164,6 +174,14 @@ impl Runner {
                 let _ = self.node.set_counter(host, counter);
             }
             "dump" => self.dump(),
+            "sendad" => {
+                let named = words.next().map(|name| self.host(name)).transpose()?;
+                let hosts: Vec<HostId> =
+                    named.map_or_else(|| self.hosts.values().copied().collect(), |host| [host].into());
+                for host in hosts {
+                    let _ = self.node.advertise(self.now, host);
+                }
+            }
             "rand" | "ipid" => {}
             other => {
                 return Err(format!(
@@ -175,7 +193,9 @@ impl Runner {
     }
 
     fn report_interface(&mut self) {
-        let usable = self.carrier && self.interface_up;
+        // `carp_sc_state` treats it as an interface that is down; elsewhere only `carp_proto_input` asks.
+        let stopped = self.dialect == Dialect::FreeBsd && !self.allow;
+        let usable = self.carrier && self.interface_up && !stopped;
         self.interface.link = if usable { LinkState::Up } else { LinkState::Down };
         self.node.handle_interface(self.now, SEGMENT, self.interface);
     }
@@ -292,6 +312,12 @@ impl Runner {
 
     fn receive(&mut self, class: &FrameClass<'_>) {
         if let FrameClass::Carp { meta, payload } = class {
+            if !self.allow {
+                self.tell(ScriptEventKind::Received {
+                    result: "not allowed",
+                });
+                return;
+            }
             let result = match self.node.handle_packet(self.now, SEGMENT, meta, payload) {
                 Ok(_) => "accepted",
                 Err(rejection) => rejection.counter(),

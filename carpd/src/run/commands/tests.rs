@@ -15,6 +15,7 @@ fn status(state: State, owner: bool) -> HostStatus {
         leaving: false,
         since: BEGUN,
         owner,
+        signs_old_until: None,
         advbase: AdvBase::new(1),
         advskew: AdvSkew::new(0),
         demotion: 0,
@@ -47,7 +48,7 @@ fn watched(was: State, hand_over: Option<HandOver>) -> Watched {
     Watched {
         hand_over,
         peer: hand_over.map(|_| [192, 0, 2, 3].into()),
-        ..Watched::new(any_id(), was)
+        ..Watched::new(any_id(), "eth0@7".into(), was)
     }
 }
 

@@ -24,6 +24,9 @@ extern "C" fn entry() -> ! {
     carp_bare_metal::explanation();
     carp_bare_metal::rest();
     carp_bare_metal::text();
+    carp_bare_metal::node::machine();
+    carp_bare_metal::node::node();
+    carp_bare_metal::node::text();
     #[cfg(feature = "plant-a-panic")]
     core::hint::black_box([1u8; 4][core::hint::black_box(3)]);
     #[cfg(feature = "plant-a-panic")]

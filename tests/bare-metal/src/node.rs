@@ -1,0 +1,172 @@
+//! Calls the public API of `carp-fsm` with input that the compiler knows nothing about.
+
+use core::fmt::Write as _;
+use core::hint::black_box;
+
+use carp_fsm::machine::{Departure, HandOver, Input, View, Wishes};
+use carp_fsm::{
+    Action, Cause, ConfigError, CounterSlot, Duration, EventSlot, Family, GroupId, GroupSlot, HostConfig,
+    HostId, HostSlot, IfaceId, InitReason, Instant, InterfaceInfo, InterfaceSlot, LedgerError, LinkMode,
+    LinkState, Machine, Node, OwnerError, Policy, Reason, ReconfigureError, State, Storage, TransmitResult,
+};
+use carp_proto::{AdvBase, AdvSkew, Interval, MAX_FRAME_LEN};
+
+use crate::{
+    ADDRESSES, Sink, any, any_bytes, any_dialect, any_ipv4, any_ipv6, any_key, any_mac, any_meta, any_set,
+    any_vhid, hide,
+};
+
+fn any_instant() -> Instant {
+    Instant::from_micros(any())
+}
+
+fn any_state() -> State {
+    black_box(State::Init)
+}
+
+fn any_policy() -> Policy {
+    black_box(Policy::HARDENED)
+}
+
+fn any_interval() -> Interval {
+    Interval::new(AdvBase::new(any()), AdvSkew::new(any()))
+}
+
+fn any_info() -> InterfaceInfo {
+    InterfaceInfo {
+        mac: any_mac(),
+        ipv4: any::<bool>().then(any_ipv4),
+        ipv6: any::<bool>().then(any_ipv6),
+        link: black_box(LinkState::Up),
+    }
+}
+
+fn any_config() -> HostConfig<ADDRESSES> {
+    HostConfig {
+        advbase: AdvBase::new(any()),
+        advskew: AdvSkew::new(any()),
+        preempt: any(),
+        preempt_delay: Duration::from_micros(any()),
+        group: GroupId(any()),
+        dialect: any_dialect(),
+        mode: black_box(LinkMode::Plain),
+        addresses: any_set(),
+        ..HostConfig::new(IfaceId(any()), any_vhid(), any_key())
+    }
+}
+
+/// One virtual host's election by itself.
+pub fn machine() {
+    let mut machine = Machine::new(any_instant(), black_box(InitReason::Disabled));
+    let view = View {
+        dialect: any_dialect(),
+        policy: any_policy(),
+        advbase: AdvBase::new(any()),
+        advskew: AdvSkew::new(any()),
+        demotion: any(),
+        preempt: any(),
+        preempt_delay: Duration::from_micros(any()),
+        ipv4: any(),
+        ipv6: any(),
+    };
+    let input = black_box(Input::Heard {
+        family: Family::Ipv4,
+        interval: any_interval(),
+        demotion: view.demotion_byte(),
+        lower_source: any(),
+    });
+    let effects = machine.step(any_instant(), input, &view);
+    hide(&(
+        effects.wishes.contains(Wishes::OWN),
+        effects.transition,
+        effects.hand_over,
+    ));
+    hide(&(machine.state(), machine.init_reason(), machine.is_leaving()));
+    hide(&(machine.deadline(), machine.since(), view.interval()));
+    hide(&black_box(Departure::HandOver));
+    hide(&black_box(HandOver::NotMaster));
+}
+
+/// A node, every method of it, in any order.
+pub fn node() {
+    let mut hosts = [const { HostSlot::<ADDRESSES>::EMPTY }; 2];
+    let (mut interfaces, mut groups) = ([InterfaceSlot::EMPTY; 2], [const { GroupSlot::EMPTY }; 2]);
+    let (mut events, mut counters) = ([EventSlot::EMPTY; 4], [CounterSlot::EMPTY; 16]);
+    let storage = Storage::borrowed(&mut hosts, &mut interfaces, &mut groups, &mut events)
+        .with_replay_memory(&mut counters, any());
+    let mut node = Node::new(any_policy(), any(), storage);
+    let mut frame = [0; MAX_FRAME_LEN];
+    let Ok(mut host) = node.insert(any_instant(), any_config()) else {
+        return;
+    };
+    while any() {
+        inputs(black_box(&mut node), host);
+        commands(black_box(&mut node), host);
+        inspection(black_box(&node), host);
+        if let Some(id) = node.hosts().last() {
+            host = id;
+        }
+        while let Some(action) = node.poll_action(any_instant(), &mut frame) {
+            hide(&frame);
+            match action {
+                Action::SetOwner { host, seq, .. } => {
+                    let result = any::<bool>().then_some(()).ok_or(OwnerError);
+                    node.handle_owner_result(any_instant(), host, seq, result);
+                }
+                Action::Transmit { tx, .. } => {
+                    node.handle_transmit_result(any_instant(), tx, black_box(TransmitResult::Sent));
+                }
+            }
+        }
+        while let Some(event) = node.poll_event() {
+            hide(&event);
+        }
+    }
+}
+
+fn inputs(node: &mut Node<'_, ADDRESSES>, host: HostId) {
+    let (now, iface) = (any_instant(), IfaceId(any()));
+    hide(&node.handle_packet(now, iface, &any_meta(), any_bytes()));
+    node.handle_timeout(now);
+    node.handle_drained(now);
+    node.handle_interface(now, iface, any_info());
+    node.handle_taken_away(now, host);
+}
+
+fn commands(node: &mut Node<'_, ADDRESSES>, host: HostId) {
+    let (now, group) = (any_instant(), GroupId(any()));
+    let cause = black_box(Cause::Operator);
+    hide(&node.insert(now, any_config()));
+    hide(&node.reconfigure(now, host, any_config()));
+    hide(&node.remove(now, host));
+    hide(&node.set_enabled(now, host, any()));
+    hide(&node.hand_over(now, host));
+    hide(&node.force_state(now, host, any_state()));
+    hide(&node.demote(now, group, cause, any()));
+    hide(&node.clear(now, group, cause));
+    node.shutdown(now);
+}
+
+fn inspection(node: &Node<'_, ADDRESSES>, host: HostId) {
+    let group = GroupId(any());
+    hide(&(node.state(host), node.is_owner(host), node.status(host)));
+    hide(&node.config(host));
+    hide(&node.find(IfaceId(any()), any_vhid()));
+    hide(&node.interface(IfaceId(any())));
+    hide(&node.demotion(group));
+    node.causes(group).for_each(|holding| hide(&holding));
+    hide(node.stats());
+    hide(&(node.next_deadline(), node.is_quiet()));
+}
+
+/// All of `carp-fsm` that prints.
+pub fn text() {
+    let _ = write!(Sink, "{} {}", any_instant(), Duration::from_micros(any()));
+    let _ = write!(Sink, "{} {}", any_state(), black_box(Reason::MasterTimedOut));
+    let _ = write!(Sink, "{}", black_box(Reason::Stopped(InitReason::Disabled)));
+    let _ = write!(Sink, "{} {}", black_box(Cause::Operator), black_box(OwnerError));
+    let _ = write!(Sink, "{}", black_box(ConfigError::AdvSkew));
+    let _ = write!(Sink, "{}", black_box(ReconfigureError::Identity));
+    let _ = write!(Sink, "{}", black_box(LedgerError::Full));
+    let _ = write!(Sink, "{:?}", black_box(Wishes::OWN));
+}
