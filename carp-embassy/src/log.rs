@@ -1,6 +1,7 @@
 use carp_fsm::Event;
 
 /// Writes an event to the log, at level info: with `defmt`, `log`, both or neither, as the features say.
+/// (`defmt` shows nothing below errors unless `DEFMT_LOG=info` is set when the firmware is compiled.)
 #[cfg_attr(
     not(any(feature = "defmt", feature = "log")),
     expect(unused_variables, reason = "nowhere to write to")
