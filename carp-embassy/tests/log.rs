@@ -43,6 +43,8 @@ mod deferred {
 
     pub(super) static WRITTEN: AtomicUsize = AtomicUsize::new(0);
 
+    defmt::timestamp!("");
+
     #[defmt::global_logger]
     struct Counter;
 

@@ -42,6 +42,8 @@ pub(crate) struct Host<const ADDRS: usize> {
     /// MASTER: there is no room to transmit until then. Else: addresses are kept until then.
     pub(crate) waits_until: Option<Instant>,
     pub(crate) refusals: u8,
+    /// The demotion for its interface was reset while the link was down; until it is up again.
+    pub(crate) ignores_link: bool,
     /// The counter last sent, or (where the dialect follows it) heard; 0 before the first.
     pub(crate) counter: LastCounter,
     /// A peer's counter is followed.
@@ -52,7 +54,7 @@ pub(crate) struct Host<const ADDRS: usize> {
 
 /// A counter, or 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(packed(4))] // with the alignment of a u64, every host would be larger by 8 bytes
+#[repr(Rust, packed(4))] // with the alignment of a u64, every host would be larger by 8 bytes
 pub(crate) struct LastCounter(u64);
 
 /// The last valid advertisement of somebody else.
@@ -81,6 +83,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             ask_again: false,
             waits_until: None,
             refusals: 0,
+            ignores_link: false,
             counter: LastCounter(0),
             follows: false,
             sending: SendHealth::default(),
@@ -321,6 +324,8 @@ pub(crate) struct SendHealth {
     pub(crate) failing_since: Option<Instant>,
     /// While failing: when the demotion may be lifted on trial.
     pub(crate) retry_at: Option<Instant>,
+    /// While failing: the demotion was reset, and counts nothing until sending works again.
+    pub(crate) ignored: bool,
 }
 
 impl SendHealth {

@@ -24,6 +24,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             ask_again,
             waits_until,
             refusals,
+            ignores_link,
             sending,
             // Only has to differ from others.
             counter: _,
@@ -35,6 +36,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             errors,
             successes,
             failing_since,
+            ignored,
             retry_at,
         } = sending;
         machine.hash_relative(now, state);
@@ -49,6 +51,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         )
             .hash(state);
         relative(now, *waits_until).hash(state);
+        (ignores_link, ignored).hash(state);
         (failing_since.is_some(), relative(now, *retry_at)).hash(state);
     }
 }

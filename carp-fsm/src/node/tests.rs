@@ -16,6 +16,7 @@ use crate::{Duration, EventSlot, GroupSlot, HostSlot, InterfaceSlot, LinkMode, T
 
 mod commands;
 mod demotion;
+mod ledger;
 mod packets;
 mod properties;
 mod reconfigure;
