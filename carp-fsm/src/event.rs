@@ -96,11 +96,7 @@ impl<'s> EventQueue<'s> {
 
     pub(crate) fn push(&mut self, at: Instant, kind: EventKind) {
         let capacity = self.slots.len();
-        let index = self
-            .head
-            .saturating_add(self.len)
-            .checked_rem(capacity)
-            .unwrap_or(0);
+        let index = self.behind_head(self.len);
         match self.slots.get_mut(index) {
             // After a loss nothing is taken until it was reported, so that events stay in order.
             Some(slot) if self.lost == 0 && self.len < capacity => {
@@ -123,12 +119,15 @@ impl<'s> EventQueue<'s> {
             });
         }
         let event = self.slots.get_mut(self.head)?.event.take();
-        self.head = self
-            .head
-            .saturating_add(1)
-            .checked_rem(self.slots.len())
-            .unwrap_or(0);
+        self.head = self.behind_head(1);
         self.len = self.len.saturating_sub(1);
         event
+    }
+
+    /// The slot so many behind the first, at most as many as there are: a division is large on small
+    /// processors.
+    fn behind_head(&self, by: usize) -> usize {
+        let index = self.head.saturating_add(by);
+        index.checked_sub(self.slots.len()).unwrap_or(index)
     }
 }

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use carp_proto::frame::{self, MAX_FRAME_LEN};
 use carp_proto::{
     AdvBase, AdvSkew, Advertisement, AnnouncementSource, Authenticator, Counter, CounterRule, Demotion,
-    Envelope, HmacVariant, Interval,
+    Digest, Envelope, Interval,
 };
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -24,8 +24,10 @@ const SEND_THRESHOLD: u8 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
-    /// Of the form that is sent.
+    /// Of the configuration and the form that is sent; signs, unless the node has an older one that still does.
     pub(crate) authenticator: Authenticator,
+    /// Key or addresses changed lately.
+    pub(crate) changing: Option<Changing>,
     pub(crate) machine: Machine,
     pub(crate) pending: Pending,
     /// The operator wants it to take part.
@@ -37,20 +39,23 @@ pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) owner_seq: u32,
     /// Even if the adapter was last asked just that: it could not, or the addresses changed.
     pub(crate) ask_again: bool,
-    /// A yielded address is given up then.
-    pub(crate) disown_at: Option<Instant>,
-    /// There was no room to transmit; try again then.
-    pub(crate) resume_at: Option<Instant>,
+    /// MASTER: there is no room to transmit until then. Else: addresses are kept until then.
+    pub(crate) waits_until: Option<Instant>,
     pub(crate) refusals: u8,
     /// The demotion for its interface was reset while the link was down; until it is up again.
     pub(crate) ignores_link: bool,
     /// The counter last sent, or (where the dialect follows it) heard; 0 before the first.
-    pub(crate) counter: u64,
+    pub(crate) counter: LastCounter,
     /// A peer's counter is followed.
     pub(crate) follows: bool,
     pub(crate) sending: SendHealth,
     pub(crate) peer: Option<PeerSeen>,
 }
+
+/// A counter, or 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(Rust, packed(4))] // with the alignment of a u64, every host would be larger by 8 bytes
+pub(crate) struct LastCounter(u64);
 
 /// The last valid advertisement of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +72,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn new(now: Instant, config: HostConfig<ADDRS>) -> Self {
         Self {
             authenticator: authenticator(&config, config.dialect.rules().hmac_sent),
+            changing: None,
             machine: Machine::new(now, InitReason::NoInterface),
             // What an earlier process may have left behind comes off first.
             pending: Pending::disown(),
@@ -75,50 +81,15 @@ impl<const ADDRS: usize> Host<ADDRS> {
             owner: None,
             owner_seq: 0,
             ask_again: false,
-            disown_at: None,
-            resume_at: None,
+            waits_until: None,
             refusals: 0,
             ignores_link: false,
-            counter: 0,
+            counter: LastCounter(0),
             follows: false,
             sending: SendHealth::default(),
             peer: None,
             config,
         }
-    }
-
-    /// Takes over a configuration for the same vhid and dialect.
-    pub(crate) fn configure(&mut self, config: HostConfig<ADDRS>) {
-        self.authenticator = authenticator(&config, config.dialect.rules().hmac_sent);
-        self.config = config;
-        let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
-        self.pending.keep_families(ipv4, ipv6);
-    }
-
-    /// The other form of digest that OpenBSD accepts (§5), where it differs. Made when it is needed: only
-    /// virtual hosts with link-local addresses have one, and all would pay for keeping it.
-    pub(crate) fn other_form(&self) -> Option<Authenticator> {
-        let rules = self.config.dialect.rules();
-        let mut others = rules
-            .hmac_accepted
-            .iter()
-            .filter(|form| **form != rules.hmac_sent);
-        let other = others.next()?;
-        let differs = self
-            .config
-            .addresses
-            .ipv6()
-            .any(|address| address.is_unicast_link_local());
-        differs.then(|| authenticator(&self.config, *other))
-    }
-
-    /// Advertises over IPv4: with an IPv4 address, or with none at all.
-    pub(crate) fn ipv4(&self) -> bool {
-        self.config.addresses.has_ipv4() || !self.config.addresses.has_ipv6()
-    }
-
-    pub(crate) fn ipv6(&self) -> bool {
-        self.config.addresses.has_ipv6()
     }
 
     /// Does it listen to advertisements of this family (`carp_find_ifa`, `carp_proto_input_c`, §3)?
@@ -128,22 +99,27 @@ impl<const ADDRS: usize> Host<ADDRS> {
             return false;
         }
         match family {
-            Family::Ipv4 => self.ipv4(),
-            Family::Ipv6 => self.ipv6(),
+            Family::Ipv4 => self.sends().ipv4,
+            Family::Ipv6 => self.sends().ipv6,
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = earlier(self.machine.deadline(), self.sending.retry_at);
-        earlier(own, earlier(self.disown_at, self.resume_at))
+        let own = earlier(own, self.changing.map(Changing::until));
+        earlier(own, self.waits_until)
     }
 
     pub(crate) fn wish(&mut self, wishes: Wishes) {
         if wishes.contains(Wishes::OWN) {
-            self.disown_at = None;
+            self.waits_until = None;
         }
-        let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
-        self.pending.add(wishes, ipv4, ipv6);
+        self.pending.add(wishes, self.sends());
+    }
+
+    /// While there is no room to transmit, nothing is done; the timer brings it back.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.waits_until.is_some() && self.state() == State::Master
     }
 
     /// The next thing to do, in the order that is safe.
@@ -160,20 +136,20 @@ impl<const ADDRS: usize> Host<ADDRS> {
         output: Output,
         view: &View,
         interface: &InterfaceInfo,
-        counter: Counter,
+        signed: Signed,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         match output {
             Output::Advertise(family) => {
                 let interval = view.interval();
-                self.emit_advertisement(family, interval, view.demotion_byte(), interface, counter, buffer)
+                self.emit_advertisement(family, interval, view.demotion_byte(), interface, signed, buffer)
             }
             Output::BowOut(family) => self.emit_advertisement(
                 family,
                 Interval::BOW_OUT,
                 view.demotion_byte(),
                 interface,
-                counter,
+                signed,
                 buffer,
             ),
             Output::Announce(index) => self.emit_announcement(index, interface, buffer),
@@ -187,7 +163,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         interval: Interval,
         demotion: Demotion,
         interface: &InterfaceInfo,
-        counter: Counter,
+        Signed { counter, digest }: Signed,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         let HostConfig {
@@ -196,7 +172,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
             addresses,
             ..
         } = &self.config;
-        let digest = self.authenticator.sign(counter);
         let (advbase, advskew): (AdvBase, AdvSkew) = (interval.base(), interval.skew());
         let advertisement = Advertisement {
             vhid: *vhid,
@@ -248,21 +223,23 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// The counter of the next advertisement. `chance` is never 0: a fresh OpenBSD backup takes 0 for its
     /// own (§6).
     pub(crate) fn next_counter(&mut self, policy: &Policy, chance: u64) -> Counter {
-        self.counter = match self.config.dialect.rules().counter {
+        let LastCounter(last) = self.counter;
+        let next = match self.config.dialect.rules().counter {
             _ if policy.fresh_counters => chance,
-            CounterRule::RandomThenFollow if self.follows => self.counter.wrapping_add(1),
-            CounterRule::Cookie if self.counter != 0 => self.counter,
+            CounterRule::RandomThenFollow if self.follows => last.wrapping_add(1),
+            CounterRule::Cookie if last != 0 => last,
             CounterRule::RandomThenFollow | CounterRule::Cookie => chance,
         };
-        Counter::new(self.counter)
+        self.counter = LastCounter(next);
+        Counter::new(next)
     }
 
     #[cfg(feature = "sim")]
     pub(crate) fn set_counter(&mut self, next: u64) {
-        self.counter = match self.config.dialect.rules().counter {
+        self.counter = LastCounter(match self.config.dialect.rules().counter {
             CounterRule::RandomThenFollow => next.wrapping_sub(1),
             CounterRule::Cookie => next,
-        };
+        });
         self.follows = true;
     }
 
@@ -270,11 +247,11 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// looks for that (`carp_proto_input_c`, §6).
     pub(crate) fn hears_counter(&mut self, policy: &Policy, heard: Counter) -> bool {
         let rules = self.config.dialect.rules();
-        if rules.own_counter_is_loop && heard.get() == self.counter {
+        if rules.own_counter_is_loop && LastCounter(heard.get()) == self.counter {
             return false;
         }
         if !policy.fresh_counters && rules.counter == CounterRule::RandomThenFollow {
-            self.counter = heard.get();
+            self.counter = LastCounter(heard.get());
             self.follows = true;
         }
         true
@@ -296,7 +273,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn still_there(&mut self, now: Instant, retry: Duration) {
         self.ask_again = true;
         if self.state() != State::Master {
-            self.disown_at = Some(now + retry.max(BUSY_RETRY));
+            self.waits_until = Some(now + retry.max(BUSY_RETRY));
         }
     }
 
@@ -311,13 +288,23 @@ impl<const ADDRS: usize> Host<ADDRS> {
         };
         if still_meant {
             self.pending.restore(output);
-            self.resume_at = Some(now + BUSY_RETRY);
+            self.waits_until = Some(now + BUSY_RETRY);
         }
     }
 }
 
-fn authenticator<const ADDRS: usize>(config: &HostConfig<ADDRS>, form: HmacVariant) -> Authenticator {
-    Authenticator::new(&config.key, config.vhid, &config.addresses, form)
+/// What makes an advertisement ours; of no meaning in other frames.
+#[derive(Clone, Copy)]
+pub(crate) struct Signed {
+    pub(crate) counter: Counter,
+    pub(crate) digest: Digest,
+}
+
+impl Signed {
+    pub(crate) const NOTHING: Self = Self {
+        counter: Counter::new(0),
+        digest: Digest::new([0; 20]),
+    };
 }
 
 /// How send errors count (`carp_send_ad_error`, §10).
@@ -374,10 +361,13 @@ impl SendHealth {
     }
 }
 
+mod changing;
 #[cfg(feature = "sim")]
 mod election;
 mod pending;
 #[cfg(test)]
 mod tests;
 
+use changing::authenticator;
+pub(crate) use changing::{Changing, Families};
 pub(crate) use pending::{Output, Pending};

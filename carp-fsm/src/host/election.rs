@@ -2,7 +2,7 @@
 
 use core::hash::{Hash, Hasher};
 
-use super::{Host, SEND_THRESHOLD, SendHealth};
+use super::{Changing, Host, SEND_THRESHOLD, SendHealth};
 use crate::machine::relative;
 use crate::time::Instant;
 
@@ -13,6 +13,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             // Fixed from the start, or derived from what is.
             config: _,
             authenticator: _,
+            changing,
             machine,
             pending,
             enabled,
@@ -21,8 +22,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             // Only has to differ from earlier ones.
             owner_seq: _,
             ask_again,
-            disown_at,
-            resume_at,
+            waits_until,
             refusals,
             ignores_link,
             sending,
@@ -40,6 +40,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
             retry_at,
         } = sending;
         machine.hash_relative(now, state);
+        relative(now, changing.map(Changing::until)).hash(state);
+        (self.signs_old(), self.sends(), self.waits()).hash(state);
         (pending, enabled, removing, owner, ask_again).hash(state);
         // Counts that only matter up to a limit: from the sixth refusal on, the wait is the same.
         (
@@ -48,7 +50,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             successes.min(&SEND_THRESHOLD),
         )
             .hash(state);
-        (relative(now, *disown_at), relative(now, *resume_at)).hash(state);
+        relative(now, *waits_until).hash(state);
         (ignores_link, ignored).hash(state);
         (failing_since.is_some(), relative(now, *retry_at)).hash(state);
     }

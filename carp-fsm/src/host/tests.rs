@@ -53,8 +53,8 @@ fn view<const ADDRS: usize>(host: &Host<ADDRS>) -> View {
         preempt: false,
         preempt_delay: Duration::ZERO,
         maintenance: false,
-        ipv4: host.ipv4(),
-        ipv6: host.ipv6(),
+        ipv4: host.waits().ipv4,
+        ipv6: host.waits().ipv6,
     }
 }
 
@@ -176,7 +176,7 @@ fn a_frame_without_room_is_sent_later() {
     for output in [AD4, AD6, Output::Announce(0), Output::Announce(1)] {
         assert_eq!(host.next_output(), Some(output));
         host.restore(Instant::ZERO, output);
-        assert!(host.resume_at.is_some());
+        assert!(host.waits_until.is_some());
         assert_eq!(host.next_output(), Some(output), "again");
     }
 }
@@ -310,9 +310,14 @@ fn announcements_say_whose_mac_address_the_address_has() {
     ] {
         let host = host(mode, dialect);
         let mut frame = [0; MAX_FRAME_LEN];
-        let counter = Counter::new(1);
         let len = host
-            .emit(Output::Announce(0), &view(&host), &interface, counter, &mut frame)
+            .emit(
+                Output::Announce(0),
+                &view(&host),
+                &interface,
+                Signed::NOTHING,
+                &mut frame,
+            )
             .unwrap();
         assert_eq!((len, &frame[..6]), (42, &[0xff; 6][..]));
         assert_eq!(&frame[6..12], ethernet, "{mode:?} {dialect}: Ethernet source");

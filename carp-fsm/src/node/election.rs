@@ -23,6 +23,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             events: self.events.fork()?,
             stats: self.stats,
             memory: self.memory.fork()?,
+            keys: self.keys.fork()?,
             random: self.random.clone(),
             now: self.now,
             shutting_down: self.shutting_down,

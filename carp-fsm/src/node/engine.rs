@@ -1,17 +1,14 @@
 //! How inputs become steps of the machines, and their wishes become actions.
 
 use core::net::IpAddr;
-use core::slice::from_ref;
 
-use carp_proto::{
-    Advertisement, Counter, Interval, MAX_FRAME_LEN, Receiver, Rejection, RxMeta, TieRule, Verified, Vhid,
-};
+use carp_proto::{Interval, MAX_FRAME_LEN, TieRule};
 
 use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
-use crate::host::{Host, Output, SendHealth};
+use crate::host::{Families, Host, Output, SendHealth, Signed};
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
 use crate::machine::{Departure, HandOver, Input, View, Wishes};
@@ -48,7 +45,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             group,
             ..
         } = host.config;
-        let (ipv4, ipv6, demotion) = (host.ipv4(), host.ipv6(), self.demotion(group));
+        let (Families { ipv4, ipv6 }, demotion) = (host.waits(), self.demotion(group));
         Some(View {
             dialect,
             policy: self.policy,
@@ -63,43 +60,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         })
     }
 
-    /// From a packet to the host that it is for and what it says, or to the reason why not.
-    pub(super) fn verify(
-        &self,
-        iface: IfaceId,
-        family: Family,
-        meta: &RxMeta,
-        payload: &[u8],
-    ) -> Result<(u16, Verified<Advertisement>), Rejection> {
-        let fallback = self.hosts.dialect_on(iface).unwrap_or_default();
-        let find = |vhid| {
-            let slot = self.hosts.find(iface, vhid)?;
-            let host = self.hosts.get(slot)?;
-            host.listens(family, &self.policy).then_some((slot, host))
-        };
-        let mut other_form = None;
-        loop {
-            let found = carp_proto::receive(meta, payload, fallback, |vhid| {
-                let (slot, host) = find(vhid)?;
-                let receiver = Receiver {
-                    dialect: host.config.dialect,
-                    unicast: false,
-                    authenticators: from_ref(other_form.as_ref().unwrap_or(&host.authenticator)),
-                };
-                Some((slot, receiver))
-            });
-            if !matches!(found, Err(Rejection::BadAuth)) || other_form.is_some() {
-                return found;
-            }
-            let vhid = payload.get(1).and_then(|vhid| Vhid::new(*vhid));
-            other_form = vhid.and_then(find).and_then(|(_, host)| host.other_form());
-            if other_form.is_none() {
-                return found;
-            }
-        }
-    }
-
-    pub(super) fn change(
+    pub(super) fn alter(
         &mut self,
         now: Instant,
         id: HostId,
@@ -137,7 +98,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
                 wishes = wishes.without(Wishes::DISOWN);
                 host.pending.silence();
-                host.disown_at = Some(now + view.policy.linger);
+                host.waits_until = Some(now + view.policy.linger);
             }
             let kind = EventKind::Transition {
                 host: id,
@@ -161,7 +122,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.events.push(now, kind);
         }
         if wishes.contains(Wishes::DISOWN) {
-            host.disown_at = None;
+            host.waits_until = None;
         }
         host.wish(wishes);
         // One that is being removed is forgotten when it has nothing left to do.
@@ -205,16 +166,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
-        if due(&mut host.resume_at) {
+        if due(&mut host.waits_until) {
+            if host.state() != State::Master {
+                host.wish(Wishes::DISOWN);
+            }
             self.hosts.push_ready(slot);
         }
-        let Some(host) = self.hosts.get_mut(slot) else {
-            return;
-        };
-        if due(&mut host.disown_at) {
-            host.wish(Wishes::DISOWN);
-            self.hosts.push_ready(slot);
-        }
+        self.run_change_timer(now, slot);
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
@@ -300,7 +258,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let gone = host.removing
             && host.state() == State::Init
             && host.pending.is_empty()
-            && host.disown_at.is_none();
+            && host.waits_until.is_none();
         if gone && !host.is_owner() {
             let group = host.config.group;
             let cause = match (host.sending.failing_since, self.hosts.id(slot)) {
@@ -308,6 +266,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 _ => Cause::LinkDown(host.config.iface),
             };
             self.hosts.remove(slot);
+            self.keys.clear(slot);
             self.weigh(now, group, cause, false);
         }
     }
@@ -354,15 +313,21 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Output::BowOut(_) => Some(Interval::BOW_OUT),
             Output::Announce(_) | Output::Own | Output::Disown => None,
         };
-        let counter = match said {
+        let signed = match said {
             Some(interval) => {
                 let counter = host.next_counter(&self.policy, chance);
                 self.memory.sent(self.now, slot, counter, interval);
-                counter
+                let older = if host.signs_old() {
+                    self.keys.signing(slot)
+                } else {
+                    None
+                };
+                let digest = older.unwrap_or(&host.authenticator).sign(counter);
+                Signed { counter, digest }
             }
-            None => Counter::new(0),
+            None => Signed::NOTHING,
         };
-        let len = host.emit(output, &view, &interface, counter, frame)?;
+        let len = host.emit(output, &view, &interface, signed, frame)?;
         match output {
             Output::Advertise(Family::Ipv4) | Output::BowOut(Family::Ipv4) => bump(&mut self.stats.opackets),
             Output::Advertise(Family::Ipv6) | Output::BowOut(Family::Ipv6) => bump(&mut self.stats.opackets6),

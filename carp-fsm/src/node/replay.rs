@@ -49,9 +49,9 @@ impl<'s> Memory<'s> {
             return Verdict::Fresh;
         };
         let same = known.interval == heard.interval;
-        let since = Duration::from_millis(u64::from(heard.millis.wrapping_sub(known.millis)));
-        // Rounded up, for intervals below a millisecond.
-        let lately = since <= Duration::from_micros(interval.micros()) + Duration::from_millis(1);
+        let since = Duration::from_micros(u64::from(heard.when.wrapping_sub(known.when)) << 10);
+        // Not less than what can be told apart.
+        let lately = since <= Duration::from_micros(interval.micros()) + Duration::from_millis(2);
         if known.sent && same {
             Verdict::Own
         } else if same && lately {

@@ -81,7 +81,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "a copy that the network made is news",
-        "node.rs",
+        "node/receive.rs",
         "Verdict::Duplicate => Some(&mut self.stats.duplicates),",
         "Verdict::Duplicate => None,",
     ),
@@ -206,14 +206,14 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "who yields keeps the addresses",
         "node/engine.rs",
-        "host.disown_at = Some(now + view.policy.linger);",
-        "host.disown_at = None;",
+        "host.waits_until = Some(now + view.policy.linger);",
+        "host.waits_until = None;",
     ),
     mutant(
         "taking over within the linger, it loses the addresses all the same",
         "host.rs",
-        "if wishes.contains(Wishes::OWN) {\n            self.disown_at = None;",
-        "if wishes.contains(Wishes::OWN) {\n            self.disown_at = self.disown_at.filter(|at| at.as_micros() > 0);",
+        "if wishes.contains(Wishes::OWN) {\n            self.waits_until = None;",
+        "if wishes.contains(Wishes::OWN) {\n            self.waits_until = self.waits_until.filter(|at| at.as_micros() > 0);",
     ),
     mutant(
         "whoever stops keeps the addresses",
