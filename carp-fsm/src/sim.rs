@@ -321,7 +321,9 @@ impl Sim {
         let storage = Storage::growing_with(events, 64);
         let mut node = Node::new(member.plan.policy, seed, storage);
         for config in &member.plan.hosts {
-            node.insert(now, config.clone())?;
+            let host = node.insert(now, config.clone())?;
+            let peers = node.set_peers(now, host, member.plan.multicast, &member.plan.peers);
+            peers.map_err(ConfigError::Peers)?;
         }
         member.running = Some(node);
         self.report_interfaces(id);

@@ -22,6 +22,7 @@ mod properties;
 mod reconfigure;
 mod replays;
 mod sending;
+mod unicast;
 
 const ETH0: IfaceId = IfaceId(0);
 const ETH1: IfaceId = IfaceId(1);
@@ -261,4 +262,5 @@ fn growing() -> Storage<'static, 4> {
     borrowed(16, 8, 8, 64)
         .with_replay_memory(memory.leak(), 64)
         .with_spare_keys(keys.leak(), 3)
+        .with_peers([crate::PeerSlot::EMPTY; 16 * 8].to_vec().leak(), 8)
 }

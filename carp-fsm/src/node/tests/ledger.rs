@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::ledger::LedgerError;
 use crate::random::SplitMix64;
+use crate::state::Family;
 
 const GROUP1: GroupId = GroupId(1);
 
