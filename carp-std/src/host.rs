@@ -12,7 +12,7 @@ use carp_proto::Vhid;
 use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
 
 use crate::linux::{Clock, Stopper, Wake};
-use crate::{Link, OwnershipError, Prefix, VirtualAddress, VirtualHost};
+use crate::{Link, OnRemoval, OwnershipError, Prefix, VirtualAddress, VirtualHost};
 
 /// Room for one received frame, in bytes. Longer ones are cut, and then fail
 /// their length check; no advertisement comes near it.
@@ -54,8 +54,11 @@ struct Resident {
     addresses: Vec<VirtualAddress>,
     /// What failed last and has not succeeded since: being the owner (`true`), or not being it.
     error: Option<(bool, OwnershipError)>,
+    on_removal: OnRemoval,
     /// Not before this are the addresses put back again.
     put_back_from: Instant,
+    /// Of the last order to own the addresses, or not to.
+    seq: u32,
 }
 
 impl Resident {
@@ -113,7 +116,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             mode: config.mode,
             addresses: with_prefixes(&config, prefix),
             error: None,
+            on_removal: OnRemoval::default(),
             put_back_from: now,
+            seq: 0,
         };
         let host = self.node.insert(now, config)?;
         self.forget_removed();
@@ -157,6 +162,14 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             }
         }
         Ok(())
+    }
+
+    /// What the virtual host does when somebody else takes its addresses off, from now on. Ignored if
+    /// there is no such virtual host.
+    pub fn set_on_removal(&mut self, host: HostId, on_removal: OnRemoval) {
+        if let Some(resident) = self.residents.get_mut(&host) {
+            resident.on_removal = on_removal;
+        }
     }
 
     /// The node, for inspection.
@@ -294,7 +307,19 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 return true;
             }
             resident.put_back_from = now + PUT_BACK_AFTER;
-            self.node.handle_taken_away(now, id);
+            match resident.on_removal {
+                OnRemoval::Restore => self.node.handle_taken_away(now, id),
+                OnRemoval::Demote => {
+                    let interface = self
+                        .link
+                        .interface_name(resident.iface)
+                        .unwrap_or("its interface")
+                        .to_owned();
+                    resident.error = Some((true, OwnershipError::TakenAway { interface }));
+                    self.node
+                        .handle_owner_result(now, id, resident.seq, Err(OwnerError));
+                }
+            }
             false
         });
     }
@@ -320,7 +345,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 Action::SetOwner { host, owner, seq } => {
                     // One that is removed is forgotten as soon as it has left.
                     self.look_for_removed |= !owner;
-                    let result = self.set_owner(host, owner);
+                    let result = self.set_owner(host, owner, seq);
                     self.node.handle_owner_result(now, host, seq, result);
                 }
                 Action::Transmit {
@@ -347,8 +372,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         }
     }
 
-    fn set_owner(&mut self, host: HostId, owner: bool) -> Result<(), OwnerError> {
+    fn set_owner(&mut self, host: HostId, owner: bool, seq: u32) -> Result<(), OwnerError> {
         let resident = self.residents.get_mut(&host).ok_or(OwnerError)?;
+        resident.seq = seq;
         resident.set_owner(&mut self.link, owner)
     }
 }

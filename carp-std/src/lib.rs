@@ -25,7 +25,7 @@ mod link;
 #[cfg(target_os = "linux")]
 pub mod linux;
 
-pub use self::address::{Prefix, VirtualAddress};
+pub use self::address::{OnRemoval, Prefix, VirtualAddress};
 #[cfg(unix)]
 pub use self::error::{LinkError, OwnershipError};
 #[cfg(target_os = "linux")]

@@ -242,6 +242,10 @@ impl Link for LinuxLink {
         self.changes.pop_front()
     }
 
+    fn interface_name(&self, iface: IfaceId) -> Option<&str> {
+        self.interface_name(iface) // the inherent one
+    }
+
     fn poll_addresses(&mut self) -> Option<IfaceId> {
         self.readdressed.pop()
     }
