@@ -12,7 +12,7 @@ use carp_proto::Vhid;
 use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
 
 use crate::linux::{Clock, Stopper, Wake};
-use crate::{Link, OnRemoval, OwnershipError, Prefix, VirtualAddress, VirtualHost};
+use crate::{Lateness, Link, OnRemoval, OwnershipError, Prefix, VirtualAddress, VirtualHost};
 
 /// Room for one received frame, in bytes. Longer ones are cut, and then fail
 /// their length check; no advertisement comes near it.
@@ -43,6 +43,9 @@ pub struct Host<L, const ADDRS: usize> {
     /// Whose addresses somebody else has taken off.
     taken_away: Vec<HostId>,
     frame: Box<[u8; FRAME_LEN]>,
+    /// For when the timer is set.
+    armed: Option<Instant>,
+    lateness: Lateness,
 }
 
 /// What the link has to know about a virtual host, and what it last said.
@@ -99,6 +102,8 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             look_for_removed: false,
             taken_away: Vec::new(),
             frame: Box::new([0; FRAME_LEN]),
+            armed: None,
+            lateness: Lateness::default(),
         })
     }
 
@@ -202,6 +207,11 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         self.residents.get(&host)?.error.as_ref().map(|(_, error)| error)
     }
 
+    /// How late `process` was called after its deadlines.
+    pub fn lateness(&self) -> &Lateness {
+        &self.lateness
+    }
+
     /// When `process` has to be called again even if nothing arrives. The
     /// descriptor gets readable then.
     pub fn deadline(&self) -> Option<Instant> {
@@ -215,6 +225,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
     /// [`Clock::now`]. An error means that the timer cannot be set: the host is
     /// of no use any more.
     pub fn process(&mut self, now: Instant) -> io::Result<()> {
+        if let Some(deadline) = self.armed.take_if(|deadline| *deadline <= now) {
+            self.lateness.note(deadline, now);
+        }
         if self.wake.take_stop() {
             self.stopping = true;
             self.node.shutdown(now);
@@ -233,7 +246,8 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         if std::mem::take(&mut self.look_for_removed) {
             self.forget_removed();
         }
-        self.wake.arm(self.deadline())
+        self.armed = self.deadline();
+        self.wake.arm(self.armed)
     }
 
     /// The next event, oldest first.

@@ -20,6 +20,7 @@ mod address;
 mod error;
 #[cfg(target_os = "linux")]
 mod host;
+mod lateness;
 #[cfg(unix)]
 mod link;
 #[cfg(target_os = "linux")]
@@ -30,5 +31,6 @@ pub use self::address::{OnRemoval, Prefix, VirtualAddress};
 pub use self::error::{LinkError, OwnershipError};
 #[cfg(target_os = "linux")]
 pub use self::host::Host;
+pub use self::lateness::Lateness;
 #[cfg(unix)]
 pub use self::link::{Link, VirtualHost};

@@ -325,6 +325,9 @@ impl Link for LinuxLink {
             };
             return if owner { Err(gone) } else { Ok(()) };
         }
+        if host.addresses.is_empty() {
+            return Ok(()); // an election about nothing that we could do
+        }
         if host.mode == LinkMode::Vmac {
             return self.set_owner_vmac(host, owner);
         }
