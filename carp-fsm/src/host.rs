@@ -185,13 +185,16 @@ impl<const ADDRS: usize> Host<ADDRS> {
             ipv4.unwrap_or(Ipv4Addr::UNSPECIFIED),
             ipv6.unwrap_or(Ipv6Addr::UNSPECIFIED),
         );
-        let envelope = match to {
+        let mut envelope = match to {
             IpAddr::V4(group) if group.is_multicast() => Envelope::multicast_v4(*vhid, ipv4, *dialect),
             IpAddr::V6(group) if group.is_multicast() => Envelope::multicast_v6(*vhid, ipv6, *dialect),
             // From the interface's own MAC address, as FreeBSD does: switches learn no virtual one in vain.
             IpAddr::V4(_) => Envelope::unicast(interface.mac, UNRESOLVED, ipv4.into(), to, *dialect),
             IpAddr::V6(_) => Envelope::unicast(interface.mac, UNRESOLVED, ipv6.into(), to, *dialect),
         };
+        if let Some(dscp) = self.config.dscp {
+            envelope.tos = dscp.tos();
+        }
         frame::emit_advertisement(&advertisement, &envelope, *dialect, buffer)
     }
 

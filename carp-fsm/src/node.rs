@@ -277,7 +277,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.hosts.id(slot).ok_or(ConfigError::NoRoom)
     }
 
-    /// Changes advbase, advskew, preempt, key or addresses of a virtual host. Anything else is another
+    /// Changes advbase, advskew, preempt, dscp, key or addresses of a virtual host. Anything else is another
     /// virtual host: remove it and insert a new one.
     ///
     /// Nothing is interrupted (unless [`Policy::live_changes`] is off): a MASTER goes on, owns the new
@@ -398,6 +398,7 @@ mod maintenance;
 mod peers;
 mod receive;
 mod replay;
+mod settings;
 #[cfg(test)]
 mod tests;
 

@@ -30,7 +30,7 @@ pub use self::address::{OnRemoval, Prefix, VirtualAddress};
 #[cfg(unix)]
 pub use self::error::{LinkError, OwnershipError};
 #[cfg(target_os = "linux")]
-pub use self::host::Host;
+pub use self::host::{Host, Rejected};
 pub use self::lateness::Lateness;
 #[cfg(unix)]
 pub use self::link::{Link, VirtualHost};

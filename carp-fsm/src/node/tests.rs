@@ -22,6 +22,7 @@ mod properties;
 mod reconfigure;
 mod replays;
 mod sending;
+mod settings;
 mod unicast;
 
 const ETH0: IfaceId = IfaceId(0);

@@ -18,6 +18,27 @@ code is 1.")]
         #[command(flatten)]
         socket: Socket,
     },
+    /// Show or change settings by the names of FreeBSD's sysctls
+    #[command(after_help = EXIT_CODES, long_about = "\
+Show or change settings by the names of FreeBSD's sysctls, with or without net.inet.carp. in front:
+
+  allow                    0: every virtual host is in INIT
+  preempt                  1: take over from a slower master, where the configuration does not say otherwise
+  log                      0: no changes of state in the log; 1: these; 2: counts of bad packets, too
+  demotion                 the sum that is added to every advskew; a number is added to it, a negative one taken away
+  suppress_preempt         how many causes demote now; can only be read
+  ifdown_demotion_factor   demotion while an interface is down
+  senderr_demotion_factor  demotion while advertisements cannot be sent
+  dscp                     of advertisements, 0 to 63, or dialect: as the kernel of the dialect has it
+
+A change lasts until a restart, or until a reload finds another value in the configuration file than before.")]
+    Sysctl {
+        /// The key; with =VALUE, its new value. Without it: show all
+        #[arg(value_name = "KEY[=VALUE]")]
+        setting: Option<String>,
+        #[command(flatten)]
+        socket: Socket,
+    },
     /// Take virtual hosts out of the election until they are enabled again or carpd is restarted
     #[command(after_help = EXIT_CODES, long_about = "\
 Take virtual hosts out of the election until they are enabled again or carpd is restarted.

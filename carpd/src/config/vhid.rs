@@ -14,7 +14,7 @@ use super::nodes::{ADVSKEW, Nodes};
 use super::report::Report;
 use super::secret::{self, mode_if_world_readable};
 use super::table::Table;
-use super::{Machine, Purpose};
+use super::{Machine, Purpose, TOP_KEYS};
 
 /// The keys of a `[[vhid]]` table.
 pub(super) const KEYS: &[&str] = &[
@@ -51,8 +51,8 @@ pub struct VirtualHost {
     pub advbase: AdvBase,
     /// Added to `advbase`, in 1/256 s, 0 to 254. The lowest sum is master.
     pub advskew: AdvSkew,
-    /// Whether to take over from a master that advertises more slowly.
-    pub preempt: bool,
+    /// Whether to take over from a master that advertises more slowly; `None`: as [`Settings`](super::Settings) say.
+    pub preempt: Option<bool>,
     /// Free text for the status table.
     pub description: Option<String>,
     /// Whose rules to follow.
@@ -89,7 +89,7 @@ pub(super) struct Draft {
     key: Option<Key>,
     advbase: u8,
     advskew: u8,
-    preempt: bool,
+    preempt: Option<bool>,
     description: Option<String>,
     dialect: Dialect,
     mode: LinkMode,
@@ -99,13 +99,14 @@ pub(super) struct Draft {
 impl Draft {
     pub(super) fn read(
         table: &Table<'_>,
-        preempt: bool,
         nodes: Option<&Nodes>,
         context: &Context<'_>,
         report: &mut Report,
     ) -> Self {
         let belongs_above = |key: &str| {
-            (key == "control_socket").then_some("move it to the top of the file, above the first [[vhid]]")
+            TOP_KEYS
+                .contains(&key)
+                .then_some("move it to the top of the file, above the first [[vhid]]")
         };
         table.refuse_unknown_keys(KEYS, belongs_above, report);
         let dialect = dialect(table, report);
@@ -117,7 +118,7 @@ impl Draft {
             key: key(table, context, report),
             advbase: advbase(table, report),
             advskew: advskew(table, dialect, nodes, report),
-            preempt: table.boolean("preempt", report).unwrap_or(preempt),
+            preempt: table.boolean("preempt", report),
             description: description(table, report),
             dialect,
             mode: mode(table, report),
