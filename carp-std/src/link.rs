@@ -53,6 +53,12 @@ pub trait Link: AsFd {
     /// that cannot know never returns one.
     fn poll_addresses(&mut self) -> Option<IfaceId>;
 
+    /// What an operator calls an interface, if it has a name.
+    fn interface_name(&self, iface: IfaceId) -> Option<&str> {
+        let _ = iface;
+        None
+    }
+
     /// How many of a virtual host's addresses were on its interface at the last
     /// [`poll_addresses`](Self::poll_addresses), whoever put them there. They are not there if they do not
     /// work, as on an interface that somebody switched off.

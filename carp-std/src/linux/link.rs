@@ -242,6 +242,10 @@ impl Link for LinuxLink {
         self.changes.pop_front()
     }
 
+    fn interface_name(&self, iface: IfaceId) -> Option<&str> {
+        self.interface_name(iface) // the inherent one
+    }
+
     fn poll_addresses(&mut self) -> Option<IfaceId> {
         self.readdressed.pop()
     }
@@ -320,6 +324,9 @@ impl Link for LinuxLink {
                 interface: slot.name.clone(),
             };
             return if owner { Err(gone) } else { Ok(()) };
+        }
+        if host.addresses.is_empty() {
+            return Ok(()); // an election about nothing that we could do
         }
         if host.mode == LinkMode::Vmac {
             return self.set_owner_vmac(host, owner);
