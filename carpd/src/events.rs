@@ -94,6 +94,11 @@ pub enum What {
         /// `eth0@7`.
         virtual_host: String,
     },
+    /// Maintenance mode was entered or left.
+    Maintenance {
+        /// Entered; otherwise left.
+        entered: bool,
+    },
     /// The configuration file was read again.
     Reload {
         /// Whether it is in force now. If not, nothing has changed.
