@@ -50,7 +50,7 @@ pub(crate) struct Host<const ADDRS: usize> {
 
 /// A counter, or 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(packed(4))] // with the alignment of a u64, every host would be larger by 8 bytes
+#[repr(Rust, packed(4))] // with the alignment of a u64, every host would be larger by 8 bytes
 pub(crate) struct LastCounter(u64);
 
 /// The last valid advertisement of somebody else.

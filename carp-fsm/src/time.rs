@@ -9,12 +9,12 @@ use core::ops::{Add, Sub};
 /// Must not go backwards. Where it does, [`Node`](crate::Node) uses the latest time it was given.
 /// Arithmetic saturates at 2^64 - 2 µs, about 584 000 years. 8 bytes, and an `Option` of it no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(packed(4))] // every deadline of a virtual host is one; a 32-bit processor loads it as two words anyway
+#[repr(Rust, packed(4))] // every deadline of a virtual host is one; a 32-bit processor loads it as two words anyway
 pub struct Instant(NonZeroU64);
 
 /// A span of time in microseconds. Arithmetic saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(packed(4))]
+#[repr(Rust, packed(4))]
 pub struct Duration(u64);
 
 impl Instant {
