@@ -1,11 +1,12 @@
 use std::collections::HashMap;
 use std::io;
+use std::mem;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use carp_fsm::{
     Action, ConfigError, Duration, Event, HostConfig, HostId, IfaceId, Instant, LinkMode, Node, OwnerError,
-    Policy, Storage, TransmitResult,
+    Policy, ReconfigureError, Storage, TransmitResult,
 };
 use carp_proto::Vhid;
 use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
@@ -103,15 +104,11 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         config: HostConfig<ADDRS>,
         prefix: impl Fn(IpAddr) -> Prefix,
     ) -> Result<HostId, ConfigError> {
-        let address = |address| VirtualAddress {
-            address,
-            prefix: prefix(address),
-        };
         let resident = Resident {
             iface: config.iface,
             vhid: config.vhid,
             mode: config.mode,
-            addresses: config.addresses.iter().map(address).collect(),
+            addresses: with_prefixes(&config, prefix),
             error: None,
             put_back_from: now,
         };
@@ -121,13 +118,51 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         Ok(host)
     }
 
+    /// Changes a virtual host as [`Node::reconfigure`] does, and with which prefix lengths its addresses
+    /// are put on the interface.
+    ///
+    /// A MASTER goes on: it has its new addresses before the old ones are taken off.
+    pub fn reconfigure(
+        &mut self,
+        now: Instant,
+        id: HostId,
+        config: HostConfig<ADDRS>,
+        prefix: impl Fn(IpAddr) -> Prefix,
+    ) -> Result<(), ReconfigureError> {
+        let addresses = with_prefixes(&config, prefix);
+        self.node.reconfigure(now, id, config)?;
+        let Some(resident) = self
+            .residents
+            .get_mut(&id)
+            .filter(|host| host.addresses != addresses)
+        else {
+            return Ok(());
+        };
+        let mut dropped = mem::replace(&mut resident.addresses, addresses);
+        dropped.retain(|old| resident.addresses.iter().all(|new| new.address != old.address));
+        if self.node.is_owner(id) {
+            // Where the addresses themselves have changed, the node asks again and is told of an error.
+            let _ = resident.set_owner(&mut self.link, true);
+        }
+        if !dropped.is_empty() {
+            let dropped = VirtualHost {
+                addresses: &dropped,
+                ..resident.virtual_host()
+            };
+            if let Err(error) = self.link.set_owner(&dropped, false) {
+                resident.error = Some((false, error));
+            }
+        }
+        Ok(())
+    }
+
     /// The node, for inspection.
     pub fn node(&self) -> &Node<'static, ADDRS> {
         &self.node
     }
 
-    /// The node, for commands. Call [`process`](Self::process) afterwards; insert
-    /// virtual hosts with [`insert`](Self::insert).
+    /// The node, for commands. Call [`process`](Self::process) afterwards; insert and change
+    /// virtual hosts with [`insert`](Self::insert) and [`reconfigure`](Self::reconfigure).
     pub fn node_mut(&mut self) -> &mut Node<'static, ADDRS> {
         &mut self.node
     }
@@ -298,6 +333,17 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         let resident = self.residents.get_mut(&host).ok_or(OwnerError)?;
         resident.set_owner(&mut self.link, owner)
     }
+}
+
+fn with_prefixes<const ADDRS: usize>(
+    config: &HostConfig<ADDRS>,
+    prefix: impl Fn(IpAddr) -> Prefix,
+) -> Vec<VirtualAddress> {
+    let address = |address| VirtualAddress {
+        address,
+        prefix: prefix(address),
+    };
+    config.addresses.iter().map(address).collect()
 }
 
 impl<L, const ADDRS: usize> AsFd for Host<L, ADDRS> {

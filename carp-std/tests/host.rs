@@ -9,7 +9,7 @@ use carp_fsm::{
     Duration, EventKind, HostConfig, IfaceId, InitReason, Instant, InterfaceInfo, LinkState, Policy, State,
     TransmitResult,
 };
-use carp_proto::{Key, MacAddr, Vhid};
+use carp_proto::{AddressSet, Key, MacAddr, Vhid};
 use carp_std::{Host, Link, OwnershipError, Prefix, VirtualAddress, VirtualHost};
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -112,6 +112,39 @@ fn a_removed_virtual_host_leaves_and_can_come_back() {
     assert_ne!(old, new);
     host.process(START).unwrap();
     assert_eq!(log.take(), ["disown [10.0.0.1/Length(24)]"]);
+}
+
+#[test]
+fn a_master_that_changes_has_the_new_addresses_before_the_old_ones_go() {
+    let (mut host, log) = host(|_| {});
+    let id = host.node().hosts().next().unwrap();
+    host.process(START).unwrap();
+    let now = START + MASTER_DOWN;
+    host.process(now).unwrap();
+    log.take();
+
+    let mut changed = config();
+    changed.addresses = AddressSet::try_from_iter([[10, 0, 0, 2].into()]).unwrap();
+    host.reconfigure(now, id, changed.clone(), |_| Prefix::Host)
+        .unwrap();
+    host.process(now).unwrap();
+    let done = log.take();
+    assert_eq!(done[..2], ["own [10.0.0.2/Host]", "disown [10.0.0.1/Host]"]);
+    assert!(
+        done.contains(&"send from 00:00:5e:00:01:07".to_owned()),
+        "it advertises them at once: {done:?}"
+    );
+
+    // The prefix is no affair of the protocol.
+    host.reconfigure(now, id, changed.clone(), |_| Prefix::Length(24))
+        .unwrap();
+    host.process(now).unwrap();
+    assert_eq!(log.take()[0], "own [10.0.0.2/Length(24)]");
+    log.take();
+    host.reconfigure(now, id, changed, |_| Prefix::Length(24))
+        .unwrap();
+    assert_eq!(log.take(), [""; 0], "nothing has changed");
+    assert_eq!(host.node().state(id), Some(State::Master));
 }
 
 #[test]

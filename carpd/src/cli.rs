@@ -51,7 +51,7 @@ details behind:
   2026-11-21T10:00:00.123Z carp: 7@eth0: BACKUP -> MASTER (master timed out)
 
 On SIGTERM or SIGINT carpd says goodbye, keeps the addresses until another machine has taken over or a short time \
-has passed, removes them, and ends with exit code 0. Needs CAP_NET_RAW and CAP_NET_ADMIN, which root has.")]
+has passed, removes them, and ends with exit code 0. On SIGHUP it does what carpd reload does. Needs CAP_NET_RAW and CAP_NET_ADMIN, which root has.")]
     Run {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -270,10 +270,10 @@ mod linux {
     use crate::lab;
 
     pub(super) fn run(file: &Path, node: Option<String>) -> ExitCode {
-        let Some(config) = load(file, Purpose::Run, node) else {
+        let Some(config) = load(file, Purpose::Run, node.clone()) else {
             return ExitCode::from(FAILED);
         };
-        match crate::run::run(&config) {
+        match crate::run::run(&config, file, node) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 complain(error);

@@ -81,6 +81,11 @@ pub enum What {
         /// `eth0@7`.
         virtual_host: String,
     },
+    /// The configuration file was read again.
+    Reload {
+        /// Whether it is in force now. If not, nothing has changed.
+        done: bool,
+    },
     /// Something else; the text says what.
     Other {},
 }

@@ -115,6 +115,7 @@ fn misuse_is_explained_with_its_own_exit_code() {
         (&["run", "carpd.toml"], "unexpected argument 'carpd.toml'"),
         (&["status", "--jsn"], "'--json'"),
         (&["status", "--json", "--watch"], "cannot be used with '--watch'"),
+        (&["reload", "carpd.toml"], "unexpected argument 'carpd.toml'"),
         (&["disable"], "<IFACE@VHID|--all>"),
         (&["enable", "eth0@7", "--all"], "cannot be used with '--all'"),
         (&["handover"], "<IFACE@VHID|--all>"),
@@ -157,6 +158,7 @@ fn without_a_daemon_nothing_is_known() {
         &["events", "--follow", "--socket", "/nowhere/control.sock"],
         &["demotion", "--socket", "/nowhere/control.sock"],
         &["demotion", "clear", "--all", "--socket", "/nowhere/control.sock"],
+        &["reload", "--socket", "/nowhere/control.sock"],
         &["disable", "--all", "--socket", "/nowhere/control.sock"],
         &["state", "eth0@7", "master", "--socket", "/nowhere/control.sock"],
     ] {

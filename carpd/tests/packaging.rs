@@ -21,6 +21,7 @@ fn every_command_has_a_manual_page_and_completions() {
         "check",
         "status",
         "events",
+        "reload",
         "handover",
         "demotion",
         "demotion-add",
@@ -50,6 +51,7 @@ fn the_unit_has_what_the_documentation_says() {
     let unit = include_str!("../packaging/carpd.service");
     for line in [
         "Type=notify",
+        "ExecReload=/usr/bin/carpd reload",
         "WatchdogSec=10s",
         "LoadCredential=carpd.password:/etc/carpd/carpd.password",
         "CapabilityBoundingSet=CAP_NET_RAW CAP_NET_ADMIN",

@@ -70,6 +70,7 @@ impl Operate {
     /// Does it, and tells what became of it.
     pub(super) fn run(self) -> ExitCode {
         match self {
+            Self::Reload { socket } => command(&socket.socket, &Command::Reload {}),
             Self::Disable(Selected { which, socket }) => {
                 let target = which.target();
                 command(&socket.socket, &Command::Disable { target })

@@ -7,6 +7,17 @@ use super::Socket;
 /// What can be commanded.
 #[derive(Debug, Subcommand)]
 pub(super) enum Operate {
+    /// Read the configuration file again, and apply what has changed in it
+    #[command(after_help = EXIT_CODES, long_about = "\
+Read the configuration file again, and apply what has changed in it. SIGHUP does the same.
+
+Virtual hosts that have not changed are not touched. Others change while they go on; only another dialect means that \
+the virtual host leaves and begins anew. A file with a mistake changes nothing: the mistakes are listed, and the exit \
+code is 1.")]
+    Reload {
+        #[command(flatten)]
+        socket: Socket,
+    },
     /// Take virtual hosts out of the election until they are enabled again or carpd is restarted
     #[command(after_help = EXIT_CODES, long_about = "\
 Take virtual hosts out of the election until they are enabled again or carpd is restarted.

@@ -35,6 +35,8 @@ pub enum Command {
         #[serde(default)]
         after: u64,
     },
+    /// Read the configuration file again, and apply the difference.
+    Reload {},
     /// Take virtual hosts out of the election.
     Disable {
         /// Name of a virtual host, or [`ALL`].

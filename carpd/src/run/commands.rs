@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use carp_fsm::{Duration, Event, EventKind, HandOver, HostId, HostStatus, Instant, State};
 
 use super::events::{Journal, millis};
-use super::{Carp, demotion, report};
+use super::hosts::{Difference, Member};
+use super::reload::Asker;
+use super::{Carp, Daemon, demotion, report};
 use crate::control::{ALL, Answer, Command, Forced, Job, Outcome};
 
 /// How long `enable` waits for the election to be decided. A master with advbase 1 is heard, or missed, sooner.
@@ -22,6 +24,8 @@ struct Waiting {
     job: Job,
     wish: Wish,
     since: Instant,
+    /// What is known already.
+    outcomes: Vec<Outcome>,
     hosts: Vec<Watched>,
 }
 
@@ -29,6 +33,7 @@ struct Waiting {
 enum Step {
     Done(Answer),
     Wait(Wish, Vec<HostId>),
+    Reload,
 }
 
 #[derive(Clone, Copy)]
@@ -37,11 +42,13 @@ enum Wish {
     Enabled,
     HandedOver,
     State(State),
+    Reloaded,
 }
 
 /// A virtual host that a command is about, and what has happened to it since.
 struct Watched {
     id: HostId,
+    name: String,
     was: State,
     hand_over: Option<HandOver>,
     /// Whose advertisement changed its state.
@@ -52,31 +59,56 @@ struct Watched {
 
 impl Commands {
     /// Carries a command out. An error has changed nothing.
-    pub(super) fn begin(
-        &mut self,
-        job: Job,
-        carp: &mut Carp,
-        journal: &mut Journal<'_>,
-        stopping: bool,
-        now: Instant,
-    ) {
-        let state = |(id, _): &(HostId, _)| carp.node().state(*id).unwrap_or(State::Init);
-        let before: Vec<State> = journal.hosts.iter().map(state).collect();
-        match carry_out(&job.command, carp, journal, stopping, now) {
+    pub(super) fn begin(&mut self, job: Job, daemon: &mut Daemon, now: Instant) {
+        let state = |member: &Member| {
+            (
+                member.id,
+                daemon.carp.node().state(member.id).unwrap_or(State::Init),
+            )
+        };
+        let before: Vec<_> = daemon.journal.members.iter().map(state).collect();
+        match carry_out(&job.command, daemon, now) {
             Err(why) => job.answer(Answer::refusal(why)),
             Ok(Step::Done(answer)) => job.answer(answer),
+            Ok(Step::Reload) => daemon.reloader.ask(Asker::Client(job)),
             Ok(Step::Wait(wish, ids)) => {
-                let hosts = journal.hosts.iter().zip(before);
-                let hosts = hosts.filter(|((id, _), _)| ids.contains(id));
-                let hosts = hosts.map(|((id, _), was)| Watched::new(*id, was)).collect();
+                let hosts = before.into_iter().filter(|(id, _)| ids.contains(id));
+                let hosts = hosts
+                    .map(|(id, was)| Watched::new(id, daemon.journal.name(id), was))
+                    .collect();
                 self.waiting.push(Waiting {
                     job,
                     wish,
                     since: now,
+                    outcomes: Vec::new(),
                     hosts,
                 });
             }
         }
+    }
+
+    /// Answers a reload, now or when those that were removed have left.
+    pub(super) fn reloaded(&mut self, job: Job, reloaded: Result<Difference, String>, now: Instant) {
+        let difference = match reloaded {
+            Ok(difference) => difference,
+            Err(why) => return job.answer(Answer::refusal(why)),
+        };
+        let configuration = Outcome {
+            subject: "configuration".to_owned(),
+            done: true,
+            text: difference.to_string(),
+        };
+        let (mut outcomes, removed) = (difference.outcomes, difference.removed.into_iter());
+        outcomes.push(configuration);
+        self.waiting.push(Waiting {
+            job,
+            wish: Wish::Reloaded,
+            since: now,
+            outcomes,
+            hosts: removed
+                .map(|(id, name, was)| Watched::new(id, name, was))
+                .collect(),
+        });
     }
 
     /// Takes note of what happens meanwhile.
@@ -93,18 +125,16 @@ impl Commands {
     }
 
     /// Answers the commands whose outcome is known now.
-    pub(super) fn finish(&mut self, carp: &Carp, journal: &Journal<'_>, now: Instant) {
-        let is_known = |waiting: &mut Waiting| waiting.is_known(carp, now);
-        for Waiting { job, hosts, .. } in self.waiting.extract_if(.., is_known) {
-            let outcomes = hosts.into_iter().filter_map(|host| {
+    pub(super) fn finish(&mut self, daemon: &Daemon, now: Instant) {
+        let is_known = |waiting: &mut Waiting| waiting.is_known(daemon, now);
+        for waiting in self.waiting.extract_if(.., is_known) {
+            let outcomes = waiting.hosts.into_iter().filter_map(|host| {
                 let (done, text) = host.outcome?;
-                Some(Outcome {
-                    subject: journal.name(host.id),
-                    done,
-                    text,
-                })
+                let subject = host.name;
+                Some(Outcome { subject, done, text })
             });
-            job.answer(Answer::report(outcomes.collect()));
+            let answer = Answer::report(outcomes.chain(waiting.outcomes).collect());
+            waiting.job.answer(answer);
         }
     }
 
@@ -118,26 +148,24 @@ impl Commands {
     }
 }
 
-fn carry_out(
-    command: &Command,
-    carp: &mut Carp,
-    journal: &mut Journal<'_>,
-    stopping: bool,
-    now: Instant,
-) -> Result<Step, String> {
+fn carry_out(command: &Command, daemon: &mut Daemon, now: Instant) -> Result<Step, String> {
+    let Daemon {
+        carp,
+        journal,
+        stopping,
+        ..
+    } = daemon;
     let changes = !matches!(command, Command::Status {} | Command::Events { .. });
-    if stopping && changes {
+    if *stopping && changes {
         return Err("carpd is stopping; wait until it runs again".into());
     }
     Ok(match command {
         Command::Status {} => Step::Done(Answer::Status(Box::new(report::status(carp, journal, now)))),
         Command::Events { after } => Step::Done(Answer::Events(journal.events(now, *after))),
+        Command::Reload {} => Step::Reload,
         Command::Disable { target } => {
             let ids = find(journal, target)?;
-            for id in &ids {
-                let known = carp.node_mut().set_enabled(now, *id, false);
-                known.map_err(|error| error.to_string())?;
-            }
+            set_enabled(carp, journal, &ids, false, now)?;
             Step::Wait(Wish::Disabled, ids)
         }
         Command::Enable { target } => {
@@ -145,10 +173,7 @@ fn carry_out(
             for id in &ids {
                 refuse_while_leaving(carp, journal, *id)?;
             }
-            for id in &ids {
-                let known = carp.node_mut().set_enabled(now, *id, true);
-                known.map_err(|error| error.to_string())?;
-            }
+            set_enabled(carp, journal, &ids, true, now)?;
             Step::Wait(Wish::Enabled, ids)
         }
         Command::Handover { target } => {
@@ -193,12 +218,32 @@ fn carry_out(
     })
 }
 
+fn set_enabled(
+    carp: &mut Carp,
+    journal: &mut Journal,
+    ids: &[HostId],
+    enabled: bool,
+    now: Instant,
+) -> Result<(), String> {
+    for member in journal
+        .members
+        .iter_mut()
+        .filter(|member| ids.contains(&member.id))
+    {
+        let known = carp.node_mut().set_enabled(now, member.id, enabled);
+        known.map_err(|error| error.to_string())?;
+        member.enabled = enabled;
+    }
+    Ok(())
+}
+
 /// The virtual hosts that are meant.
-fn find(journal: &Journal<'_>, target: &str) -> Result<Vec<HostId>, String> {
-    let named = |id: &HostId| target == ALL || journal.name(*id) == target;
-    let ids: Vec<_> = journal.hosts.iter().map(|(id, _)| *id).filter(named).collect();
+fn find(journal: &Journal, target: &str) -> Result<Vec<HostId>, String> {
+    let members = journal.members.iter();
+    let named = members.filter(|member| target == ALL || member.host.name() == target);
+    let ids: Vec<_> = named.map(|member| member.id).collect();
     if ids.is_empty() {
-        let names: Vec<_> = journal.hosts.iter().map(|(_, host)| host.name()).collect();
+        let names: Vec<_> = journal.members.iter().map(|member| member.host.name()).collect();
         let (target, names) = (target.escape_debug(), names.join(", "));
         return Err(format!("there is no virtual host {target}; write one of {names}"));
     }
@@ -206,12 +251,7 @@ fn find(journal: &Journal<'_>, target: &str) -> Result<Vec<HostId>, String> {
 }
 
 /// Of all virtual hosts, those that can be handed over. A single one has to be MASTER.
-fn masters(
-    carp: &Carp,
-    journal: &Journal<'_>,
-    ids: Vec<HostId>,
-    target: &str,
-) -> Result<Vec<HostId>, String> {
+fn masters(carp: &Carp, journal: &Journal, ids: Vec<HostId>, target: &str) -> Result<Vec<HostId>, String> {
     if target != ALL
         && let [id] = ids[..]
         && let Some(state) = carp.node().state(id).filter(|state| *state != State::Master)
@@ -228,7 +268,7 @@ fn masters(
 }
 
 /// What bows out already can be disabled, but nothing else: its departure would end otherwise than announced.
-fn refuse_while_leaving(carp: &Carp, journal: &Journal<'_>, id: HostId) -> Result<(), String> {
+fn refuse_while_leaving(carp: &Carp, journal: &Journal, id: HostId) -> Result<(), String> {
     if carp.node().status(id).is_some_and(|status| status.leaving) {
         let name = journal.name(id);
         return Err(format!("{name} is just bowing out; try again in a second"));
@@ -237,9 +277,13 @@ fn refuse_while_leaving(carp: &Carp, journal: &Journal<'_>, id: HostId) -> Resul
 }
 
 impl Waiting {
-    fn is_known(&mut self, carp: &Carp, now: Instant) -> bool {
+    fn is_known(&mut self, daemon: &Daemon, now: Instant) -> bool {
+        let Daemon { carp, journal, .. } = daemon;
         for host in self.hosts.iter_mut().filter(|host| host.outcome.is_none()) {
             host.outcome = match carp.node().status(host.id) {
+                None if matches!(self.wish, Wish::Reloaded) => {
+                    Some((true, format!("removed{}", host.successor())))
+                }
                 None => Some((false, "it does not exist any longer".to_owned())),
                 Some(status) => host.judge(self.wish, &status, self.since, now),
             };
@@ -248,14 +292,16 @@ impl Waiting {
                 let _ = write!(text, "; but {error}");
             }
         }
-        self.hosts.iter().all(|host| host.outcome.is_some())
+        let is_open = matches!(self.wish, Wish::Reloaded) && !journal.waiting.is_empty();
+        self.hosts.iter().all(|host| host.outcome.is_some()) && !is_open
     }
 }
 
 impl Watched {
-    fn new(id: HostId, was: State) -> Self {
+    fn new(id: HostId, name: String, was: State) -> Self {
         Self {
             id,
+            name,
             was,
             hand_over: None,
             peer: None,
@@ -271,6 +317,8 @@ impl Watched {
             None => state.to_string(),
         };
         match wish {
+            // Known when the node has forgotten it.
+            Wish::Reloaded => None,
             Wish::Disabled if state != State::Init || status.owner => None,
             Wish::Disabled => Some((true, format!("disabled{}", self.successor()))),
             Wish::Enabled => {

@@ -19,7 +19,7 @@ const OWN_NAMES: &[&str] = &["maintenance", "operator", "all"];
 /// Enters a cause, or changes its weight.
 pub(super) fn enter(
     carp: &mut Carp,
-    journal: &mut Journal<'_>,
+    journal: &mut Journal,
     now: Instant,
     name: &str,
     weight: u16,
@@ -42,7 +42,7 @@ pub(super) fn enter(
 /// Strikes one cause.
 pub(super) fn clear(
     carp: &mut Carp,
-    journal: &Journal<'_>,
+    journal: &Journal,
     now: Instant,
     name: &str,
 ) -> Result<Vec<Outcome>, String> {
@@ -72,7 +72,7 @@ pub(super) fn clear(
 /// Strikes all causes. Those that are observed stay, and without `force` none is struck while there is one.
 pub(super) fn clear_all(
     carp: &mut Carp,
-    journal: &Journal<'_>,
+    journal: &Journal,
     now: Instant,
     force: bool,
 ) -> Result<Vec<Outcome>, String> {
@@ -136,7 +136,7 @@ fn is_observed(cause: Cause) -> bool {
 }
 
 /// `interface down: eth0`.
-fn title(carp: &Carp, journal: &Journal<'_>, cause: Cause) -> String {
+fn title(carp: &Carp, journal: &Journal, cause: Cause) -> String {
     match journal.subject(carp, cause) {
         Some(subject) => format!("{}: {subject}", journal.cause(cause)),
         None => journal.cause(cause),

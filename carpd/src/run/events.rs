@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use carp_fsm::{Cause, Duration, Event, EventKind, HandOver, HostId, Instant, Reason, State};
 use carp_std::OwnershipError;
 
+use super::hosts::{Member, Wanted};
 use super::{Carp, report};
 use crate::config::{Config, VirtualHost};
 use crate::events::{Events, Record, What};
@@ -16,9 +17,16 @@ use crate::status::SCHEMA;
 /// Events that are remembered. One takes about 400 bytes.
 const REMEMBERED: usize = 1024;
 
-/// The virtual hosts in the order of the configuration, and what has to be remembered about them.
-pub(super) struct Journal<'a> {
-    pub(super) hosts: Vec<(HostId, &'a VirtualHost)>,
+/// The virtual hosts, and what has to be remembered about them.
+pub(super) struct Journal {
+    /// Those of the configuration, in its order.
+    pub(super) members: Vec<Member>,
+    /// Those that a reload has removed, until the node has forgotten them.
+    pub(super) leaving: Vec<Member>,
+    /// Those that a reload adds as soon as their place is free.
+    pub(super) waiting: Vec<Wanted>,
+    /// The place of each name in the configuration.
+    pub(super) order: HashMap<String, usize>,
     pub(super) started: Instant,
     /// Names of the causes of demotion that the operator has entered, by their number in [`Cause::External`].
     pub(super) external: BTreeMap<u8, String>,
@@ -34,10 +42,13 @@ pub(super) struct Journal<'a> {
     number: u64,
 }
 
-impl<'a> Journal<'a> {
-    pub(super) fn new(hosts: Vec<(HostId, &'a VirtualHost)>, started: Instant) -> Self {
+impl Journal {
+    pub(super) fn new(started: Instant) -> Self {
         Self {
-            hosts,
+            members: Vec::new(),
+            leaving: Vec::new(),
+            waiting: Vec::new(),
+            order: HashMap::new(),
             started,
             external: BTreeMap::new(),
             last: HashMap::new(),
@@ -55,7 +66,7 @@ impl<'a> Journal<'a> {
         log.line(&format!(
             "carpd: {version} started, {size}, control socket {socket}"
         ));
-        for &(id, _) in &self.hosts {
+        for &Member { id, .. } in &self.members {
             if let Some(reason) = carp.node().status(id).and_then(|status| status.init_reason) {
                 log.line(&format!("carp: {}: INIT ({reason})", self.log_name(id)));
             }
@@ -84,6 +95,11 @@ impl<'a> Journal<'a> {
     /// Writes and remembers what has happened.
     pub(super) fn write(&mut self, carp: &Carp, now: Instant, event: Event, log: &mut Log) {
         let (text, what) = self.tell(carp, event);
+        self.record(now, event.at, text, what, log);
+    }
+
+    /// Writes and remembers what has happened `at` an instant.
+    pub(super) fn record(&mut self, now: Instant, at: Instant, text: String, what: What, log: &mut Log) {
         log.line(&text);
         if self.records.len() == REMEMBERED {
             self.records.pop_front();
@@ -91,7 +107,7 @@ impl<'a> Journal<'a> {
         self.number += 1;
         self.records.push_back(Record {
             number: self.number,
-            time: report::at(wall_clock(), now, event.at),
+            time: report::at(wall_clock(), now, at),
             what,
             text,
         });
@@ -179,7 +195,7 @@ impl<'a> Journal<'a> {
             log.line(&format!("carpd: {error}; it is started again"));
         }
         self.unguarded = unguarded.is_some();
-        for &(id, _) in &self.hosts {
+        for id in self.members.iter().chain(&self.leaving).map(|member| member.id) {
             let Some(error) = carp.ownership_error(id) else {
                 self.said.remove(&id);
                 continue;
@@ -195,19 +211,35 @@ impl<'a> Journal<'a> {
     /// How many virtual hosts have addresses here that carpd put on and could not take off.
     pub(super) fn left_behind(&self, carp: &Carp) -> usize {
         let is_ours = |error: &&OwnershipError| !matches!(error, OwnershipError::Foreign { .. });
-        self.hosts
-            .iter()
-            .filter_map(|&(id, _)| carp.ownership_error(id))
+        self.all()
+            .filter_map(|member| carp.ownership_error(member.id))
             .filter(is_ours)
             .count()
     }
 
     /// The virtual host, as configured.
     fn configured(&self, host: HostId) -> Option<&VirtualHost> {
-        self.hosts
-            .iter()
-            .find(|(id, _)| *id == host)
-            .map(|(_, host)| *host)
+        self.all()
+            .find(|member| member.id == host)
+            .map(|member| &member.host)
+    }
+
+    /// Those that are leaving, too.
+    fn all(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().chain(&self.leaving)
+    }
+
+    /// Forgets the virtual hosts that the node has forgotten.
+    pub(super) fn forget_removed(&mut self, carp: &Carp) {
+        let Self { last, said, .. } = self;
+        self.leaving.retain(|Member { id, .. }| {
+            let is_here = carp.node().state(*id).is_some();
+            if !is_here {
+                last.remove(id);
+                said.remove(id);
+            }
+            is_here
+        });
     }
 
     /// `eth0@7`.

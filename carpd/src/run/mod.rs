@@ -3,7 +3,9 @@
 mod commands;
 mod demotion;
 mod events;
+mod hosts;
 mod notify;
+mod reload;
 mod report;
 
 use std::error::Error;
@@ -11,26 +13,29 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use carp_fsm::{GroupId, HostConfig, HostId, Instant, Policy};
-use carp_proto::AddressSet;
+use carp_fsm::{GroupId, Instant, Policy};
+use carp_std::Host;
 use carp_std::linux::{Clock, LinuxLink, random_seed};
-use carp_std::{Host, Prefix};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::config::{Config, MAX_ADDRESSES, VirtualHost};
+use crate::config::{Config, MAX_ADDRESSES};
 use crate::control::Server;
+use crate::events::What;
 use crate::log::Log;
 
 use commands::Commands;
 use events::Journal;
+use hosts::Difference;
 use notify::Notify;
+use reload::{Asker, FromFile, Reloader};
 
 /// An OpenBSD peer repeats one counter for ever. Whoever leaves `dialect` alone beside one would take every
 /// advertisement of it for a replay, and both would be MASTER; so nothing is taken for a replay until that can be
@@ -46,62 +51,157 @@ type Carp = Host<LinuxLink, MAX_ADDRESSES>;
 /// The group in which all virtual hosts of carpd are.
 const GROUP: GroupId = GroupId(0);
 
-/// Runs until SIGTERM or SIGINT, then hands over and returns.
+/// A running daemon, its waiting apart.
+struct Daemon {
+    carp: Carp,
+    journal: Journal,
+    reloader: Reloader,
+    log: Log,
+    notify: Notify,
+    /// Where it listens, which no reload changes.
+    control_socket: PathBuf,
+    stopping: bool,
+}
+
+/// Runs until SIGTERM or SIGINT, then hands over and returns. `file` is where the configuration came from, and is
+/// read again on SIGHUP and `carpd reload`, as `node`.
 ///
 /// # Errors
 ///
 /// Why it cannot start or go on, or which addresses it could not take off: one line that says what to do.
-pub fn run(config: &Config) -> Result<(), Box<dyn Error>> {
+pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box<dyn Error>> {
     let mut wake = Wake::new()?;
     let terminate = wake.on_signals(&[SIGTERM, SIGINT])?;
     let hangup = wake.on_signals(&[SIGHUP])?;
-    let mut host = Carp::new(LinuxLink::new()?, POLICY, random_seed()?)?;
-    let ids = insert_all(&mut host, &config.hosts)?;
+    let mut carp = Carp::new(LinuxLink::new()?, POLICY, random_seed()?)?;
+    let mut journal = Journal::new(Clock.now());
+    let wanted = hosts::wanted(&mut carp, &config.hosts)?;
+    hosts::apply(&mut carp, &mut journal, wanted, Clock.now());
+    hosts::insert_waiting(&mut carp, &mut journal, Clock.now())?;
     let server = Server::start(&config.control_socket, wake.waker()?)?;
-    start_guard(host.link_mut()).map_err(|error| format!("cannot start the guard process: {error}"))?;
-    let mut log = Log::start(io::stdout())?;
-    let mut journal = Journal::new(ids.into_iter().zip(&config.hosts).collect(), Clock.now());
-    let mut notify = Notify::from_environment(Clock.now())
-        .map_err(|error| format!("cannot use NOTIFY_SOCKET: {error}"))?;
-    host.process(Clock.now())?;
-    journal.start(&host, config, &mut log);
-    notify.ready();
+    start_guard(carp.link_mut()).map_err(|error| format!("cannot start the guard process: {error}"))?;
+    let mut daemon = Daemon {
+        carp,
+        journal,
+        reloader: Reloader::new(file, node, wake.waker()?),
+        log: Log::start(io::stdout())?,
+        notify: Notify::from_environment(Clock.now())
+            .map_err(|error| format!("cannot use NOTIFY_SOCKET: {error}"))?,
+        control_socket: config.control_socket.clone(),
+        stopping: false,
+    };
+    daemon.carp.process(Clock.now())?;
+    daemon.journal.start(&daemon.carp, config, &mut daemon.log);
+    daemon.notify.ready();
 
     let mut commands = Commands::default();
-    let mut stopping = false;
     loop {
         let now = Clock.now();
-        host.process(now)?;
-        while let Some(event) = host.poll_event() {
-            commands.note(&event);
-            journal.write(&host, now, event, &mut log);
-        }
-        journal.write_errors(&host, &mut log);
-        commands.finish(&host, &journal, now);
-        if let Some(job) = server.next_job() {
-            commands.begin(job, &mut host, &mut journal, stopping, Clock.now());
+        daemon.carp.process(now)?;
+        daemon.tell(&mut commands, now);
+        commands.finish(&daemon, now);
+        if daemon.insert_waiting(now) {
             continue;
         }
-        if stopping && host.node().is_quiet() {
+        if let Some(job) = server.next_job() {
+            commands.begin(job, &mut daemon, Clock.now());
+            continue;
+        }
+        if let Some((asker, read)) = daemon.reloader.next() {
+            let difference = daemon.reload(read, Clock.now());
+            if let Asker::Client(job) = asker {
+                commands.reloaded(job, difference, Clock.now());
+            }
+            continue;
+        }
+        if daemon.stopping && daemon.carp.node().is_quiet() {
             break;
         }
-        let deadlines = [commands.deadline(), notify.alive(now)];
-        wake.wait(&host, deadlines.into_iter().flatten().min())?;
-        if hangup.swap(false, Ordering::Relaxed) {
-            log.line("carpd: SIGHUP: the configuration is read at the start; restart carpd to change it");
+        let deadlines = [commands.deadline(), daemon.notify.alive(now)];
+        wake.wait(&daemon.carp, deadlines.into_iter().flatten().min())?;
+        if hangup.swap(false, Ordering::Relaxed) && !daemon.stopping {
+            daemon.reloader.ask(Asker::Signal);
         }
-        if terminate.swap(false, Ordering::Relaxed) && !stopping {
-            stopping = true;
-            log.line("carpd: handing over, then stopping");
-            notify.stopping();
-            host.node_mut().shutdown(Clock.now());
+        if terminate.swap(false, Ordering::Relaxed) && !daemon.stopping {
+            daemon.stop();
         }
     }
-    if journal.left_behind(&host) > 0 {
+    if daemon.journal.left_behind(&daemon.carp) > 0 {
         return Err("stopped, but could not take off all addresses; the log says which and why".into());
     }
-    log.line("carpd: stopped");
+    daemon.log.line("carpd: stopped");
     Ok(())
+}
+
+impl Daemon {
+    /// Tells what has happened to everybody who wants to know.
+    fn tell(&mut self, commands: &mut Commands, now: Instant) {
+        while let Some(event) = self.carp.poll_event() {
+            commands.note(&event);
+            self.journal.write(&self.carp, now, event, &mut self.log);
+        }
+        self.journal.write_errors(&self.carp, &mut self.log);
+        self.journal.forget_removed(&self.carp);
+    }
+
+    /// Adds what had to wait. Returns whether there was anything.
+    fn insert_waiting(&mut self, now: Instant) -> bool {
+        if self.stopping {
+            return false;
+        }
+        hosts::insert_waiting(&mut self.carp, &mut self.journal, now).unwrap_or_else(|error| {
+            self.log.line(&format!("carpd: {error}"));
+            false
+        })
+    }
+
+    /// Applies a configuration that has been read, or tells why not: then nothing has changed.
+    fn reload(&mut self, read: FromFile, now: Instant) -> Result<Difference, String> {
+        self.notify.reloading();
+        let applied = read.and_then(|(config, warnings)| {
+            for warning in &warnings {
+                self.log.line(&format!("carpd: {warning}"));
+            }
+            self.apply(&config, now)
+        });
+        let text = match &applied {
+            Ok(difference) => format!("reload: {difference}"),
+            Err(why) => {
+                for line in why.lines() {
+                    self.log.line(&format!("carpd: {line}"));
+                }
+                "reload refused, nothing has changed".to_owned()
+            }
+        };
+        let done = applied.is_ok();
+        let line = format!("carpd: {text}");
+        self.journal
+            .record(now, now, line, What::Reload { done }, &mut self.log);
+        self.notify.ready();
+        applied.map_err(|why| format!("{}\nnothing has changed", why.trim_end()))
+    }
+
+    fn apply(&mut self, config: &Config, now: Instant) -> Result<Difference, String> {
+        if self.stopping {
+            return Err("carpd is stopping".into());
+        }
+        if config.control_socket != self.control_socket {
+            return Err(format!(
+                "control_socket is {} until carpd is restarted; write that, or restart carpd",
+                self.control_socket.display()
+            ));
+        }
+        let wanted = hosts::wanted(&mut self.carp, &config.hosts).map_err(|error| error.to_string())?;
+        Ok(hosts::apply(&mut self.carp, &mut self.journal, wanted, now))
+    }
+
+    /// Begins to hand everything over.
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.log.line("carpd: handing over, then stopping");
+        self.notify.stopping();
+        self.carp.node_mut().shutdown(Clock.now());
+    }
 }
 
 /// The guard is this program again, even if its file has been replaced by now.
@@ -109,35 +209,6 @@ fn start_guard(link: &mut LinuxLink) -> io::Result<()> {
     let mut command = process::Command::new("/proc/self/exe");
     command.arg0("carpd").arg("guard").env_clear();
     link.start_guard(command)
-}
-
-fn insert_all(host: &mut Carp, virtual_hosts: &[VirtualHost]) -> Result<Vec<HostId>, Box<dyn Error>> {
-    let mut ids = Vec::new();
-    for virtual_host in virtual_hosts {
-        let VirtualHost {
-            interface,
-            vhid,
-            addresses,
-            ..
-        } = virtual_host;
-        let iface = host.link_mut().add_interface(interface)?;
-        let mut config = HostConfig::new(iface, *vhid, virtual_host.key.clone());
-        config.advbase = virtual_host.advbase;
-        config.advskew = virtual_host.advskew;
-        config.preempt = virtual_host.preempt;
-        config.dialect = virtual_host.dialect;
-        config.addresses = AddressSet::try_from_iter(addresses.iter().map(|vip| vip.ip))?;
-        let prefix = |ip| {
-            let vip = addresses.iter().find(|vip| vip.ip == ip);
-            vip.and_then(|vip| vip.prefix)
-                .map_or(Prefix::Interface, Prefix::Length)
-        };
-        let id = host
-            .insert(Clock.now(), config, prefix)
-            .map_err(|error| format!("vhid {vhid} on {interface}: {error}"))?;
-        ids.push(id);
-    }
-    Ok(ids)
 }
 
 /// Ends the loop's sleep for signals and for clients of the control socket: both write a byte.

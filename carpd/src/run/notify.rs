@@ -53,6 +53,13 @@ impl Notify {
         self.tell("READY=1");
     }
 
+    /// The configuration is being changed; [`ready`](Self::ready) ends it.
+    pub(super) fn reloading(&self) {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+    }
+
     /// Addresses are being handed over.
     pub(super) fn stopping(&self) {
         self.tell("STOPPING=1");

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use carp_fsm::{HostId, Instant};
+use carp_fsm::Instant;
 
 use super::events::{Journal, millis};
+use super::hosts::Member;
 use super::{Carp, GROUP};
-use crate::config::VirtualHost;
 use crate::log::{rfc3339, wall_clock};
 use crate::status::{self, Demotion, DemotionCause, HostStatus, Peer, SCHEMA, STATE_SYNC, Status};
 
 /// All that is known now.
-pub(super) fn status(carp: &Carp, journal: &Journal<'_>, now: Instant) -> Status {
+pub(super) fn status(carp: &Carp, journal: &Journal, now: Instant) -> Status {
     let wall = wall_clock();
     let node = carp.node();
     let causes = node.causes(GROUP).map(|holding| DemotionCause {
@@ -31,9 +31,9 @@ pub(super) fn status(carp: &Carp, journal: &Journal<'_>, now: Instant) -> Status
             causes: causes.collect(),
         },
         virtual_hosts: journal
-            .hosts
+            .members
             .iter()
-            .filter_map(|&(id, configured)| host(carp, journal, id, configured, wall, now))
+            .filter_map(|member| host(carp, journal, member, wall, now))
             .collect(),
         counters: node
             .stats()
@@ -45,12 +45,16 @@ pub(super) fn status(carp: &Carp, journal: &Journal<'_>, now: Instant) -> Status
 
 fn host(
     carp: &Carp,
-    journal: &Journal<'_>,
-    id: HostId,
-    configured: &VirtualHost,
+    journal: &Journal,
+    member: &Member,
     wall: SystemTime,
     now: Instant,
 ) -> Option<HostStatus> {
+    let &Member {
+        id,
+        host: ref configured,
+        ..
+    } = member;
     let host = carp.node().status(id)?;
     let reason = host.init_reason.map(|reason| reason.to_string());
     let reason = reason.or_else(|| journal.reason(id).map(|reason| reason.to_string()));

@@ -9,7 +9,9 @@ mod common;
 mod guard;
 mod network;
 mod operate;
+mod reload;
 mod systemd;
+mod words;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

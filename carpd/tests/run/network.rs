@@ -83,8 +83,8 @@ impl Network {
         self.dir.path().join(format!("{interface}.sock"))
     }
 
-    /// `carpd run` for one virtual host on an interface, its file ending with `more`.
-    pub(crate) fn run(&self, interface: &str, more: &str) -> Command {
+    /// Writes the configuration for one virtual host on an interface, ending with `more`. Returns its path.
+    pub(crate) fn configure(&self, interface: &str, more: &str) -> String {
         let socket = self.socket(interface);
         let config = format!(
             "control_socket = \"{}\"\n[[vhid]]\ninterface = \"{interface}\"\nvhid = 7\naddresses = [\"{}\"]\n\
@@ -92,8 +92,12 @@ impl Network {
             socket.display(),
             self.vip
         );
-        let config = self.dir.write(&format!("{interface}.toml"), &config);
-        self.carpd(&["run", "--config", &config])
+        self.dir.write(&format!("{interface}.toml"), &config)
+    }
+
+    /// `carpd run` for one virtual host on an interface, its file ending with `more`.
+    pub(crate) fn run(&self, interface: &str, more: &str) -> Command {
+        self.carpd(&["run", "--config", &self.configure(interface, more)])
     }
 
     /// `carpd` inside.

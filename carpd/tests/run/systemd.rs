@@ -33,6 +33,19 @@ fn systemd_is_told() {
     for _ in 0..5 {
         assert_eq!(told(), "WATCHDOG=1", "although nothing happens");
     }
+    daemon.signal(Signal::HUP);
+    let reloading = loop {
+        match told().as_str() {
+            "WATCHDOG=1" => {}
+            other => break other.to_owned(),
+        }
+    };
+    let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    assert!(
+        since.is_some_and(|since| since.parse::<u64>().is_ok()),
+        "{reloading}"
+    );
+    assert_eq!(told(), "READY=1");
     daemon.signal(Signal::TERM);
     loop {
         match told().as_str() {

@@ -95,8 +95,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a BACKUP without a master-down timer",
         "machine.rs",
-        "            down4,\n            down6,\n            resigned,\n            preempts_from: if",
-        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n            preempts_from: if",
+        "            down4,\n            down6,\n            resigned,\n            starting: from",
+        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n            starting: from",
     ),
     mutant(
         "a demoted BACKUP waits longer",
@@ -138,8 +138,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "who handed over takes it back at once",
         "machine.rs",
-        "let willing = bows_out || !resigned;",
-        "let willing = bows_out || resigned || peer.micros() > 0;",
+        "let willing = bows_out || !*resigned;",
+        "let willing = bows_out || *resigned || peer.micros() > 0;",
     ),
     mutant(
         "enabled again while leaving, it leaves all the same",

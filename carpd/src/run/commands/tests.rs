@@ -47,7 +47,7 @@ fn watched(was: State, hand_over: Option<HandOver>) -> Watched {
     Watched {
         hand_over,
         peer: hand_over.map(|_| [192, 0, 2, 3].into()),
-        ..Watched::new(any_id(), was)
+        ..Watched::new(any_id(), "eth0@7".into(), was)
     }
 }
 

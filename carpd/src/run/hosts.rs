@@ -1,0 +1,204 @@
+//! The virtual hosts of the node, made to agree with the configuration: at the start, and at each reload.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::mem;
+use std::net::IpAddr;
+
+use carp_fsm::{HostConfig, HostId, Instant, State};
+use carp_proto::AddressSet;
+use carp_std::Prefix;
+
+use super::Carp;
+use super::events::Journal;
+use crate::config::{MAX_ADDRESSES, VirtualHost};
+use crate::control::Outcome;
+
+/// A virtual host that the node has.
+pub(super) struct Member {
+    pub(super) id: HostId,
+    /// As configured.
+    pub(super) host: VirtualHost,
+    /// Unless the operator has disabled it.
+    pub(super) enabled: bool,
+}
+
+/// A virtual host that the configuration wants.
+pub(super) struct Wanted {
+    config: HostConfig<MAX_ADDRESSES>,
+    host: VirtualHost,
+    enabled: bool,
+}
+
+/// What a reload has done.
+#[derive(Default)]
+pub(super) struct Difference {
+    /// One for each virtual host that was changed or added.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Those that are leaving for good, with their names and the states that they were in.
+    pub(super) removed: Vec<(HostId, String, State)>,
+    changed: usize,
+    added: usize,
+    unchanged: usize,
+}
+
+/// `2 changed, 1 added, 1 removed, 5 unchanged`, without zeros.
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            (self.changed, "changed"),
+            (self.added, "added"),
+            (self.removed.len(), "removed"),
+            (self.unchanged, "unchanged"),
+        ];
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<_> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+        f.write_str(&counts.join(", "))
+    }
+}
+
+/// Opens the interfaces of the configuration. An error has changed nothing.
+pub(super) fn wanted(carp: &mut Carp, hosts: &[VirtualHost]) -> Result<Vec<Wanted>, Box<dyn Error>> {
+    let mut all = Vec::new();
+    for host in hosts {
+        let iface = carp.link_mut().add_interface(&host.interface)?;
+        let mut config = HostConfig::new(iface, host.vhid, host.key.clone());
+        config.advbase = host.advbase;
+        config.advskew = host.advskew;
+        config.preempt = host.preempt;
+        config.dialect = host.dialect;
+        config.addresses = AddressSet::try_from_iter(host.addresses.iter().map(|vip| vip.ip))?;
+        all.push(Wanted {
+            config,
+            host: host.clone(),
+            enabled: true,
+        });
+    }
+    Ok(all)
+}
+
+/// Changes, adds and removes virtual hosts, so that they are what is wanted. The others are not touched.
+pub(super) fn apply(carp: &mut Carp, journal: &mut Journal, wanted: Vec<Wanted>, now: Instant) -> Difference {
+    let names = wanted.iter().map(|wanted| wanted.host.name());
+    journal.order = names.zip(0..).collect();
+    let before = mem::take(&mut journal.members).into_iter();
+    let mut before: BTreeMap<_, _> = before.map(|member| (member.host.name(), member)).collect();
+    let waiting = mem::take(&mut journal.waiting);
+    let mut difference = Difference::default();
+    for mut wanted in wanted {
+        let name = wanted.host.name();
+        let Some(mut member) = before.remove(&name) else {
+            let earlier = waiting.iter().find(|earlier| earlier.host.name() == name);
+            wanted.enabled = earlier.is_none_or(|earlier| earlier.enabled);
+            difference.added += 1;
+            difference.outcomes.push(outcome(name, "added".to_owned()));
+            journal.waiting.push(wanted);
+            continue;
+        };
+        if member.host.dialect != wanted.host.dialect {
+            // For the protocol that is another one: the old one leaves first.
+            wanted.enabled = member.enabled;
+            difference.changed += 1;
+            let text = "replaced (dialect)".to_owned();
+            difference.outcomes.push(outcome(name, text));
+            journal.waiting.push(wanted);
+            leave(carp, journal, member, now);
+            continue;
+        }
+        let changed = changed(&member.host, &wanted.host);
+        if changed.is_empty() {
+            difference.unchanged += 1;
+        } else {
+            difference.changed += 1;
+            let prefix = prefixes(&wanted.host);
+            let result = carp.reconfigure(now, member.id, wanted.config, prefix);
+            difference.outcomes.push(match &result {
+                Ok(()) => outcome(name, format!("changed ({})", changed.join(", "))),
+                Err(error) => Outcome {
+                    done: false,
+                    ..outcome(name, error.to_string())
+                },
+            });
+            if result.is_ok() {
+                member.host = wanted.host;
+            }
+        }
+        journal.members.push(member);
+    }
+    for (name, member) in before {
+        let state = carp.node().state(member.id).unwrap_or(State::Init);
+        difference.removed.push((member.id, name, state));
+        leave(carp, journal, member, now);
+    }
+    difference
+}
+
+fn leave(carp: &mut Carp, journal: &mut Journal, member: Member, now: Instant) {
+    // One that the node does not know has left already.
+    let _ = carp.node_mut().remove(now, member.id);
+    journal.leaving.push(member);
+}
+
+/// Adds those that wait and whose place is free: one with the same interface and vhid may have to leave first.
+/// Returns whether there were any.
+pub(super) fn insert_waiting(carp: &mut Carp, journal: &mut Journal, now: Instant) -> Result<bool, String> {
+    let is_free = |wanted: &mut Wanted| {
+        let Wanted { config, .. } = wanted;
+        carp.node().find(config.iface, config.vhid).is_none()
+    };
+    let free: Vec<_> = journal.waiting.extract_if(.., is_free).collect();
+    let any = !free.is_empty();
+    for Wanted {
+        config,
+        host,
+        enabled,
+    } in free
+    {
+        let prefix = prefixes(&host);
+        let id = carp
+            .insert(now, config, prefix)
+            .map_err(|error| format!("vhid {} on {}: {error}", host.vhid, host.interface))?;
+        if !enabled {
+            carp.node_mut()
+                .set_enabled(now, id, false)
+                .map_err(|error| error.to_string())?;
+        }
+        journal.members.push(Member { id, host, enabled });
+    }
+    let Journal { members, order, .. } = journal;
+    members.sort_by_cached_key(|member| order.get(&member.host.name()).copied());
+    Ok(any)
+}
+
+/// With which prefix length each address is put on the interface.
+fn prefixes(host: &VirtualHost) -> impl Fn(IpAddr) -> Prefix + use<> {
+    let vips = host.addresses.clone();
+    move |ip| {
+        let vip = vips.iter().find(|vip| vip.ip == ip);
+        vip.and_then(|vip| vip.prefix)
+            .map_or(Prefix::Interface, Prefix::Length)
+    }
+}
+
+/// The keys that differ.
+fn changed(old: &VirtualHost, new: &VirtualHost) -> Vec<&'static str> {
+    let keys = [
+        ("addresses", old.addresses != new.addresses),
+        ("password", old.key != new.key),
+        ("advbase", old.advbase != new.advbase),
+        ("advskew", old.advskew != new.advskew),
+        ("preempt", old.preempt != new.preempt),
+        ("description", old.description != new.description),
+    ];
+    let differing = keys.into_iter().filter(|(_, differs)| *differs);
+    differing.map(|(key, _)| key).collect()
+}
+
+fn outcome(subject: String, text: String) -> Outcome {
+    Outcome {
+        subject,
+        done: true,
+        text,
+    }
+}

@@ -1,0 +1,202 @@
+//! The configuration changes while carpd runs.
+
+use std::fs;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::network::Network;
+use crate::words::{ask, done, pair, refused, state};
+
+/// Reloads of one daemon. `CARPD_RELOADS` says another number.
+const RELOADS: usize = 100;
+
+/// A second virtual host, which needs no network of its own.
+const SECOND: &str =
+    "[[vhid]]\ninterface = \"here\"\nvhid = 8\naddresses = [\"192.0.2.11/24\"]\npassword = \"x\"\n";
+
+fn transitions(network: &Network, interface: &str) -> Vec<String> {
+    let (_, events, _) = ask(network, interface, &["events", "--json"]);
+    let events = events
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let transitions = events.filter(|event| event["event"] == "transition");
+    transitions.map(|event| event["text"].to_string()).collect()
+}
+
+fn addresses(network: &Network) -> String {
+    network.ip(&["-o", "-4", "address", "show", "dev", "here"])
+}
+
+#[test]
+fn the_difference_is_applied_and_the_rest_goes_on() {
+    let Some(network) = Network::new("reload") else {
+        return;
+    };
+    let daemon = network.start("here", "");
+    daemon.wait_for("BACKUP -> MASTER");
+    let reload = || ask(&network, "here", &["reload"]);
+    assert_eq!(reload(), done("configuration: 1 unchanged"));
+
+    // Another virtual host.
+    network.configure("here", &format!("advskew = 1\n{SECOND}"));
+    assert_eq!(
+        reload(),
+        done("here@7: changed (advskew)\nhere@8: added\nconfiguration: 1 changed, 1 added")
+    );
+    daemon.wait_for("carpd: reload: 1 changed, 1 added");
+    daemon.wait_for("carp: 8@here: INIT -> BACKUP");
+    let status = network.json("here");
+    let names: Vec<_> = [0, 1]
+        .map(|place| status["virtual_hosts"][place]["name"].clone())
+        .into();
+    assert_eq!(names, ["here@7", "here@8"]);
+    assert_eq!(status["virtual_hosts"][0]["advskew_sent"], 1);
+    daemon.wait_for("carp: 8@here: BACKUP -> MASTER");
+
+    // Other addresses and another prefix length, of a master.
+    let file = network.dir.path().join("here.toml");
+    let text = fs::read_to_string(&file).expect("the file");
+    fs::write(
+        &file,
+        text.replace("192.0.2.10/24\"", "192.0.2.20/24\", \"192.0.2.10/32\""),
+    )
+    .expect("a file");
+    assert_eq!(
+        reload(),
+        done("here@7: changed (addresses)\nconfiguration: 1 changed, 1 unchanged")
+    );
+    let there = addresses(&network);
+    for address in ["192.0.2.20/24", "192.0.2.10/32", "192.0.2.11/24"] {
+        assert!(there.contains(address), "{there}");
+    }
+    assert!(!there.contains("192.0.2.10/24"), "{there}");
+
+    // Back, and one less.
+    network.configure("here", "");
+    assert_eq!(
+        reload(),
+        done(
+            "here@8: removed; nobody took over yet\nhere@7: changed (addresses, advskew)\nconfiguration: 1 changed, 1 removed"
+        )
+    );
+    daemon.wait_for("carp: 8@here: MASTER -> INIT (vhid removed)");
+    let there = addresses(&network);
+    assert!(network.has_vip("here"), "{there}");
+    assert!(
+        !there.contains("192.0.2.20") && !there.contains("192.0.2.11"),
+        "{there}"
+    );
+    let transitions = transitions(&network, "here");
+    let of_the_first = transitions.iter().filter(|line| line.contains("7@here"));
+    assert_eq!(
+        of_the_first.count(),
+        2,
+        "INIT -> BACKUP -> MASTER: {transitions:?}"
+    );
+    assert!(
+        ask(&network, "here", &["status"])
+            .1
+            .ends_with("\nhealthy: 1/1 MASTER\n")
+    );
+}
+
+#[test]
+fn another_dialect_is_another_virtual_host() {
+    let Some(network) = Network::new("redialect") else {
+        return;
+    };
+    let daemon = network.start("here", "");
+    daemon.wait_for("INIT -> BACKUP");
+    assert_eq!(
+        ask(&network, "here", &["disable", "--all"]),
+        done("here@7: disabled")
+    );
+    network.configure("here", "dialect = \"openbsd\"\n");
+    assert_eq!(
+        ask(&network, "here", &["reload"]),
+        done("here@7: replaced (dialect)\nconfiguration: 1 changed")
+    );
+    let host = &network.json("here")["virtual_hosts"][0];
+    assert_eq!(
+        (&host["dialect"], &host["reason"]),
+        (&"openbsd".into(), &"disabled".into()),
+        "{host}"
+    );
+}
+
+#[test]
+fn a_bad_file_changes_nothing() {
+    let Some(network) = Network::new("reload-bad") else {
+        return;
+    };
+    let daemon = network.start("here", "");
+    daemon.wait_for("BACKUP -> MASTER");
+    let before = network.json("here")["virtual_hosts"][0]["addresses"].clone();
+    let file = network.configure("here", "advskew = 255\nvhdi = 1\n");
+    let mistakes = format!(
+        "{file}:8: advskew = 255 is out of range; write a number from 0 to 254, in 1/256 s (255 is kept for the \
+         goodbye of a master)\n{file}:9: unknown key vhdi; write vhid"
+    );
+    assert_eq!(
+        ask(&network, "here", &["reload"]),
+        refused(&format!("{mistakes}\nnothing has changed"))
+    );
+    daemon.signal(Signal::HUP);
+    for line in mistakes.lines() {
+        daemon.wait_for(&format!("carpd: {line}")); // of the command
+    }
+    daemon.wait_for("carpd: reload refused, nothing has changed");
+    for line in mistakes.lines() {
+        daemon.wait_for(&format!("carpd: {line}")); // of the signal
+    }
+    daemon.wait_for("carpd: reload refused, nothing has changed");
+
+    fs::remove_file(&file).expect("a file");
+    let (code, _, said) = ask(&network, "here", &["reload"]);
+    assert!(
+        code == 1 && said.starts_with(&format!("carpd: cannot read {file}: No such file")),
+        "{said}"
+    );
+    fs::write(&file, "control_socket = \"/run/other.sock\"\n[[vhid]]\ninterface = \"here\"\nvhid = 9\naddresses = [\"192.0.2.9\"]\npassword = \"x\"\n").expect("a file");
+    let (code, _, said) = ask(&network, "here", &["reload"]);
+    assert!(code == 1 && said.contains("until carpd is restarted"), "{said}");
+
+    assert_eq!(network.json("here")["virtual_hosts"][0]["addresses"], before);
+    assert_eq!(state(&network, "here"), "MASTER");
+    network.configure("here", "");
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("carpd: reload: 1 unchanged");
+    assert_eq!(transitions(&network, "here").len(), 2);
+}
+
+#[test]
+fn many_reloads_are_no_reason_for_a_transition() {
+    let number = std::env::var("CARPD_RELOADS").map_or(RELOADS, |number| number.parse().expect("a number"));
+    pair!(network, "reloads" => better, other);
+    for round in 0..number {
+        let description = format!(
+            "preempt = true\n# {round}\n{}",
+            if round % 2 == 0 { "" } else { SECOND }
+        );
+        network.configure("here", &description);
+        assert_eq!(ask(&network, "here", &["reload"]).0, 0);
+        // The other one is told by a signal.
+        network.configure(
+            "there",
+            &format!("advskew = {}\npreempt = true\n", 100 + round % 2),
+        );
+        other.signal(Signal::HUP);
+    }
+    for interface in ["here", "there"] {
+        let transitions = transitions(&network, interface);
+        let of_the_first = transitions.iter().filter(|line| line.contains("carp: 7@"));
+        let expected = if interface == "here" { 2 } else { 1 };
+        assert_eq!(of_the_first.count(), expected, "{transitions:?}");
+    }
+    assert_eq!(
+        (state(&network, "here"), state(&network, "there")),
+        ("MASTER".into(), "BACKUP".into())
+    );
+    better.wait_for("carpd: reload: ");
+}
