@@ -52,6 +52,7 @@ fn view<const ADDRS: usize>(host: &Host<ADDRS>) -> View {
         demotion: 0,
         preempt: false,
         preempt_delay: Duration::ZERO,
+        mac: carp_proto::MacAddr([2, 0, 0, 0, 0, 1]),
         ipv4: host.ipv4(),
         ipv6: host.ipv6(),
     }

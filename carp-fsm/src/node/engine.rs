@@ -4,7 +4,8 @@ use core::net::IpAddr;
 use core::slice::from_ref;
 
 use carp_proto::{
-    Advertisement, Counter, Interval, MAX_FRAME_LEN, Receiver, Rejection, RxMeta, TieRule, Verified, Vhid,
+    Advertisement, Counter, Interval, MAX_FRAME_LEN, MacAddr, Receiver, Rejection, RxMeta, TieRule, Verified,
+    Vhid,
 };
 
 use super::Node;
@@ -40,6 +41,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub(super) fn view(&self, slot: u16) -> Option<View> {
         let host = self.hosts.get(slot)?;
         let HostConfig {
+            iface,
             dialect,
             advbase,
             advskew,
@@ -49,6 +51,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             ..
         } = host.config;
         let (ipv4, ipv6, demotion) = (host.ipv4(), host.ipv6(), self.demotion(group));
+        let interface = self.interface(iface);
         Some(View {
             dialect,
             policy: self.policy,
@@ -57,6 +60,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             demotion,
             preempt,
             preempt_delay,
+            mac: interface.map_or(MacAddr([0; 6]), |interface| interface.mac),
             ipv4,
             ipv6,
         })
