@@ -54,6 +54,8 @@ pub enum EventKind {
         host: HostId,
         /// How.
         outcome: HandOver,
+        /// Source address of the successor, if there is one.
+        peer: Option<IpAddr>,
     },
     /// Somebody else took addresses of a MASTER off. They are put back and announced.
     TakenAway {

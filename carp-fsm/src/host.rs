@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use carp_proto::frame::{self, MAX_FRAME_LEN};
 use carp_proto::{
     AdvBase, AdvSkew, Advertisement, AnnouncementSource, Authenticator, Counter, CounterRule, Demotion,
-    Envelope, HmacVariant, Interval,
+    Digest, Envelope, Interval,
 };
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -24,8 +24,10 @@ const SEND_THRESHOLD: u8 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
-    /// Of the form that is sent.
+    /// Of the configuration and the form that is sent; signs, unless the node has an older one that still does.
     pub(crate) authenticator: Authenticator,
+    /// Key or addresses changed lately.
+    pub(crate) changing: Option<Changing>,
     pub(crate) machine: Machine,
     pub(crate) pending: Pending,
     /// The operator wants it to take part.
@@ -68,6 +70,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn new(now: Instant, config: HostConfig<ADDRS>) -> Self {
         Self {
             authenticator: authenticator(&config, config.dialect.rules().hmac_sent),
+            changing: None,
             machine: Machine::new(now, InitReason::NoInterface),
             // What an earlier process may have left behind comes off first.
             pending: Pending::disown(),
@@ -86,40 +89,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
         }
     }
 
-    /// Takes over a configuration for the same vhid and dialect.
-    pub(crate) fn configure(&mut self, config: HostConfig<ADDRS>) {
-        self.authenticator = authenticator(&config, config.dialect.rules().hmac_sent);
-        self.config = config;
-        let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
-        self.pending.keep_families(ipv4, ipv6);
-    }
-
-    /// The other form of digest that OpenBSD accepts (§5), where it differs. Made when it is needed: only
-    /// virtual hosts with link-local addresses have one, and all would pay for keeping it.
-    pub(crate) fn other_form(&self) -> Option<Authenticator> {
-        let rules = self.config.dialect.rules();
-        let mut others = rules
-            .hmac_accepted
-            .iter()
-            .filter(|form| **form != rules.hmac_sent);
-        let other = others.next()?;
-        let differs = self
-            .config
-            .addresses
-            .ipv6()
-            .any(|address| address.is_unicast_link_local());
-        differs.then(|| authenticator(&self.config, *other))
-    }
-
-    /// Advertises over IPv4: with an IPv4 address, or with none at all.
-    pub(crate) fn ipv4(&self) -> bool {
-        self.config.addresses.has_ipv4() || !self.config.addresses.has_ipv6()
-    }
-
-    pub(crate) fn ipv6(&self) -> bool {
-        self.config.addresses.has_ipv6()
-    }
-
     /// Does it listen to advertisements of this family (`carp_find_ifa`, `carp_proto_input_c`, §3)?
     pub(crate) fn listens(&self, family: Family, policy: &Policy) -> bool {
         let deaf = self.config.dialect.rules().deaf_in_init && !policy.hears_in_init;
@@ -127,13 +96,14 @@ impl<const ADDRS: usize> Host<ADDRS> {
             return false;
         }
         match family {
-            Family::Ipv4 => self.ipv4(),
-            Family::Ipv6 => self.ipv6(),
+            Family::Ipv4 => self.sends().ipv4,
+            Family::Ipv6 => self.sends().ipv6,
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = earlier(self.machine.deadline(), self.sending.retry_at);
+        let own = earlier(own, self.changing.map(Changing::until));
         earlier(own, self.waits_until)
     }
 
@@ -141,8 +111,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         if wishes.contains(Wishes::OWN) {
             self.waits_until = None;
         }
-        let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
-        self.pending.add(wishes, ipv4, ipv6);
+        self.pending.add(wishes, self.sends());
     }
 
     /// While there is no room to transmit, nothing is done; the timer brings it back.
@@ -164,20 +133,20 @@ impl<const ADDRS: usize> Host<ADDRS> {
         output: Output,
         view: &View,
         interface: &InterfaceInfo,
-        counter: Counter,
+        signed: Signed,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         match output {
             Output::Advertise(family) => {
                 let interval = view.interval();
-                self.emit_advertisement(family, interval, view.demotion_byte(), interface, counter, buffer)
+                self.emit_advertisement(family, interval, view.demotion_byte(), interface, signed, buffer)
             }
             Output::BowOut(family) => self.emit_advertisement(
                 family,
                 Interval::BOW_OUT,
                 view.demotion_byte(),
                 interface,
-                counter,
+                signed,
                 buffer,
             ),
             Output::Announce(index) => self.emit_announcement(index, interface, buffer),
@@ -191,7 +160,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         interval: Interval,
         demotion: Demotion,
         interface: &InterfaceInfo,
-        counter: Counter,
+        Signed { counter, digest }: Signed,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         let HostConfig {
@@ -200,7 +169,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
             addresses,
             ..
         } = &self.config;
-        let digest = self.authenticator.sign(counter);
         let (advbase, advskew): (AdvBase, AdvSkew) = (interval.base(), interval.skew());
         let advertisement = Advertisement {
             vhid: *vhid,
@@ -322,8 +290,18 @@ impl<const ADDRS: usize> Host<ADDRS> {
     }
 }
 
-fn authenticator<const ADDRS: usize>(config: &HostConfig<ADDRS>, form: HmacVariant) -> Authenticator {
-    Authenticator::new(&config.key, config.vhid, &config.addresses, form)
+/// What makes an advertisement ours; of no meaning in other frames.
+#[derive(Clone, Copy)]
+pub(crate) struct Signed {
+    pub(crate) counter: Counter,
+    pub(crate) digest: Digest,
+}
+
+impl Signed {
+    pub(crate) const NOTHING: Self = Self {
+        counter: Counter::new(0),
+        digest: Digest::new([0; 20]),
+    };
 }
 
 /// How send errors count (`carp_send_ad_error`, §10).
@@ -378,10 +356,13 @@ impl SendHealth {
     }
 }
 
+mod changing;
 #[cfg(feature = "sim")]
 mod election;
 mod pending;
 #[cfg(test)]
 mod tests;
 
+use changing::authenticator;
+pub(crate) use changing::{Changing, Families};
 pub(crate) use pending::{Output, Pending};

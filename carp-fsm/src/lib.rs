@@ -72,5 +72,5 @@ pub use node::{HostStatus, Node};
 pub use policy::Policy;
 pub use state::{Family, InitReason, Reason, State, Transition};
 pub use stats::Stats;
-pub use storage::{CounterSlot, EventSlot, GroupSlot, HostSlot, InterfaceSlot, Storage};
+pub use storage::{CounterSlot, EventSlot, GroupSlot, HostSlot, InterfaceSlot, KeySlot, Storage};
 pub use time::{Duration, Instant};

@@ -140,7 +140,9 @@ impl Machine {
                     };
                     self.enter_backup(now, Reason::MoreFrequentAdvertisement, false, ties, view)
                 }
-                Role::Master { .. } if interval != Interval::BOW_OUT => self.answer_worse_master(now, view),
+                Role::Master { .. } if interval != Interval::BOW_OUT => {
+                    self.answer_worse_master(now, interval, view)
+                }
                 Role::Init { .. } | Role::Master { .. } => Effects::default(),
                 Role::Leaving { since, then, .. } => self.heard_successor(now, interval, since, then, view),
             },
@@ -200,13 +202,13 @@ impl Machine {
     fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
         let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
         match (self.role, departure) {
-            // Already on its way: a stop overrides a hand-over, never the other way round, and the
-            // deadline does not move.
+            // Already on its way: a stop overrides a hand-over, never the other way round, and does not wait
+            // longer.
             (Role::Leaving { .. }, Departure::HandOver) => Effects::default(),
             (Role::Leaving { since, until, .. }, Departure::Stop(_)) => {
                 self.role = Role::Leaving {
                     since,
-                    until,
+                    until: until.min(now + view.policy.leave_wait),
                     then: departure,
                 };
                 Effects::default()
@@ -257,9 +259,9 @@ impl Machine {
             return Effects::default();
         };
         *starting &= !started;
-        // Who bows out asks to be replaced.
+        // Who bows out asks to be replaced, and somebody must be MASTER.
         let bows_out = peer == Interval::BOW_OUT;
-        let willing = bows_out || !*resigned;
+        let willing = bows_out || !(*resigned || view.maintenance);
         let preempts = bows_out || (willing && !*starting);
         let compares_demotion = view.compares_demotion();
         let mine = view.demotion_byte();
@@ -293,7 +295,16 @@ impl Machine {
         Effects::default()
     }
 
-    fn answer_worse_master(&mut self, now: Instant, view: &View) -> Effects {
+    fn answer_worse_master(&mut self, now: Instant, peer: Interval, view: &View) -> Effects {
+        if view.maintenance {
+            // Whoever lives may have it. It has perhaps yielded to us already: the bow-out brings it back. Or it is
+            // MASTER still: then it is heard again within its interval.
+            let effects = self.leave(now, Departure::HandOver, view);
+            if let Role::Leaving { until, .. } = &mut self.role {
+                *until = *until + Duration::from_micros(peer.micros());
+            }
+            return effects;
+        }
         let period = view.period(view.effective_skew());
         match &mut self.role {
             Role::Master {
@@ -323,7 +334,8 @@ impl Machine {
             return Effects::default();
         }
         let mut effects = match then {
-            Departure::HandOver => self.become_backup(now, Reason::HandedOver, true, view),
+            // Maintenance ends, and with it what keeps us from preempting.
+            Departure::HandOver => self.become_backup(now, Reason::HandedOver, !view.maintenance, view),
             Departure::Stop(reason) => self.become_init(reason, None),
         };
         effects.hand_over = Some(HandOver::Done(now - since));
@@ -374,14 +386,17 @@ impl Machine {
     /// What changed is advertised at once (`carp_demote_adj`, §10).
     fn demotion_changed(&mut self, now: Instant, worse: bool, view: &View) -> Effects {
         let told = worse || view.policy.tells_recovery || view.dialect.rules().tells_recovery;
-        if let Role::Master { next_ad, .. } = &mut self.role
-            && told
-        {
-            *next_ad = now + view.period(view.effective_skew());
-            return Effects {
-                wishes: Wishes::ADVERTISE,
-                ..Effects::default()
-            };
+        match &mut self.role {
+            Role::Master { next_ad, .. } if told => {
+                *next_ad = now + view.period(view.effective_skew());
+                return Effects {
+                    wishes: Wishes::ADVERTISE,
+                    ..Effects::default()
+                };
+            }
+            // No longer the equal that it was.
+            Role::Backup { ties, .. } => *ties = 0,
+            _ => {}
         }
         Effects::default()
     }
@@ -395,7 +410,12 @@ impl Machine {
         }
         let mut wishes = Wishes::default();
         match &mut self.role {
-            Role::Backup { down4, down6, .. } => (*down4, *down6) = view.down_timers(now, 0),
+            Role::Backup {
+                down4, down6, ties, ..
+            } => {
+                *ties = 0;
+                (*down4, *down6) = view.down_timers(now, *ties);
+            }
             Role::Master { next_ad, .. } => {
                 *next_ad = now + view.period(view.effective_skew());
                 if live {
@@ -432,7 +452,7 @@ impl Machine {
         let from = self.state();
         // The first interval uses the skew as configured: `carp_setrun` sets the timer after
         // `carp_send_ad` did (§8).
-        let next_ad = now + view.period(view.advskew);
+        let next_ad = now + view.period(view.base_skew());
         let ties = match self.role {
             Role::Backup { ties, .. } => ties,
             _ => 0,

@@ -1,18 +1,18 @@
 //! This computer: many virtual hosts on many interfaces.
 
-use carp_proto::{CounterRule, MAX_FRAME_LEN, Rejection, RxMeta};
+use carp_proto::MAX_FRAME_LEN;
 
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
 use crate::event::{Event, EventKind, EventQueue};
-use crate::host::{Host, Output, PeerSeen};
+use crate::host::{Host, Output};
 use crate::hosts::Hosts;
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::{Cause, LedgerError};
 use crate::machine::{Departure, Input, Wishes};
 use crate::policy::Policy;
 use crate::random::SplitMix64;
-use crate::state::{Family, State};
+use crate::state::State;
 use crate::stats::{Stats, bump};
 use crate::storage::{GroupSlot, InterfaceSlot, Pool, Storage};
 use crate::time::Instant;
@@ -76,9 +76,11 @@ pub struct Node<'s, const ADDRS: usize> {
     events: EventQueue<'s>,
     stats: Stats,
     memory: Memory<'s>,
+    keys: Keys<'s>,
     random: SplitMix64,
     now: Instant,
     shutting_down: bool,
+    maintenance: bool,
 }
 
 impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
@@ -96,75 +98,17 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             events: EventQueue::new(storage.events),
             stats: Stats::default(),
             memory: Memory::new(storage.counters, storage.counters_per_host),
+            keys: Keys::new(storage.keys, storage.keys_per_host),
             random: SplitMix64::new(seed),
             now: Instant::ZERO,
             shutting_down: false,
+            maintenance: false,
         }
     }
 }
 
 /// # Inputs from the world
 impl<const ADDRS: usize> Node<'_, ADDRS> {
-    /// A packet of IP protocol 112 came in on `iface`: what [`carp_proto::frame::classify`] calls
-    /// `Carp`. Anything but a valid advertisement for one of our virtual hosts is counted by reason,
-    /// and nothing else happens.
-    pub fn handle_packet(
-        &mut self,
-        now: Instant,
-        iface: IfaceId,
-        meta: &RxMeta,
-        payload: &[u8],
-    ) -> Result<HostId, Rejection> {
-        let now = self.clamp(now);
-        let family = Family::of(meta.src);
-        bump(match family {
-            Family::Ipv4 => &mut self.stats.ipackets,
-            Family::Ipv6 => &mut self.stats.ipackets6,
-        });
-        let found = self.verify(iface, family, meta, payload);
-        let (slot, advertisement) = found.inspect_err(|rejection| self.stats.count(*rejection))?;
-
-        let interval = advertisement.interval();
-        let lower_source = self.has_lower_source(slot, iface, meta.src);
-        if let Some(host) = self.hosts.get_mut(slot) {
-            let repeats = host.config.dialect.rules().counter == CounterRule::Cookie;
-            let verdict = if !host.hears_counter(&self.policy, advertisement.counter) {
-                Verdict::Own
-            } else if self.policy.ignores_replays && !repeats {
-                self.memory.hear(now, slot, advertisement.counter, interval)
-            } else {
-                Verdict::Fresh
-            };
-            let counter = match verdict {
-                Verdict::Fresh => None,
-                Verdict::Duplicate => Some(&mut self.stats.duplicates),
-                Verdict::Own => Some(&mut self.stats.loops),
-                Verdict::Replay => Some(&mut self.stats.replays),
-            };
-            if let Some(counter) = counter {
-                bump(counter);
-                if verdict == Verdict::Duplicate {
-                    return self.hosts.id(slot).ok_or(Rejection::BadVhid);
-                }
-                self.stats.count(Rejection::BadAuth);
-                return Err(Rejection::BadAuth);
-            }
-            host.peer = Some(PeerSeen {
-                source: meta.src,
-                interval,
-                at: now,
-            });
-        }
-        let input = Input::Heard {
-            family,
-            interval,
-            demotion: advertisement.demotion,
-            lower_source,
-        };
-        self.step(now, slot, input, Some(meta.src));
-        self.hosts.id(slot).ok_or(Rejection::BadVhid)
-    }
-
     /// Time has passed. Early and repeated calls do nothing.
     ///
     /// If the node wakes later than [`Policy::late`] allows, its timers wait for
@@ -317,6 +261,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .insert(Host::new(now, config))
             .ok_or(ConfigError::NoRoom)?;
         self.memory.clear(slot);
+        self.keys.clear(slot);
         self.hosts.push_ready(slot);
         self.settle(now, slot);
         // Its interface may be one that was down before anybody in the group used it.
@@ -328,8 +273,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// virtual host: remove it and insert a new one.
     ///
     /// Nothing is interrupted (unless [`Policy::live_changes`] is off): a MASTER goes on, owns the new
-    /// addresses, advertises and announces them at once. All members must change keys and addresses at the
-    /// same time: meanwhile they do not understand each other.
+    /// addresses, advertises and announces them at once. All members must change key and addresses within
+    /// [`Policy::change_grace`], in any order: for that long they go on signing with the old ones, and for
+    /// twice as long they believe both.
     pub fn reconfigure(
         &mut self,
         now: Instant,
@@ -348,10 +294,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             return Err(ReconfigureError::Identity);
         }
         let addresses_changed = !old.addresses.iter().eq(config.addresses.iter());
+        let key_changed = old.key != config.key;
         let preempt_only = !addresses_changed
             && (old.advbase, old.advskew) == (config.advbase, config.advskew)
-            && old.key == config.key;
-        host.configure(config);
+            && !key_changed;
+        if addresses_changed || key_changed {
+            self.change(now, slot, config);
+        } else {
+            host.config = config;
+        }
         if addresses_changed {
             self.readdress(now, slot);
         }
@@ -363,12 +314,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Removes a virtual host; a MASTER bows out first and goes when its successor is heard.
     pub fn remove(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
-        self.change(now, host, |host| host.removing = true)
+        self.alter(now, host, |host| host.removing = true)
     }
 
     /// Takes a virtual host out of the election (a MASTER bows out first), or back into it.
     pub fn set_enabled(&mut self, now: Instant, host: HostId, enabled: bool) -> Result<(), NoSuchHost> {
-        self.change(now, host, |host| host.enabled = enabled)
+        self.alter(now, host, |host| host.enabled = enabled)
     }
 
     /// Planned hand-over: bow out, keep the address until the successor is heard, then be its BACKUP
@@ -466,9 +417,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 mod election;
 mod engine;
 mod inspect;
+mod keys;
+mod maintenance;
+mod receive;
 mod replay;
 #[cfg(test)]
 mod tests;
 
 pub use inspect::HostStatus;
-use replay::{Memory, Verdict};
+use keys::Keys;
+use replay::Memory;

@@ -48,6 +48,10 @@ pub struct Policy {
     /// Addresses, key and timing change while the virtual host goes on. Kernels start it over when
     /// addresses change, and take over other changes as the dialect says.
     pub live_changes: bool,
+    /// When key or addresses change, how long a node goes on signing with the old ones unless it hears somebody
+    /// sign with the new ones; for twice as long it believes both. All nodes must change within this time, in
+    /// any order. Needs [`Storage::with_spare_keys`](crate::Storage::with_spare_keys); 0: at once.
+    pub change_grace: Duration,
     /// Send errors add up until there are three successes in a row, in every dialect. Kernels count
     /// errors in a row, and end the demotion as the dialect says.
     pub senderr_adds_up: bool,
@@ -86,6 +90,7 @@ impl Policy {
         hears_in_init: true,
         ignores_replays: true,
         live_changes: true,
+        change_grace: Duration::from_secs(60),
         senderr_adds_up: true,
         tells_recovery: true,
         late: Some(Duration::from_millis(50)),
@@ -110,6 +115,7 @@ impl Policy {
         hears_in_init: false,
         ignores_replays: false,
         live_changes: false,
+        change_grace: Duration::ZERO,
         senderr_adds_up: false,
         tells_recovery: false,
         late: None,

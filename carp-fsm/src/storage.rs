@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
-use carp_proto::{Counter, Interval};
+use carp_proto::{Authenticator, Counter, Interval};
 
 use crate::config::InterfaceInfo;
 use crate::event::Event;
@@ -35,6 +35,8 @@ pub struct Storage<'s, const ADDRS: usize> {
     pub(crate) events: Pool<'s, EventSlot>,
     pub(crate) counters: Pool<'s, CounterSlot>,
     pub(crate) counters_per_host: usize,
+    pub(crate) keys: Pool<'s, KeySlot>,
+    pub(crate) keys_per_host: usize,
 }
 
 impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
@@ -53,6 +55,8 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
             events: Pool::Borrowed(events),
             counters: Pool::Borrowed(&mut []),
             counters_per_host: 0,
+            keys: Pool::Borrowed(&mut []),
+            keys_per_host: 0,
         }
     }
 
@@ -68,6 +72,19 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
     pub fn with_replay_memory(mut self, memory: &'s mut [CounterSlot], per_host: usize) -> Self {
         self.counters = Pool::Borrowed(memory);
         self.counters_per_host = per_host;
+        self
+    }
+
+    /// With room to remember this many authenticators of each virtual host, 120 bytes each, so that key or
+    /// addresses change while others still have the old ones ([`Policy::change_grace`]). One is enough for one
+    /// change at a time (two in the OpenBSD dialect with a link-local virtual address). The memory needs
+    /// `per_host` slots for each of the host slots; those for which it is too short change at once.
+    ///
+    /// [`Policy::change_grace`]: crate::Policy::change_grace
+    #[must_use]
+    pub fn with_spare_keys(mut self, memory: &'s mut [KeySlot], per_host: usize) -> Self {
+        self.keys = Pool::Borrowed(memory);
+        self.keys_per_host = per_host;
         self
     }
 }
@@ -92,6 +109,9 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
             events: Pool::Growing(events),
             counters: Pool::Growing(Vec::new()),
             counters_per_host,
+            // Grows when something changes for the first time.
+            keys: Pool::Growing(Vec::new()),
+            keys_per_host: 3,
         }
     }
 }
@@ -219,6 +239,26 @@ impl CounterSlot {
 }
 
 const _: () = assert!(size_of::<CounterSlot>() == 16);
+
+/// Memory of one authenticator besides a virtual host's own.
+#[derive(Clone, Debug)]
+pub struct KeySlot {
+    pub(crate) spare: Option<Spare>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Spare {
+    pub(crate) authenticator: Authenticator,
+    /// It was in force when the first of the latest changes came, and signs as long as others may know no other.
+    pub(crate) signs: bool,
+}
+
+impl KeySlot {
+    /// No authenticator.
+    pub const EMPTY: Self = Self { spare: None };
+}
+
+const _: () = assert!(size_of::<KeySlot>() <= 120);
 
 /// A slice of the caller's, or a vector.
 pub(crate) enum Pool<'s, T> {

@@ -101,11 +101,20 @@ pub enum OwnershipError {
         /// The prefix length it has there, in bits.
         prefix_len: u8,
     },
-    /// The link cannot give a virtual host an interface of its own with the
-    /// virtual MAC address.
+    /// The virtual host cannot have an interface of its own with the virtual MAC address.
     NoVirtualMac {
-        /// The interface.
+        /// The interface that it would stand on.
         interface: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The interface of its own that the virtual host would have is there already, and we did not make
+    /// it. It is left alone.
+    NameTaken {
+        /// The interface that it would stand on.
+        interface: String,
+        /// What it would be called.
+        name: String,
     },
     /// The interface takes no IPv6 addresses.
     Ipv6Disabled {
@@ -149,12 +158,16 @@ impl fmt::Display for OwnershipError {
                  take it out of that interface's own configuration, \
                  or 'ip address del {address}/{prefix_len} dev {interface}'"
             ),
-            Self::NoVirtualMac { interface } => {
-                write!(
-                    f,
-                    "addresses on {interface} cannot have the virtual MAC address: use plain mode"
-                )
-            }
+            Self::NoVirtualMac { interface, source } => write!(
+                f,
+                "the system makes no macvlan on {interface}, which the virtual MAC address needs ({source}): \
+                 use plain mode, or, if {interface} is a port of a bridge, the bridge"
+            ),
+            Self::NameTaken { interface, name } => write!(
+                f,
+                "there is an interface {name} already, which the virtual host on {interface} would make for \
+                 itself: 'ip link del {name}', or use plain mode"
+            ),
             Self::Ipv6Disabled { interface } => write!(
                 f,
                 "IPv6 is switched off on {interface}: 'sysctl net.ipv6.conf.{interface}.disable_ipv6=0', \
@@ -185,7 +198,9 @@ impl fmt::Display for OwnershipError {
 impl std::error::Error for OwnershipError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Refused { source, .. } | Self::Unreadable { source, .. } => Some(source),
+            Self::Refused { source, .. }
+            | Self::Unreadable { source, .. }
+            | Self::NoVirtualMac { source, .. } => Some(source),
             _ => None,
         }
     }

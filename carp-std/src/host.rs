@@ -38,6 +38,8 @@ pub struct Host<L, const ADDRS: usize> {
     wake: Wake,
     stopping: bool,
     residents: HashMap<HostId, Resident>,
+    /// A virtual host may be gone since we last looked.
+    look_for_removed: bool,
     /// Whose addresses somebody else has taken off.
     taken_away: Vec<HostId>,
     frame: Box<[u8; FRAME_LEN]>,
@@ -91,6 +93,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             link,
             stopping: false,
             residents: HashMap::new(),
+            look_for_removed: false,
             taken_away: Vec::new(),
             frame: Box::new([0; FRAME_LEN]),
         })
@@ -164,6 +167,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
     /// The node, for commands. Call [`process`](Self::process) afterwards; insert and change
     /// virtual hosts with [`insert`](Self::insert) and [`reconfigure`](Self::reconfigure).
     pub fn node_mut(&mut self) -> &mut Node<'static, ADDRS> {
+        self.look_for_removed = true;
         &mut self.node
     }
 
@@ -213,6 +217,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         self.receive(now);
         self.node.handle_drained(now);
         self.act(now);
+        if std::mem::take(&mut self.look_for_removed) {
+            self.forget_removed();
+        }
         self.wake.arm(self.deadline())
     }
 
@@ -250,7 +257,14 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
 
     /// The node forgets a removed host some time after it was told to.
     fn forget_removed(&mut self) {
-        self.residents.retain(|&host, _| self.node.state(host).is_some());
+        let (node, link) = (&self.node, &mut self.link);
+        self.residents.retain(|&id, resident| {
+            let lives = node.state(id).is_some();
+            if !lives {
+                link.release(&resident.virtual_host());
+            }
+            lives
+        });
     }
 
     /// Is it still so as the node wants it?
@@ -304,6 +318,8 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         while let Some(action) = self.node.poll_action(now, &mut frame) {
             match action {
                 Action::SetOwner { host, owner, seq } => {
+                    // One that is removed is forgotten as soon as it has left.
+                    self.look_for_removed |= !owner;
                     let result = self.set_owner(host, owner);
                     self.node.handle_owner_result(now, host, seq, result);
                 }

@@ -53,7 +53,8 @@ pub trait Link: AsFd {
     fn poll_addresses(&mut self) -> Option<IfaceId>;
 
     /// How many of a virtual host's addresses were on its interface at the last
-    /// [`poll_addresses`](Self::poll_addresses), whoever put them there.
+    /// [`poll_addresses`](Self::poll_addresses), whoever put them there. They are not there if they do not
+    /// work, as on an interface that somebody switched off.
     fn present(&self, host: &VirtualHost<'_>) -> usize;
 
     /// Receives the next frame into the beginning of `frame` and returns the interface and the
@@ -90,6 +91,12 @@ pub trait Link: AsFd {
     /// an error of `owner: true` none of the host's addresses is on the interface through us. After
     /// an error of `owner: false`, all that could be taken off has been.
     fn set_owner(&mut self, host: &VirtualHost<'_>, owner: bool) -> Result<(), OwnershipError>;
+
+    /// The virtual host is gone for good, and disowned before: whatever was made for it can go, now or a
+    /// little later. By default there is nothing.
+    fn release(&mut self, host: &VirtualHost<'_>) {
+        let _ = host;
+    }
 }
 
 /// What a link has to know about a virtual host: where it lives and its addresses.

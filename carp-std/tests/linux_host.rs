@@ -6,24 +6,18 @@
 
 mod netns;
 
-use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
-use std::thread::JoinHandle;
-use std::time::Duration as StdDuration;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 
-use carp_fsm::{Duration, EventKind, HostConfig, Instant, LinkMode, Policy, State};
-use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
-use carp_std::linux::{Clock, LinuxLink, Stopper, random_seed};
+use carp_fsm::{Duration, LinkMode, State};
+use carp_proto::Vhid;
+use carp_std::linux::{Clock, LinuxLink};
 use carp_std::{Host, Link, Prefix, VirtualAddress, VirtualHost};
-use netns::{Namespace, addresses, available, pair};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use netns::node::{Node, SLACK, Setup, readable};
+use netns::{addresses, available, pair};
 
 const INTERVAL_20: Duration = Duration::from_micros(20 * 1_000_000 / 256);
 const MASTER_DOWN_80: Duration = Duration::from_micros(3 * 80 * 1_000_000 / 256);
-/// What a busy machine may add to every time.
-const SLACK: Duration = Duration::from_millis(250);
 
 #[test]
 fn the_better_node_is_master_and_hands_over_at_once_when_it_stops() {
@@ -31,8 +25,8 @@ fn the_better_node_is_master_and_hands_over_at_once_when_it_stops() {
         return;
     }
     let (a, b) = pair();
-    let slow = Node::start(&b, 80);
-    let fast = Node::start(&a, 20);
+    let slow = Node::start(&b, Setup::plain(80));
+    let fast = Node::start(&a, Setup::plain(20));
     assert_eq!(fast.next().1, State::Backup);
     assert_eq!(fast.next().1, State::Master);
     assert_eq!(slow.next().1, State::Backup);
@@ -69,8 +63,8 @@ fn a_dead_master_is_replaced_on_time_and_its_heir_tidies_up() {
         return;
     }
     let (a, b) = pair();
-    let slow = Node::start(&b, 80);
-    let fast = Node::start(&a, 20);
+    let slow = Node::start(&b, Setup::plain(80));
+    let fast = Node::start(&a, Setup::plain(20));
     while fast.next().1 != State::Master {}
     assert_eq!(slow.next().1, State::Backup);
 
@@ -96,7 +90,7 @@ fn a_dead_master_is_replaced_on_time_and_its_heir_tidies_up() {
         "the dead do not tidy up"
     );
 
-    let heir = Node::start(&a, 120);
+    let heir = Node::start(&a, Setup::plain(120));
     assert_eq!(heir.next().1, State::Backup);
     assert_eq!(addresses(&a), ["10.0.0.2/24"]);
     assert_eq!(addresses(&b), ["10.0.0.3/24", "10.0.0.1/24"]);
@@ -110,7 +104,7 @@ fn a_master_without_a_cable_gives_its_addresses_back() {
         return;
     }
     let (a, b) = pair();
-    let node = Node::start(&a, 20);
+    let node = Node::start(&a, Setup::plain(20));
     while node.next().1 != State::Master {}
     b.ip("link set eth0 down");
     assert_eq!(node.next().1, State::Init);
@@ -137,7 +131,7 @@ fn the_descriptor_fits_into_a_foreign_loop() {
     }
     let (a, _b) = pair();
     a.enter(|| {
-        let mut host = host(80);
+        let mut host = Setup::plain(80).host();
         host.process(Clock.now()).unwrap();
         let deadline = host.deadline().unwrap();
         while readable(&host, 0) {
@@ -172,7 +166,7 @@ fn an_address_of_somebody_else_keeps_a_node_out() {
     let (a, _b) = pair();
     a.ip("address add 10.0.0.1/24 dev eth0");
     a.enter(|| {
-        let mut host = host(20);
+        let mut host = Setup::plain(20).host();
         let id = host.node().hosts().next().unwrap();
         let end = Clock.now() + Duration::from_secs(2);
         while host.ownership_error(id).is_none() || host.node().is_owner(id) {
@@ -191,7 +185,7 @@ fn an_address_that_somebody_takes_off_a_master_comes_back() {
         return;
     }
     let (a, b) = pair();
-    let node = Node::start(&a, 20);
+    let node = Node::start(&a, Setup::plain(20));
     while node.next().1 != State::Master {}
     let with_vip = ["10.0.0.2/24", "10.0.0.1/24"];
     let mut removed = Clock.now();
@@ -236,10 +230,10 @@ fn an_address_that_somebody_gives_a_backup_is_reported_or_taken_off() {
         return;
     }
     let (a, b) = pair();
-    let master = Node::start(&b, 20);
+    let master = Node::start(&b, Setup::plain(20));
     while master.next().1 != State::Master {}
     a.enter(|| {
-        let mut host = host(80);
+        let mut host = Setup::plain(80).host();
         let id = host.node().hosts().next().unwrap();
         let mut until = |what: &str, done: &dyn Fn(&Host<LinuxLink, 4>) -> bool| {
             let end = Clock.now() + Duration::from_secs(5);
@@ -277,83 +271,4 @@ fn an_address_that_somebody_gives_a_backup_is_reported_or_taken_off() {
         until("taken off", &|_| addresses(&a) == ["10.0.0.2/24"]);
     });
     master.end();
-}
-
-/// A node with vhid 7 and 10.0.0.1 on `eth0` of this thread's namespace.
-fn host(skew: u8) -> Host<LinuxLink, 4> {
-    let mut link = LinuxLink::new().unwrap();
-    let eth0 = link.add_interface("eth0").unwrap();
-    let mut config = HostConfig::new(
-        eth0,
-        Vhid::new(7).unwrap(),
-        Key::from_passphrase(b"secret").unwrap(),
-    );
-    config.dialect = Dialect::OpenBsd;
-    config.advbase = AdvBase::new(0);
-    config.advskew = AdvSkew::new(skew);
-    config.preempt = true;
-    config.addresses.insert([10, 0, 0, 1].into()).unwrap();
-    let mut host = Host::new(link, Policy::HARDENED, random_seed().unwrap()).unwrap();
-    host.insert(Clock.now(), config, |_| Prefix::Interface).unwrap();
-    host
-}
-
-fn readable(host: impl AsFd, millis: i64) -> bool {
-    let timeout = Timespec {
-        tv_sec: millis / 1000,
-        tv_nsec: millis % 1000 * 1_000_000,
-    };
-    poll(&mut [PollFd::new(&host, PollFlags::IN)], Some(&timeout)).unwrap() > 0
-}
-
-/// A host that runs on a thread of its own.
-struct Node {
-    stopper: Stopper,
-    /// Makes it fall dead when it wakes next: no bow-out, nothing taken off.
-    crash: Arc<AtomicBool>,
-    events: Receiver<(Instant, State)>,
-    thread: JoinHandle<()>,
-}
-
-impl Node {
-    fn start(namespace: &Namespace, skew: u8) -> Self {
-        let crash = Arc::new(AtomicBool::new(false));
-        let dead = Arc::clone(&crash);
-        let (sender, events) = mpsc::channel();
-        let (hand_out, stopper) = mpsc::channel();
-        let thread = namespace.spawn(move || {
-            let mut host = host(skew);
-            hand_out.send(host.stopper()).unwrap();
-            while !dead.load(Ordering::Relaxed) {
-                host.process(Clock.now()).unwrap();
-                while let Some(event) = host.poll_event() {
-                    if let EventKind::Transition { to, .. } = event.kind {
-                        let _ = sender.send((event.at, to));
-                    }
-                }
-                if host.is_stopped() {
-                    return;
-                }
-                readable(&host, 60_000);
-            }
-        });
-        Self {
-            stopper: stopper.recv().unwrap(),
-            crash,
-            events,
-            thread,
-        }
-    }
-
-    /// The next change of state, and when it was.
-    fn next(&self) -> (Instant, State) {
-        self.events
-            .recv_timeout(StdDuration::from_secs(5))
-            .expect("a change of state")
-    }
-
-    fn end(self) {
-        self.stopper.stop();
-        self.thread.join().unwrap();
-    }
 }

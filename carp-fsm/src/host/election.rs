@@ -2,7 +2,7 @@
 
 use core::hash::{Hash, Hasher};
 
-use super::{Host, SEND_THRESHOLD, SendHealth};
+use super::{Changing, Host, SEND_THRESHOLD, SendHealth};
 use crate::machine::relative;
 use crate::time::Instant;
 
@@ -13,6 +13,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             // Fixed from the start, or derived from what is.
             config: _,
             authenticator: _,
+            changing,
             machine,
             pending,
             enabled,
@@ -37,6 +38,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
             retry_at,
         } = sending;
         machine.hash_relative(now, state);
+        relative(now, changing.map(Changing::until)).hash(state);
+        (self.signs_old(), self.sends(), self.waits()).hash(state);
         (pending, enabled, removing, owner, ask_again).hash(state);
         // Counts that only matter up to a limit: from the sixth refusal on, the wait is the same.
         (

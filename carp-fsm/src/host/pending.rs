@@ -1,5 +1,6 @@
 //! Wishes not yet carried out, and the order in which they are.
 
+use super::Families;
 use crate::machine::Wishes;
 use crate::state::Family;
 
@@ -47,16 +48,16 @@ impl Pending {
         self.bits &= !(OWN | AD4 | AD6 | BOW4 | BOW6 | ANNOUNCE);
     }
 
-    pub(super) fn keep_families(&mut self, ipv4: bool, ipv6: bool) {
-        if !ipv4 {
+    pub(super) fn keep_families(&mut self, families: Families) {
+        if !families.ipv4 {
             self.bits &= !(AD4 | BOW4);
         }
-        if !ipv6 {
+        if !families.ipv6 {
             self.bits &= !(AD6 | BOW6);
         }
     }
 
-    pub(super) fn add(&mut self, wishes: Wishes, ipv4: bool, ipv6: bool) {
+    pub(super) fn add(&mut self, wishes: Wishes, Families { ipv4, ipv6 }: Families) {
         let families = |four, six| if ipv4 { four } else { 0 } | if ipv6 { six } else { 0 };
         if wishes.contains(Wishes::OWN) {
             self.bits = self.bits & !DISOWN | OWN;

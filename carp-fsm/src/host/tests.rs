@@ -53,8 +53,9 @@ fn view<const ADDRS: usize>(host: &Host<ADDRS>) -> View {
         preempt: false,
         preempt_delay: Duration::ZERO,
         mac: carp_proto::MacAddr([2, 0, 0, 0, 0, 1]),
-        ipv4: host.ipv4(),
-        ipv6: host.ipv6(),
+        maintenance: false,
+        ipv4: host.waits().ipv4,
+        ipv6: host.waits().ipv6,
     }
 }
 
@@ -310,9 +311,14 @@ fn announcements_say_whose_mac_address_the_address_has() {
     ] {
         let host = host(mode, dialect);
         let mut frame = [0; MAX_FRAME_LEN];
-        let counter = Counter::new(1);
         let len = host
-            .emit(Output::Announce(0), &view(&host), &interface, counter, &mut frame)
+            .emit(
+                Output::Announce(0),
+                &view(&host),
+                &interface,
+                Signed::NOTHING,
+                &mut frame,
+            )
             .unwrap();
         assert_eq!((len, &frame[..6]), (42, &[0xff; 6][..]));
         assert_eq!(&frame[6..12], ethernet, "{mode:?} {dialect}: Ethernet source");

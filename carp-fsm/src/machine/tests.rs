@@ -34,6 +34,7 @@ fn view(dialect: Dialect, policy: Policy, base: u8, skew: u8) -> View {
         preempt: false,
         preempt_delay: Duration::ZERO,
         mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        maintenance: false,
         ipv4: true,
         ipv6: false,
     }

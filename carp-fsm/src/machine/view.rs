@@ -6,6 +6,9 @@ use crate::policy::Policy;
 use crate::random::mix;
 use crate::time::{Duration, Instant};
 
+/// advskew of every virtual host in maintenance mode; FreeBSD's rule puts it on the wire as 240.
+const MAINTENANCE_SKEW: AdvSkew = AdvSkew::new(254);
+
 /// What the machine reads of its host and node. Nothing of it is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
@@ -25,6 +28,8 @@ pub struct View {
     pub preempt_delay: Duration,
     /// Of the interface: no other node on the segment has it.
     pub mac: MacAddr,
+    /// The node is in maintenance mode (§11).
+    pub maintenance: bool,
     /// Advertises over IPv4.
     pub ipv4: bool,
     /// Advertises over IPv6.
@@ -38,7 +43,16 @@ impl View {
     }
 
     pub(super) fn effective_skew(&self) -> AdvSkew {
-        self.dialect.effective_skew(self.advskew, self.demotion)
+        self.dialect.effective_skew(self.base_skew(), self.demotion)
+    }
+
+    /// Before demotion.
+    pub(super) fn base_skew(&self) -> AdvSkew {
+        if self.maintenance {
+            MAINTENANCE_SKEW
+        } else {
+            self.advskew
+        }
     }
 
     /// Byte 4 on the wire: the demotion count where the dialect has one, else 0.
@@ -65,7 +79,14 @@ impl View {
     }
 
     pub(super) fn master_down(&self) -> Duration {
-        Duration::from_micros(self.dialect.master_down_micros(self.advbase, self.advskew))
+        let wait = self.dialect.master_down_micros(self.advbase, self.base_skew());
+        // Two in maintenance advertise alike, but do not wait equally long.
+        let more = if self.maintenance {
+            Interval::new(AdvBase::new(0), self.advskew).micros()
+        } else {
+            0
+        };
+        Duration::from_micros(wait.saturating_add(more))
     }
 
     /// How long a BACKUP waits for a silent MASTER after this many ties in a row.
@@ -87,8 +108,8 @@ impl View {
         if ties == 0 {
             return Duration::ZERO;
         }
-        let [a, b, c, d, e, f] = self.mac.0;
-        let bits = mix(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
+        let mac = self.mac.0.iter();
+        let bits = mix(mac.fold(0, |number, octet| number << 8 | u64::from(*octet)));
         let nibble = bits.rotate_right(u32::from(ties).wrapping_mul(4)) & 0xf;
         let sixteenth = self.period(self.effective_skew()).as_micros() >> 4;
         Duration::from_micros(sixteenth.saturating_mul(nibble))

@@ -1,18 +1,14 @@
 //! How inputs become steps of the machines, and their wishes become actions.
 
 use core::net::IpAddr;
-use core::slice::from_ref;
 
-use carp_proto::{
-    Advertisement, Counter, Interval, MAX_FRAME_LEN, MacAddr, Receiver, Rejection, RxMeta, TieRule, Verified,
-    Vhid,
-};
+use carp_proto::{Interval, MAX_FRAME_LEN, MacAddr, TieRule};
 
 use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
-use crate::host::{Host, Output, SendHealth};
+use crate::host::{Families, Host, Output, SendHealth, Signed};
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::{Cause, Holding};
 use crate::machine::{Departure, HandOver, Input, View, Wishes};
@@ -50,7 +46,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             group,
             ..
         } = host.config;
-        let (ipv4, ipv6, demotion) = (host.ipv4(), host.ipv6(), self.demotion(group));
+        let (Families { ipv4, ipv6 }, demotion) = (host.waits(), self.demotion(group));
         let interface = self.interface(iface);
         Some(View {
             dialect,
@@ -61,48 +57,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             preempt,
             preempt_delay,
             mac: interface.map_or(MacAddr([0; 6]), |interface| interface.mac),
+            maintenance: self.maintenance,
             ipv4,
             ipv6,
         })
     }
 
-    /// From a packet to the host that it is for and what it says, or to the reason why not.
-    pub(super) fn verify(
-        &self,
-        iface: IfaceId,
-        family: Family,
-        meta: &RxMeta,
-        payload: &[u8],
-    ) -> Result<(u16, Verified<Advertisement>), Rejection> {
-        let fallback = self.hosts.dialect_on(iface).unwrap_or_default();
-        let find = |vhid| {
-            let slot = self.hosts.find(iface, vhid)?;
-            let host = self.hosts.get(slot)?;
-            host.listens(family, &self.policy).then_some((slot, host))
-        };
-        let mut other_form = None;
-        loop {
-            let found = carp_proto::receive(meta, payload, fallback, |vhid| {
-                let (slot, host) = find(vhid)?;
-                let receiver = Receiver {
-                    dialect: host.config.dialect,
-                    unicast: false,
-                    authenticators: from_ref(other_form.as_ref().unwrap_or(&host.authenticator)),
-                };
-                Some((slot, receiver))
-            });
-            if !matches!(found, Err(Rejection::BadAuth)) || other_form.is_some() {
-                return found;
-            }
-            let vhid = payload.get(1).and_then(|vhid| Vhid::new(*vhid));
-            other_form = vhid.and_then(find).and_then(|(_, host)| host.other_form());
-            if other_form.is_none() {
-                return found;
-            }
-        }
-    }
-
-    pub(super) fn change(
+    pub(super) fn alter(
         &mut self,
         now: Instant,
         id: HostId,
@@ -156,7 +117,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 // The successor is there; a bow-out that still waits would only disturb it.
                 host.pending.silence();
             }
-            self.events.push(now, EventKind::HandOver { host: id, outcome });
+            let kind = EventKind::HandOver {
+                host: id,
+                outcome,
+                peer,
+            };
+            self.events.push(now, kind);
         }
         if wishes.contains(Wishes::DISOWN) {
             host.waits_until = None;
@@ -209,6 +175,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             }
             self.hosts.push_ready(slot);
         }
+        self.run_change_timer(now, slot);
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
@@ -302,6 +269,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 _ => Cause::LinkDown(host.config.iface),
             };
             self.hosts.remove(slot);
+            self.keys.clear(slot);
             self.weigh(now, group, cause, false);
         }
     }
@@ -418,15 +386,21 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Output::BowOut(_) => Some(Interval::BOW_OUT),
             Output::Announce(_) | Output::Own | Output::Disown => None,
         };
-        let counter = match said {
+        let signed = match said {
             Some(interval) => {
                 let counter = host.next_counter(&self.policy, chance);
                 self.memory.sent(self.now, slot, counter, interval);
-                counter
+                let older = if host.signs_old() {
+                    self.keys.signing(slot)
+                } else {
+                    None
+                };
+                let digest = older.unwrap_or(&host.authenticator).sign(counter);
+                Signed { counter, digest }
             }
-            None => Counter::new(0),
+            None => Signed::NOTHING,
         };
-        let len = host.emit(output, &view, &interface, counter, frame)?;
+        let len = host.emit(output, &view, &interface, signed, frame)?;
         match output {
             Output::Advertise(Family::Ipv4) | Output::BowOut(Family::Ipv4) => bump(&mut self.stats.opackets),
             Output::Advertise(Family::Ipv6) | Output::BowOut(Family::Ipv6) => bump(&mut self.stats.opackets6),

@@ -4,7 +4,7 @@ use carp_proto::{AdvBase, AdvSkew, Vhid};
 
 use super::Node;
 use crate::config::{HostConfig, InterfaceInfo};
-use crate::host::{Host, PeerSeen};
+use crate::host::{Changing, Host, PeerSeen};
 use crate::id::{GroupId, HostId, IfaceId};
 use crate::ledger::Holding;
 use crate::state::{InitReason, State};
@@ -30,6 +30,8 @@ pub struct HostStatus {
     pub advskew: AdvSkew,
     /// Sum of its group's demotion.
     pub demotion: u16,
+    /// Key or addresses changed: it signs with the old ones until then, for those who have not changed yet.
+    pub signs_old_until: Option<Instant>,
     /// The last valid advertisement of somebody else.
     pub peer: Option<PeerSeen>,
 }
@@ -64,6 +66,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             advbase: view.interval().base(),
             advskew: view.interval().skew(),
             demotion: view.demotion,
+            signs_old_until: host.changing.filter(|_| host.signs_old()).map(Changing::until),
             peer: host.peer,
         })
     }
@@ -99,6 +102,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .get(usize::from(group.0))
             .map(|group| group.ledger.iter());
         entered.into_iter().flatten().chain(self.observed_causes(group))
+    }
+
+    /// Is the node in maintenance mode?
+    pub fn maintenance(&self) -> bool {
+        self.maintenance
     }
 
     /// The kernels' counters.

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use carp_proto::{
     AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, HmacVariant, Key, MULTICAST_V4,
-    MacAddr, Vhid,
+    MacAddr, Rejection, RxMeta, Vhid,
 };
 
 use super::*;
@@ -206,6 +206,10 @@ fn advertisement(base: u8, skew: u8) -> [u8; 36] {
 fn signed(base: u8, skew: u8, counter: u64) -> [u8; 36] {
     let config = config(7);
     let authenticator = Authenticator::new(&key(), vhid(7), &config.addresses, HmacVariant::Plain);
+    signed_by(&authenticator, base, skew, counter)
+}
+
+fn signed_by(authenticator: &Authenticator, base: u8, skew: u8, counter: u64) -> [u8; 36] {
     let counter = Counter::new(counter);
     let mut bytes = [0; 36];
     Advertisement {
@@ -252,5 +256,8 @@ fn growing() -> Storage<'static, 4> {
     let memory = (0..16 * 64)
         .map(|_| crate::CounterSlot::EMPTY)
         .collect::<Vec<_>>();
-    borrowed(16, 8, 8, 64).with_replay_memory(memory.leak(), 64)
+    let keys = (0..16 * 3).map(|_| crate::KeySlot::EMPTY).collect::<Vec<_>>();
+    borrowed(16, 8, 8, 64)
+        .with_replay_memory(memory.leak(), 64)
+        .with_spare_keys(keys.leak(), 3)
 }

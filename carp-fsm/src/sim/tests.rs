@@ -12,6 +12,9 @@ use crate::machine::HandOver;
 use crate::policy::Policy;
 use crate::state::Reason;
 
+mod changes;
+mod maintenance;
+
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }

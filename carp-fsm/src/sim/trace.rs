@@ -95,12 +95,13 @@ impl fmt::Display for TraceEntry {
             TraceKind::Event(EventKind::Demotion { from, to, cause, .. }) => {
                 write!(f, "demotion {from} -> {to} ({cause})")
             }
-            TraceKind::Event(EventKind::HandOver { outcome, .. }) => match outcome {
-                HandOver::Done(after) => write!(f, "handed over in {after} s"),
-                HandOver::NobodyTookOver(waited) => {
+            TraceKind::Event(EventKind::HandOver { outcome, peer, .. }) => match (outcome, peer) {
+                (HandOver::Done(after), Some(peer)) => write!(f, "handed over to {peer} in {after} s"),
+                (HandOver::Done(after), None) => write!(f, "handed over in {after} s"),
+                (HandOver::NobodyTookOver(waited), _) => {
                     write!(f, "hand-over called off: nobody took over in {waited} s")
                 }
-                HandOver::NotMaster => f.write_str("hand-over: not MASTER"),
+                (HandOver::NotMaster, _) => f.write_str("hand-over: not MASTER"),
             },
             TraceKind::Event(EventKind::TakenAway { .. }) => f.write_str("addresses taken away"),
             TraceKind::Event(EventKind::Lost(events)) => write!(f, "{events} events lost"),

@@ -19,7 +19,7 @@ use rustix::event::epoll;
 
 use super::netlink::Netlink;
 use super::owner::{self, Device};
-use super::{Clock, sys};
+use super::{Clock, sys, vmac};
 use crate::{OwnershipError, Prefix, VirtualAddress};
 
 /// Room in the pipe for a guard that is slow to read, in bytes: some 16 000 addresses.
@@ -103,19 +103,32 @@ impl Guard {
         self.tell("disown", device, vips);
     }
 
-    /// One write per address: the kernel does not tear so short ones apart.
+    /// We have made an interface, and it is to be removed in the end.
+    pub(super) fn made(&mut self, index: u32, name: &str) {
+        self.write(&format!("made {index} {name}\n"));
+    }
+
+    /// An interface that we made is gone.
+    pub(super) fn gone(&mut self, index: u32, name: &str) {
+        self.write(&format!("gone {index} {name}\n"));
+    }
+
     fn tell(&mut self, verb: &str, device: Device<'_>, vips: &[VirtualAddress]) {
         let mut line = String::new();
         for vip in vips {
-            let Some((_, pipe)) = &self.process else {
-                return;
-            };
             line.clear();
             let Device { index, name, .. } = device;
             let _ = writeln!(line, "{verb} {index} {name} {} {}", vip.address, vip.prefix);
-            if let Err(e) = rustix::io::write(pipe, line.as_bytes()) {
-                self.lost(e.into());
-            }
+            self.write(&line);
+        }
+    }
+
+    /// One write per line: the kernel does not tear so short ones apart.
+    fn write(&mut self, line: &str) {
+        if let Some((_, pipe)) = &self.process
+            && let Err(e) = rustix::io::write(pipe, line.as_bytes())
+        {
+            self.lost(e.into());
         }
     }
 
@@ -162,41 +175,78 @@ pub fn guard() -> io::Result<()> {
     for line in io::stdin().lock().lines() {
         owned.note(&line?);
     }
-    owned.take_off(&mut netlink, tags).map_err(io::Error::other)
+    owned.clean_up(&mut netlink, tags)
 }
 
-/// What the guard knows: by the index of the interface, its name and what we own on it.
+/// What the guard knows, by the index of the interface.
 #[derive(Debug, Default, PartialEq)]
-struct Owned(BTreeMap<u32, (String, Vec<VirtualAddress>)>);
+struct Owned(BTreeMap<u32, Known>);
+
+/// An interface with something of ours.
+#[derive(Debug, Default, PartialEq)]
+struct Known {
+    name: String,
+    /// We made it.
+    made: bool,
+    vips: Vec<VirtualAddress>,
+}
 
 impl Owned {
-    /// A line of [`Guard::tell`].
+    /// A line of [`Guard::write`].
     fn note(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
-        let [verb, index, name, address, prefix] = words[..] else {
+        let [verb, index, name, ref vip @ ..] = words[..] else {
             return;
         };
-        let (Ok(index), Ok(address), Some(prefix)) =
-            (index.parse(), address.parse::<IpAddr>(), parse_prefix(prefix))
-        else {
+        let Ok(index) = index.parse() else { return };
+        if verb == "gone" {
+            self.0.remove(&index);
+            return;
+        }
+        let known = self.0.entry(index).or_default();
+        if known.name != name {
+            // The index belongs to another interface by now.
+            *known = Known {
+                name: name.to_owned(),
+                ..Known::default()
+            };
+        }
+        known.made |= verb == "made";
+        let &[address, prefix] = vip else { return };
+        let (Ok(address), Some(prefix)) = (address.parse::<IpAddr>(), parse_prefix(prefix)) else {
             return;
         };
-        let (_, vips) = self
-            .0
-            .entry(index)
-            .or_insert_with(|| (name.to_owned(), Vec::new()));
-        vips.retain(|vip| vip.address != address);
+        known.vips.retain(|vip| vip.address != address);
         if verb == "own" {
-            vips.push(VirtualAddress { address, prefix });
+            known.vips.push(VirtualAddress { address, prefix });
         }
     }
 
-    /// Takes off what is tagged as ours. What somebody else has put there instead, and an interface that
-    /// is gone by now, are none of the guard's business.
+    /// Takes off what is tagged as ours, then removes the interfaces that we made, which takes longer. What
+    /// somebody else has put there instead, and an interface that is gone by now, are none of the guard's
+    /// business.
+    fn clean_up(&self, netlink: &mut Netlink, tags: bool) -> io::Result<()> {
+        let result = self.take_off(netlink, tags).map_err(io::Error::other);
+        let mut made = Vec::new();
+        for (&index, known) in self.0.iter().filter(|(_, known)| known.made) {
+            let found = netlink.interface(&known.name).ok().flatten();
+            if found.is_some_and(|found| found.index == index && vmac::is_made_by_us(&found)) {
+                made.push(index);
+            }
+        }
+        result.and(netlink.remove_links(&made))
+    }
+
     fn take_off(&self, netlink: &mut Netlink, tags: bool) -> Result<(), OwnershipError> {
         let mut result = Ok(());
-        for (&index, (name, vips)) in self.0.iter().filter(|(_, (_, vips))| !vips.is_empty()) {
-            let device = Device { index, name, tags };
+        for (&index, Known { name, vips, made }) in self.0.iter().filter(|(_, known)| !known.vips.is_empty())
+        {
+            let device = Device {
+                index,
+                name,
+                tags,
+                below: made.then_some(0),
+            };
             let mut attempt = || match owner::take_off(netlink, device, vips) {
                 Err(OwnershipError::Foreign { .. }) => Ok(()),
                 result => result,
@@ -240,6 +290,12 @@ mod tests {
             "disown 3 eth0 10.0.0.9 host",
             "own 3 eth0 10.0.0",
             "own 3 eth0 10.0.0.2",
+            "made 5 carp7-eth0",
+            "own 5 carp7-eth0 10.0.0.1 24",
+            "made 6 carp8-eth0",
+            "gone 6 carp8-eth0",
+            "made 7 carp9-eth0",
+            "own 7 wan 10.0.0.1 24",
             "",
         ] {
             owned.note(line);
@@ -252,8 +308,21 @@ mod tests {
             vip("10.0.0.1", Prefix::Interface),
             vip("2001:db8::1", Prefix::Length(64)),
         ];
-        assert_eq!(owned.0[&3], ("eth0".to_owned(), left));
-        assert_eq!(owned.0[&4], ("eth1".to_owned(), vec![]));
+        let known = |name: &str, made, vips| Known {
+            name: name.to_owned(),
+            made,
+            vips,
+        };
+        assert_eq!(owned.0[&3], known("eth0", false, left));
+        assert_eq!(owned.0[&4], known("eth1", false, vec![]));
+        let one = vec![vip("10.0.0.1", Prefix::Length(24))];
+        assert_eq!(owned.0[&5], known("carp7-eth0", true, one.clone()));
+        assert!(!owned.0.contains_key(&6));
+        assert_eq!(
+            owned.0[&7],
+            known("wan", false, one),
+            "the index is another one's now"
+        );
     }
 
     #[test]

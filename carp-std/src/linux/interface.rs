@@ -1,16 +1,19 @@
 //! Following interfaces: what is behind a name now, and what is true of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 
 use carp_fsm::{IfaceId, InterfaceInfo, LinkState};
-use carp_proto::MacAddr;
+use carp_proto::{MacAddr, Vhid};
 use rustix::event::epoll;
+use socket2::Socket;
 
 use super::LinuxLink;
 use super::netlink::{ADDRESS_TAG, Address, Changes, Interface};
 use super::owner::{self, Device};
 use super::packet::PacketSocket;
+use super::vmac::Vmac;
 use crate::{LinkError, VirtualAddress};
 
 /// One interface name and what is behind it now.
@@ -25,6 +28,12 @@ pub(super) struct Slot {
     pub(super) owned: Vec<VirtualAddress>,
     /// All addresses on it, ours and others, when they last changed. Sorted.
     pub(super) present: Vec<IpAddr>,
+    /// The interfaces of their own that virtual hosts in VMAC mode have.
+    pub(super) vmacs: BTreeMap<Vhid, Vmac>,
+    /// Virtual hosts in plain mode of which no interface of an earlier VMAC mode is left.
+    pub(super) tidied: BTreeSet<Vhid>,
+    /// See `vmac::hold_groups`.
+    pub(super) solicited: Option<Socket>,
     /// Why `open` is `None` although the interface is there.
     pub(super) error: Option<LinkError>,
 }
@@ -37,8 +46,12 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn device<'a>(&self, name: &'a str, tags: bool) -> Device<'a> {
-        let index = self.index;
-        Device { index, name, tags }
+        Device {
+            index: self.index,
+            name,
+            tags,
+            below: None,
+        }
     }
 }
 
@@ -66,7 +79,7 @@ impl LinuxLink {
         for iface in self.ids() {
             let (changed, removed) = match &self.slot(iface).open {
                 Some(open) => (
-                    changes.changed.contains(&open.index),
+                    changes.changed.binary_search(&open.index).is_ok(),
                     changes.removed.contains(&open.index),
                 ),
                 // It may be there again, under any index.
@@ -77,6 +90,15 @@ impl LinuxLink {
             }
             if changed || changes.overrun {
                 self.look_again |= self.refresh_one(iface).is_err();
+            }
+            let vmacs = self.slot(iface).vmacs.iter();
+            let changed: Vec<Vhid> = vmacs
+                .filter(|(_, vmac)| changes.overrun || changes.changed.binary_search(&vmac.index).is_ok())
+                .map(|(&vhid, _)| vhid)
+                .collect();
+            for vhid in changed {
+                self.look_again |= self.refresh_vmac(iface, vhid).is_err();
+                self.readdress(iface);
             }
         }
     }
@@ -115,14 +137,19 @@ impl LinuxLink {
         let present = &mut self.slot_mut(iface).present;
         *present = addresses.iter().map(|there| there.ip).collect();
         present.sort_unstable();
+        self.readdress(iface);
+        Ok(())
+    }
+
+    fn readdress(&mut self, iface: IfaceId) {
         if !self.readdressed.contains(&iface) {
             self.readdressed.push(iface);
         }
-        Ok(())
     }
 
     /// The interface is another one now, or none.
     pub(super) fn close(&mut self, iface: IfaceId) {
+        self.remove_vmacs(iface, true);
         let slot = &mut self.interfaces[usize::from(iface.0)];
         if let Some(open) = slot.open.take() {
             // It may live on under another name, and must not keep our addresses there.
@@ -134,6 +161,7 @@ impl LinuxLink {
         }
         slot.owned.clear();
         slot.present.clear();
+        slot.tidied.clear();
         let down = InterfaceInfo {
             ipv4: None,
             ipv6: None,

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,10 +9,11 @@ use rustix::event::{Timespec, epoll};
 
 use super::guard::Guard;
 use super::interface::{Slot, info};
+use super::janitor::Janitor;
 use super::netlink::{Monitor, Netlink};
 use super::owner;
 use super::packet::MAX_QUEUED;
-use crate::{Link, LinkError, OwnershipError, VirtualHost};
+use crate::{Link, LinkError, OwnershipError, VirtualAddress, VirtualHost};
 
 /// The [`Link`] of Linux.
 ///
@@ -22,6 +23,8 @@ use crate::{Link, LinkError, OwnershipError, VirtualHost};
 /// * Virtual addresses go on the interface itself by rtnetlink, tagged as ours with
 ///   the address protocol (`IFA_PROTO`) 112. Needs `CAP_NET_ADMIN`. On Linux before 5.18, which has no tags,
 ///   a virtual address counts as ours if its prefix is exactly as configured.
+/// * In VMAC mode they go on a macvlan, `carp7-eth0` for vhid 7 on eth0, in interface group 112. It is made when
+///   the virtual host is first told what it is, and up while this machine is the owner.
 /// * When an IPv4 address goes on with a prefix shorter than /32, `promote_secondaries` of the
 ///   interface is switched on, for otherwise Linux removes it together with the interface's own
 ///   address.
@@ -45,6 +48,8 @@ pub struct LinuxLink {
     /// Something failed that should not: look at all interfaces again.
     pub(super) look_again: bool,
     pub(super) guard: Option<Guard>,
+    /// Not before there is a virtual host in VMAC mode.
+    pub(super) janitor: Option<Janitor>,
 }
 
 impl LinuxLink {
@@ -71,6 +76,7 @@ impl LinuxLink {
                 readdressed: Vec::new(),
                 look_again: false,
                 guard: None,
+                janitor: None,
             })
         };
         open().map_err(LinkError::os("watch the interfaces of this machine (rtnetlink)"))
@@ -113,6 +119,9 @@ impl LinuxLink {
             info,
             owned: Vec::new(),
             present: Vec::new(),
+            vmacs: BTreeMap::new(),
+            tidied: BTreeSet::new(),
+            solicited: None,
             error: None,
         });
         self.changes.push_back((iface, info));
@@ -161,6 +170,9 @@ impl LinuxLink {
         for slot in &self.interfaces {
             if let Some(open) = &slot.open {
                 guard.own(open.device(&slot.name, self.tags), &slot.owned);
+            }
+            for vmac in slot.vmacs.values() {
+                guard.made(vmac.index, &vmac.name);
             }
         }
     }
@@ -226,11 +238,23 @@ impl Link for LinuxLink {
     }
 
     fn present(&self, host: &VirtualHost<'_>) -> usize {
-        let present = self.get(host.iface).map_or(&[][..], |slot| &slot.present);
-        host.addresses
-            .iter()
-            .filter(|vip| present.binary_search(&vip.address).is_ok())
-            .count()
+        let Some(slot) = self.get(host.iface) else {
+            return 0;
+        };
+        let (present, also) = match host.mode {
+            LinkMode::Plain => (&slot.present[..], &[][..]),
+            LinkMode::Vmac => match slot.vmacs.get(&host.vhid) {
+                Some(vmac) if vmac.owner => (&vmac.present[..], &[][..]),
+                Some(vmac) => (&vmac.present[..], &slot.present[..]),
+                None => (&[][..], &slot.present[..]),
+            },
+        };
+        let is_there = |vip: &&VirtualAddress| {
+            [present, also]
+                .iter()
+                .any(|on| on.binary_search(&vip.address).is_ok())
+        };
+        host.addresses.iter().filter(is_there).count()
     }
 
     fn recv(&mut self, frame: &mut [u8]) -> Option<(IfaceId, usize)> {
@@ -275,19 +299,24 @@ impl Link for LinuxLink {
                 interface: format!("number {}", host.iface.0),
             });
         };
-        if host.mode != LinkMode::Plain {
-            return Err(OwnershipError::NoVirtualMac {
-                interface: slot.name.clone(),
-            });
-        }
         slot.owned
             .retain(|old| host.addresses.iter().all(|vip| vip.address != old.address));
-        let Some(open) = &slot.open else {
+        if slot.open.is_none() {
             // What was on it has been taken off when it went away.
             let gone = OwnershipError::NoInterface {
                 interface: slot.name.clone(),
             };
             return if owner { Err(gone) } else { Ok(()) };
+        }
+        if host.mode == LinkMode::Vmac {
+            return self.set_owner_vmac(host, owner);
+        }
+        if !slot.tidied.contains(&host.vhid) && self.remove_left_vmac(host.iface, host.vhid).is_ok() {
+            self.slot_mut(host.iface).tidied.insert(host.vhid);
+        }
+        let slot = &mut self.interfaces[usize::from(host.iface.0)];
+        let Some(open) = &slot.open else {
+            return Ok(());
         };
         let device = open.device(&slot.name, self.tags);
         if owner {
@@ -303,6 +332,13 @@ impl Link for LinuxLink {
                 guard.disown(device, host.addresses);
             }
             Ok(())
+        }
+    }
+
+    fn release(&mut self, host: &VirtualHost<'_>) {
+        let iface = usize::from(host.iface.0);
+        if host.mode == LinkMode::Vmac && iface < self.interfaces.len() {
+            self.release_vmac(host.iface, host.vhid);
         }
     }
 }

@@ -4,11 +4,13 @@ mod clock;
 mod filter;
 mod guard;
 mod interface;
+mod janitor;
 mod link;
 mod netlink;
 mod owner;
 mod packet;
 mod sys;
+mod vmac;
 mod wake;
 
 pub use self::clock::{Clock, random_seed};

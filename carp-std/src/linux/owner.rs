@@ -1,11 +1,10 @@
 //! Putting virtual addresses on an interface and taking them off, starting
 //! from what is there.
 
-use std::fs;
 use std::io;
 use std::net::IpAddr;
 
-use super::netlink::{ADDRESS_TAG, Address, Netlink};
+use super::netlink::{ADDRESS_TAG, Address, InetDevConf, Netlink};
 use crate::{OwnershipError, Prefix, VirtualAddress};
 
 /// Puts all of `wanted` on the interface, or none.
@@ -14,15 +13,20 @@ pub(super) fn put_on(
     device: Device<'_>,
     wanted: &[VirtualAddress],
 ) -> Result<(), OwnershipError> {
-    let present = device.addresses(netlink)?;
+    let present = device.addresses(netlink, device.index)?;
+    let below = device
+        .below
+        .map(|below| device.addresses(netlink, below))
+        .transpose()?;
+    let networks = below.as_deref().unwrap_or(&present);
     for vip in wanted {
-        if let Some(foreign) = find(&present, vip).find(|there| !device.is_ours(there, vip, &present)) {
+        if let Some(foreign) = find(&present, vip).find(|there| !device.is_ours(there, vip, networks)) {
             return Err(device.foreign(foreign));
         }
     }
     let result = wanted
         .iter()
-        .try_for_each(|vip| put_one_on(netlink, device, vip, &present));
+        .try_for_each(|vip| put_one_on(netlink, device, vip, &present, networks));
     if result.is_err() {
         // The first error is the one to report.
         let _ = take_off(netlink, device, wanted);
@@ -38,7 +42,7 @@ pub(super) fn take_off(
     device: Device<'_>,
     unwanted: &[VirtualAddress],
 ) -> Result<(), OwnershipError> {
-    let present = device.addresses(netlink)?;
+    let present = device.addresses(netlink, device.index)?;
     let mut result = Ok(());
     // Backwards: the first address of a network is its primary one, and each time it goes the kernel
     // makes another one primary.
@@ -65,8 +69,9 @@ fn put_one_on(
     device: Device<'_>,
     vip: &VirtualAddress,
     present: &[Address],
+    networks: &[Address],
 ) -> Result<(), OwnershipError> {
-    let prefix_len = prefix_len(vip, present);
+    let prefix_len = device.prefix_len(vip, networks);
     let mut there = false;
     for old in find(present, vip) {
         if old.prefix_len == prefix_len {
@@ -82,9 +87,10 @@ fn put_one_on(
         return Ok(());
     }
     if vip.address.is_ipv4() && prefix_len < 32 {
-        keep_secondaries(device.name);
+        keep_secondaries(netlink, device.index);
     }
-    match netlink.add_address(device.index, vip.address, prefix_len) {
+    let route = device.needs_route(vip, networks);
+    match netlink.add_address(device.index, vip.address, prefix_len, route) {
         // Somebody has put it there since we looked.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(device.foreign(&Address {
             ip: vip.address,
@@ -99,13 +105,11 @@ fn put_one_on(
 /// Of several IPv4 addresses in one network the first is the primary one, and
 /// Linux by default deletes the others together with it: the virtual address
 /// with the interface's own, or a foreign address with the virtual one. This
-/// setting makes it keep them. Where it cannot be changed (a container with a
-/// read-only /proc/sys), the default stays.
-fn keep_secondaries(interface: &str) {
-    let _ = fs::write(
-        format!("/proc/sys/net/ipv4/conf/{interface}/promote_secondaries"),
-        "1",
-    );
+/// setting makes it keep them. Where it cannot be changed, the default stays.
+fn keep_secondaries(netlink: &mut Netlink, index: u32) {
+    let mut settings = InetDevConf::default();
+    settings.promote_secondaries = 1;
+    let _ = netlink.set_ipv4(index, settings);
 }
 
 /// The interface that addresses are put on, and how to tell whose they are.
@@ -115,12 +119,15 @@ pub(super) struct Device<'a> {
     pub(super) name: &'a str,
     /// The kernel remembers our tag (Linux 5.18).
     pub(super) tags: bool,
+    /// Of an interface that we made for a virtual host, and whose addresses are all our affair: the index
+    /// of the one that it stands on.
+    pub(super) below: Option<u32>,
 }
 
 impl Device<'_> {
-    fn addresses(self, netlink: &mut Netlink) -> Result<Vec<Address>, OwnershipError> {
+    fn addresses(self, netlink: &mut Netlink, index: u32) -> Result<Vec<Address>, OwnershipError> {
         netlink
-            .addresses(self.index)
+            .addresses(index)
             .map_err(|source| OwnershipError::Unreadable {
                 interface: self.name.to_owned(),
                 source,
@@ -133,8 +140,27 @@ impl Device<'_> {
     /// A kernel that forgets the tag leaves only one sign: that the prefix is
     /// exactly the one we would give it.
     fn is_ours(self, there: &Address, vip: &VirtualAddress, present: &[Address]) -> bool {
-        there.tag == ADDRESS_TAG
+        self.below.is_some()
+            || there.tag == ADDRESS_TAG
             || (!self.tags && there.tag == 0 && there.prefix_len == prefix_len(vip, present))
+    }
+
+    fn prefix_len(self, vip: &VirtualAddress, networks: &[Address]) -> u8 {
+        let len = prefix_len(vip, networks);
+        // Answers to link-local clients leave by the interface they came in by: it needs the route.
+        if self.below.is_some() && is_link_local(vip.address) && len == 128 {
+            64
+        } else {
+            len
+        }
+    }
+
+    /// Whether the network of the address is to be reached through this interface. If the interface below
+    /// has an address in it, it is reached through that one, and a second way would only compete.
+    fn needs_route(self, vip: &VirtualAddress, networks: &[Address]) -> bool {
+        let leads_there =
+            |own: &Address| own.tag != ADDRESS_TAG && same_network(own.ip, vip.address, own.prefix_len);
+        self.below.is_none() || is_link_local(vip.address) || !networks.iter().any(leads_there)
     }
 
     fn foreign(self, there: &Address) -> OwnershipError {
@@ -184,6 +210,10 @@ fn prefix_len(vip: &VirtualAddress, present: &[Address]) -> u8 {
             .max()
             .unwrap_or(longest),
     }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 fn same_network(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
@@ -292,6 +322,7 @@ mod tests {
             index: 1,
             name: "eth0",
             tags,
+            below: None,
         };
 
         assert!(device(true).is_ours(&there("10.0.0.1", 24, ADDRESS_TAG), &vip, &present));

@@ -1,14 +1,19 @@
 //! Network namespaces for tests, which remove themselves.
 #![allow(dead_code, reason = "not every test program needs all of it")]
 
-use std::io::Write as _;
+pub(crate) mod node;
+
+use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use std::{env, fs};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Whether network namespaces can be made here. They need root; where CI
 /// promises it (`CI=true`), not having it fails the test.
@@ -128,6 +133,75 @@ pub(crate) fn connect(a: &Namespace, b: &Namespace, index: u32) {
     for (namespace, address) in [(a, "10.0.0.2/24"), (b, "10.0.0.3/24")] {
         namespace.ip(&format!("address add {address} dev eth0"));
         namespace.ip("link set eth0 up");
+    }
+}
+
+/// Three namespaces on one switch, as [`pair`]: two machines, 10.0.0.2 and 10.0.0.3, and a client, 10.0.0.100.
+/// `eth0` everywhere.
+pub(crate) fn segment() -> (Namespace, Namespace, Namespace, Namespace) {
+    let switch = Namespace::new();
+    switch.ip("link add switch type bridge mcast_snooping 0");
+    switch.ip("link set switch up");
+    let machine = |port: &str, address: &str| {
+        let machine = Namespace::new();
+        machine.ip(&format!(
+            "link add eth0 type veth peer name {port} netns {}",
+            switch.0
+        ));
+        switch.ip(&format!("link set {port} master switch up"));
+        machine.ip(&format!("address add {address}/24 dev eth0"));
+        machine.ip("link set eth0 up");
+        machine
+    };
+    let (a, b) = (machine("port1", "10.0.0.2"), machine("port2", "10.0.0.3"));
+    let client = machine("port3", "10.0.0.100");
+    (a, b, client, switch)
+}
+
+/// Switches IPv6 on for `eth0`, with `fe80::n` and `2001:db8::n`.
+pub(crate) fn with_ipv6(namespace: &Namespace, n: u8) {
+    namespace.enter(|| {
+        for (file, value) in [("addr_gen_mode", "1"), ("accept_dad", "0"), ("disable_ipv6", "0")] {
+            fs::write(format!("/proc/sys/net/ipv6/conf/eth0/{file}"), value).unwrap();
+        }
+    });
+    namespace.ip(&format!("address add fe80::{n}/64 dev eth0 nodad"));
+    namespace.ip(&format!("address add 2001:db8::{n}/64 dev eth0 nodad"));
+}
+
+/// Every frame that a namespace receives or sends.
+pub(crate) struct Capture {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Vec<u8>>>,
+}
+
+impl Capture {
+    pub(crate) fn start(namespace: &Namespace) -> Self {
+        const EVERY_TYPE: u16 = 3;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let socket = namespace.enter(|| {
+            let protocol = Protocol::from(i32::from(EVERY_TYPE.to_be()));
+            Socket::new(Domain::PACKET, Type::RAW, Some(protocol)).unwrap()
+        });
+        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let thread = thread::spawn(move || {
+            let mut frames = Vec::new();
+            let mut frame = [0; 2048];
+            loop {
+                match (&socket).read(&mut frame) {
+                    Ok(len) => frames.push(frame[..len].to_vec()),
+                    Err(_) if stopped.load(Ordering::Relaxed) => return frames,
+                    Err(_) => {}
+                }
+            }
+        });
+        Self { stop, thread }
+    }
+
+    pub(crate) fn stop(self) -> Vec<Vec<u8>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
     }
 }
 

@@ -118,7 +118,9 @@ impl Commands {
                 EventKind::Transition { host: id, peer, .. } if id == host.id => {
                     host.peer = peer.or(host.peer);
                 }
-                EventKind::HandOver { host: id, outcome } if id == host.id => host.hand_over = Some(outcome),
+                EventKind::HandOver {
+                    host: id, outcome, ..
+                } if id == host.id => host.hand_over = Some(outcome),
                 _ => {}
             }
         }

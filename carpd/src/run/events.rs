@@ -163,7 +163,7 @@ impl Journal {
                 };
                 (line, what)
             }
-            EventKind::HandOver { host, outcome } => {
+            EventKind::HandOver { host, outcome, .. } => {
                 let line = format!("carp: {}: {}", self.log_name(host), hand_over(outcome));
                 let what = What::Handover {
                     virtual_host: self.name(host),

@@ -60,6 +60,11 @@ impl World<'_> {
         if called && !takes_over && !self.seats[usize::from(message.to)].refuses {
             return Err(self.blame(message.to, "does not take over from a master that bows out"));
         }
+        let maintenance = self.seats[usize::from(message.to)].maintenance;
+        let rival = message.heard.interval != reference::BOW_OUT && believed;
+        if maintenance && rival && before == State::Master && self.is_master(message.to) {
+            return Err(self.blame(message.to, "is in maintenance, and stays MASTER beside another"));
+        }
         Ok(())
     }
 
@@ -85,7 +90,12 @@ impl World<'_> {
         if let Because::Heard(..) = because
             && self.state(index) == State::Backup
         {
-            self.seats[usize::from(index)].quiet_since = now;
+            let period = reference::period(self.rank(index));
+            let seat = &mut self.seats[usize::from(index)];
+            let quiet = (now - seat.quiet_since).as_micros();
+            // A master that stays is heard once in each period.
+            seat.tied &= quiet < period / 2 || quiet > period / 2 * 3;
+            seat.quiet_since = now;
         }
         self.drain(index, because)
     }
@@ -185,9 +195,11 @@ impl World<'_> {
             match event.kind {
                 EventKind::Transition { from, to, reason, .. } => {
                     self.check_transition(index, from, to, reason, because)?;
+                    let tied = self.is_tie(index, from, because);
                     let now = self.now;
                     let seat = &mut self.seats[usize::from(index)];
                     seat.resigned &= to == State::Backup;
+                    seat.tied = tied && to == State::Backup;
                     if to == State::Backup {
                         seat.quiet_since = now;
                     }
@@ -196,7 +208,10 @@ impl World<'_> {
                     outcome: HandOver::Done(_),
                     ..
                 } => {
-                    self.seats[usize::from(index)].resigned = self.state(index) == State::Backup;
+                    let backup = self.state(index) == State::Backup;
+                    let seat = &mut self.seats[usize::from(index)];
+                    // Maintenance ends some day, and the priority counts again.
+                    seat.resigned = backup && !seat.maintenance;
                 }
                 EventKind::Lost(_) => return Err(self.blame(index, "reports more than the search can hold")),
                 _ => {}

@@ -81,7 +81,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "a copy that the network made is news",
-        "node.rs",
+        "node/receive.rs",
         "Verdict::Duplicate => Some(&mut self.stats.duplicates),",
         "Verdict::Duplicate => None,",
     ),
@@ -89,8 +89,20 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "hearing the master does not restart the master-down timer",
         "machine.rs",
-        "*down = down.map(|_| now + view.master_down());",
-        "*down = down.filter(|_| now >= Instant::ZERO);",
+        "*down = now + view.waits(*ties);",
+        "*down = (*down).max(now);",
+    ),
+    mutant(
+        "equals wait equally long",
+        "machine/view.rs",
+        "if ties == 0 {",
+        "if ties < u8::MAX {",
+    ),
+    mutant(
+        "who tied once waits longer for ever",
+        "machine.rs",
+        "if view.is_one_period(quiet) {",
+        "if view.is_one_period(quiet) && *ties == u8::MAX {",
     ),
     mutant(
         "a BACKUP without a master-down timer",
@@ -101,7 +113,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a demoted BACKUP waits longer",
         "machine/view.rs",
-        "self.dialect.master_down_micros(self.advbase, self.advskew)",
+        "self.dialect.master_down_micros(self.advbase, self.base_skew())",
         "self.dialect.master_down_micros(self.advbase, self.effective_skew())",
     ),
     mutant(
@@ -138,7 +150,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "who handed over takes it back at once",
         "machine.rs",
-        "let willing = bows_out || !*resigned;",
+        "let willing = bows_out || !(*resigned || view.maintenance);",
         "let willing = bows_out || *resigned || peer.micros() > 0;",
     ),
     mutant(
@@ -164,6 +176,43 @@ pub const MUTANTS: &[Mutant] = &[
         "machine.rs",
         "if peer == Interval::BOW_OUT {",
         "if peer != Interval::BOW_OUT {",
+    ),
+    // Maintenance mode.
+    mutant(
+        "in maintenance it takes over from a living master",
+        "machine.rs",
+        "!(*resigned || view.maintenance)",
+        "!*resigned",
+    ),
+    mutant(
+        "in maintenance it does not answer a bow-out",
+        "machine.rs",
+        "let willing = bows_out || !(*resigned",
+        "let willing = bows_out && !view.maintenance || !(*resigned",
+    ),
+    mutant(
+        "in maintenance it stays MASTER beside a slower one",
+        "machine.rs",
+        "if view.maintenance {\n            // Whoever lives",
+        "if view.maintenance && view.ipv6 {\n            // Whoever lives",
+    ),
+    mutant(
+        "entering maintenance hands nothing over",
+        "node/maintenance.rs",
+        "            if maintenance {",
+        "            if !maintenance {",
+    ),
+    mutant(
+        "after maintenance it does not preempt",
+        "machine.rs",
+        "Reason::HandedOver, !view.maintenance, view)",
+        "Reason::HandedOver, true, view)",
+    ),
+    mutant(
+        "two in maintenance wait equally long",
+        "machine/view.rs",
+        "let more = if self.maintenance {",
+        "let more = if self.maintenance && self.ipv6 {",
     ),
     // Ownership.
     mutant(

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use carp_fsm::{Cause, Duration, InitReason, Reason, State};
+use carp_proto::Dialect;
 
 use super::reference::{self, Rank};
-use super::scenario::Member;
+use super::scenario::{Fault, Member};
 use super::seat::Sending;
 use super::world::{Because, GROUP, World};
 
@@ -37,13 +38,16 @@ impl<'s> World<'s> {
                 if seat.resigned && heard.interval != reference::BOW_OUT {
                     return Err(self.blame(index, "takes back what it handed over"));
                 }
+                if seat.maintenance && heard.interval != reference::BOW_OUT {
+                    return Err(self.blame(index, "is in maintenance, and takes over from a living master"));
+                }
                 if !reference::takes_over(member.dialect, member.preempt, own, heard) {
                     return Err(self.blame(index, &format!("takes over from {heard}, being {own}")));
                 }
             }
             (State::Backup, State::Master, Because::Time) => {
                 let quiet = self.now - seat.quiet_since;
-                let patience = reference::master_down(member.dialect, member.advskew);
+                let patience = reference::master_down(member.dialect, member.advskew, seat.maintenance);
                 if quiet.as_micros() < patience {
                     return Err(self.blame(
                         index,
@@ -106,11 +110,21 @@ impl<'s> World<'s> {
         let refused =
             node.status(*host).and_then(|status| status.init_reason) == Some(InitReason::AddressRefused);
         let taking_part = seat.link && seat.enabled && !seat.shutdown && !refused;
-        let patience = Duration::from_micros(reference::master_down(member.dialect, member.advskew));
+        let patience = reference::master_down(member.dialect, member.advskew, seat.maintenance);
+        let mut patience = Duration::from_micros(patience);
+        if seat.tied && policy.parts_equals {
+            patience = patience + Duration::from_micros(reference::LONGEST_PERIOD / 16 * 15);
+        }
+        // In maintenance (which may have ended since) it waits for a slower master to be heard again.
+        let farewell = if self.scenario.faults.contains(&Fault::Maintain) {
+            policy.leave_wait + Duration::from_secs(2)
+        } else {
+            policy.leave_wait
+        };
         let longest = [
             (state == State::Backup, patience),
             (state == State::Master && !leaving, Duration::from_secs(2)),
-            (leaving, policy.leave_wait),
+            (leaving, farewell),
             (
                 refused,
                 Duration::from_micros(64 * policy.refused_retry.as_micros()),
@@ -132,6 +146,13 @@ impl<'s> World<'s> {
             return Err(self.blame(index, &format!("is {state}, but taking part is {taking_part}")));
         }
         Ok(())
+    }
+
+    /// A MASTER heard an equal that yields to it just as well.
+    pub(super) fn is_tie(&self, index: u8, from: State, because: Because) -> bool {
+        let both_yield = self.member(index).dialect != Dialect::Ucarp;
+        let equal = matches!(because, Because::Heard(heard, _) if heard == self.rank(index));
+        from == State::Master && both_yield && equal
     }
 
     pub(super) fn state(&self, index: u8) -> State {
@@ -161,12 +182,13 @@ impl<'s> World<'s> {
 
     /// What a node is worth in the election now.
     pub(super) fn rank(&self, index: u8) -> Rank {
-        let member = self.member(index);
-        reference::rank(
-            member.dialect,
-            member.advskew,
-            self.seats[usize::from(index)].demotion(),
-        )
+        let (member, seat) = (self.member(index), &self.seats[usize::from(index)]);
+        let advskew = if seat.maintenance {
+            reference::MAINTENANCE
+        } else {
+            member.advskew
+        };
+        reference::rank(member.dialect, advskew, seat.demotion())
     }
 
     pub(super) fn blame(&self, index: u8, what: &str) -> Violation {

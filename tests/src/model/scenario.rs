@@ -4,8 +4,8 @@ use carp_fsm::{Duration, Policy};
 use carp_proto::Dialect;
 
 use Fault::{
-    Crash, Demote, Disable, Duplicate, Force, HandOver, Isolate, Link, Lose, Pause, Refuse, SendErrors,
-    Shutdown,
+    Crash, Demote, Disable, Duplicate, Force, HandOver, Isolate, Link, Lose, Maintain, Pause, Refuse,
+    SendErrors, Shutdown,
 };
 
 /// One node of a scenario; each has the one virtual host that all share.
@@ -38,6 +38,8 @@ pub enum Fault {
     Demote,
     /// Planned hand-over.
     HandOver,
+    /// The operator puts the node into maintenance mode, or takes it out.
+    Maintain,
     /// The operator switches the virtual host off and on.
     Disable,
     /// The node stops in good order; it may start again at any time.
@@ -111,6 +113,12 @@ const fn equals(dialect: Dialect) -> [Member; 2] {
     [node("a", dialect, 0, false), node("b", dialect, 0, false)]
 }
 
+const THREE_EQUALS: [Member; 3] = [
+    node("a", FREEBSD, 0, true),
+    node("b", FREEBSD, 0, true),
+    node("c", FREEBSD, 0, true),
+];
+
 /// Skews are multiples of 1/16 s, so that relative times are few.
 const fn pair(first: Dialect, second: Dialect, preempt: bool) -> [Member; 2] {
     [node("a", first, 0, preempt), node("b", second, 128, preempt)]
@@ -131,6 +139,7 @@ const OPERATOR: &[Fault] = &[Lose, Demote, HandOver, Disable, Shutdown, Force];
 const ALL: &[Fault] = &[
     Lose, Duplicate, Crash, Link, Isolate, Demote, HandOver, Disable, Shutdown, Force,
 ];
+const MAINTENANCE: &[Fault] = &[Lose, Maintain, Crash, Demote, Shutdown];
 const SENDING: &[Fault] = &[Lose, Crash, SendErrors, Demote];
 const PAUSES: &[Fault] = &[Lose, Duplicate, Pause, Crash, HandOver];
 const REFUSALS: &[Fault] = &[Lose, Refuse, Crash, HandOver, Disable];
@@ -189,6 +198,30 @@ pub const SCENARIOS: &[Scenario] = &[
         OPERATOR,
     ),
     holds("freebsd-ucarp", &pair(FREEBSD, UCARP, false), HARDENED, WORLD),
+    holds(
+        "maintenance",
+        &pair(FREEBSD, FREEBSD, false),
+        HARDENED,
+        MAINTENANCE,
+    ),
+    holds(
+        "maintenance-preempt",
+        &pair(OPENBSD, OPENBSD, true),
+        HARDENED,
+        MAINTENANCE,
+    ),
+    holds(
+        "maintenance-mixed",
+        &pair(NETBSD, UCARP, true),
+        HARDENED,
+        MAINTENANCE,
+    ),
+    holds(
+        "three-maintenance",
+        &three([FREEBSD; 3], true),
+        HARDENED,
+        MAINTENANCE,
+    ),
     holds("sending", &pair(FREEBSD, FREEBSD, false), HARDENED, SENDING),
     holds("sending-preempt", &pair(NETBSD, NETBSD, true), HARDENED, SENDING),
     holds("pauses", &pair(FREEBSD, FREEBSD, false), HARDENED, PAUSES),
@@ -210,8 +243,12 @@ pub const SCENARIOS: &[Scenario] = &[
     holds("kernel-pauses", &pair(FREEBSD, FREEBSD, true), KERNEL, PAUSES),
     holds("kernel-sending", &pair(FREEBSD, FREEBSD, false), KERNEL, SENDING),
     holds("equals-ucarp", &equals(UCARP), HARDENED, WORLD),
-    flaw("equals-freebsd", &equals(FREEBSD), HARDENED, BOTH_YIELD),
-    flaw("equals-openbsd", &equals(OPENBSD), HARDENED, BOTH_YIELD),
+    holds("equals-freebsd", &equals(FREEBSD), HARDENED, WORLD),
+    holds("equals-openbsd", &equals(OPENBSD), HARDENED, WORLD),
+    Scenario {
+        settled: false,
+        ..holds("three-equals", &THREE_EQUALS, HARDENED, &[Lose, Crash])
+    },
     flaw("kernel-equals-freebsd", &equals(FREEBSD), KERNEL, BOTH_YIELD),
     flaw("kernel-equals-openbsd", &equals(OPENBSD), KERNEL, BOTH_YIELD),
     holds(

@@ -12,6 +12,8 @@ pub(super) struct Seat {
     pub(super) link: bool,
     pub(super) isolated: bool,
     pub(super) demoted: bool,
+    /// Kept by its adapter: it holds across restarts.
+    pub(super) maintenance: bool,
     pub(super) enabled: bool,
     pub(super) shutdown: bool,
     pub(super) send_errors: bool,
@@ -21,6 +23,8 @@ pub(super) struct Seat {
     pub(super) owner: Option<bool>,
     /// Handed over on request, and not MASTER since.
     pub(super) resigned: bool,
+    /// Yielded to an equal, and has heard nobody since.
+    pub(super) tied: bool,
     /// Entered BACKUP, or heard an advertisement there.
     pub(super) quiet_since: Instant,
     pub(super) sending: Sending,
@@ -63,6 +67,7 @@ impl Seat {
             link: true,
             isolated: false,
             demoted: false,
+            maintenance: false,
             enabled: true,
             shutdown: false,
             send_errors: false,
@@ -70,6 +75,7 @@ impl Seat {
             refuses: false,
             owner: None,
             resigned: false,
+            tied: false,
             quiet_since: now,
             sending: Sending::default(),
             failing_since: now,

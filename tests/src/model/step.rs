@@ -33,6 +33,8 @@ pub enum Step {
     Demote(u8),
     /// Planned hand-over.
     HandOver(u8),
+    /// Into maintenance mode, or out of it.
+    Maintain(u8),
     /// The operator switches the virtual host off or on.
     Enable(u8),
     /// The node stops in good order.
@@ -110,6 +112,7 @@ impl World<'_> {
                 state == State::Master && !leaving,
                 Step::HandOver(index),
             ),
+            (Fault::Maintain, true, Step::Maintain(index)),
             (Fault::Disable, !seat.shutdown, Step::Enable(index)),
             (Fault::Shutdown, !seat.shutdown, Step::Shutdown(index)),
             (Fault::Force, state != State::Init, Step::Force(index)),
@@ -151,6 +154,10 @@ impl World<'_> {
             }
             Step::Demote(index) => format!("{} is demoted by {DEMOTION}", name(index)),
             Step::HandOver(index) => format!("{} is to hand over", name(index)),
+            Step::Maintain(index) if seat(index).maintenance => {
+                format!("{} leaves maintenance mode", name(index))
+            }
+            Step::Maintain(index) => format!("{} enters maintenance mode", name(index)),
             Step::Enable(index) if seat(index).enabled => format!("{} is disabled", name(index)),
             Step::Enable(index) => format!("{} is enabled", name(index)),
             Step::Shutdown(index) => format!("{} is shut down", name(index)),

@@ -92,6 +92,7 @@ impl<'s> World<'s> {
                 (seat.link, seat.isolated, seat.demoted, seat.enabled),
                 (seat.shutdown, seat.send_errors, seat.owner, seat.resigned),
                 (seat.sending, seat.paused, seat.refuses),
+                (seat.maintenance, seat.tied),
             )
                 .hash(&mut state);
             let Some((node, host)) = &seat.running else {
@@ -105,7 +106,11 @@ impl<'s> World<'s> {
                 // Longer than the master-down time is long enough.
                 let quiet = (self.now - seat.quiet_since).as_micros();
                 quiet
-                    .min(reference::master_down(member.dialect, member.advskew))
+                    .min(reference::master_down(
+                        member.dialect,
+                        member.advskew,
+                        seat.maintenance,
+                    ))
                     .hash(&mut state);
             }
         }
@@ -157,8 +162,9 @@ impl<'s> World<'s> {
                 let old = &self.seats[usize::from(index)];
                 (seat.isolated, seat.send_errors, seat.refuses) =
                     (old.isolated, old.send_errors, old.refuses);
+                let maintenance = old.maintenance;
                 self.seats[usize::from(index)] = seat;
-                self.drain(index, Because::Operator)?;
+                self.maintain(index, maintenance)?;
             }
             Step::Isolate(index) => {
                 let seat = &mut self.seats[usize::from(index)];
@@ -182,6 +188,10 @@ impl<'s> World<'s> {
             Step::HandOver(index) => self.with_node(index, Because::Operator, |node, host, now| {
                 let _ = node.hand_over(now, host);
             })?,
+            Step::Maintain(index) => {
+                let maintenance = !self.seats[usize::from(index)].maintenance;
+                self.maintain(index, maintenance)?;
+            }
             Step::Shutdown(index) => {
                 self.seats[usize::from(index)].shutdown = true;
                 self.with_node(index, Because::Operator, |node, _, now| node.shutdown(now))?;
@@ -235,6 +245,17 @@ impl<'s> World<'s> {
         })
     }
 
+    fn maintain(&mut self, index: u8, maintenance: bool) -> Result<(), Violation> {
+        self.seats[usize::from(index)].maintenance = maintenance;
+        self.with_node(index, Because::Operator, |node, _, now| {
+            node.set_maintenance(now, maintenance);
+        })?;
+        if maintenance && self.is_master(index) {
+            return Err(self.blame(index, "enters maintenance mode, and hands nothing over"));
+        }
+        Ok(())
+    }
+
     fn toggle_demotion(&mut self, index: u8) -> Result<(), Violation> {
         let seat = &mut self.seats[usize::from(index)];
         seat.demoted = !seat.demoted;
@@ -263,6 +284,7 @@ impl<'s> World<'s> {
             isolated: seat.isolated,
             send_errors: seat.send_errors,
             refuses: seat.refuses,
+            maintenance: seat.maintenance,
             ..Seat::empty(self.now)
         };
         self.flight.retain(|message| message.to != index);

@@ -13,13 +13,17 @@ fn any_view() -> impl Strategy<Value = View> {
         0..500_u16,
         any::<bool>(),
         any::<bool>(),
+        prop::bool::weighted(0.2),
     )
-        .prop_map(|(dialect, policy, base, skew, demotion, preempt, ipv6)| View {
-            demotion,
-            preempt,
-            ipv6,
-            ..view(dialect, policy, base, skew)
-        })
+        .prop_map(
+            |(dialect, policy, base, skew, demotion, preempt, ipv6, maintenance)| View {
+                demotion,
+                preempt,
+                maintenance,
+                ipv6,
+                ..view(dialect, policy, base, skew)
+            },
+        )
 }
 
 fn any_input() -> impl Strategy<Value = Input> {
@@ -82,7 +86,13 @@ proptest! {
     fn silence_makes_a_master(view in any_view()) {
         let mut machine = backup(&view);
         let due = machine.deadline().unwrap();
-        prop_assert_eq!(due.as_micros(), view.dialect.master_down_micros(view.advbase, view.advskew));
+        let wait = if view.maintenance {
+            let skew = Interval::new(AdvBase::new(0), view.advskew).micros();
+            view.dialect.master_down_micros(view.advbase, AdvSkew::new(254)) + skew
+        } else {
+            view.dialect.master_down_micros(view.advbase, view.advskew)
+        };
+        prop_assert_eq!(due.as_micros(), wait);
         machine.step(due, Input::Timeout, &view);
         prop_assert_eq!(machine.state(), State::Master);
     }

@@ -308,7 +308,12 @@ fn a_hand_over_keeps_the_address_until_the_successor_is_heard() {
     bench.hear_peer(1, 200);
     assert_eq!(bench.said(), ["bow-out", "disown"]);
     let outcome = HandOver::Done(Duration::from_millis(3));
-    assert!(bench.events.contains(&EventKind::HandOver { host, outcome }));
+    let peer = Some(from_peer().src);
+    assert!(
+        bench
+            .events
+            .contains(&EventKind::HandOver { host, outcome, peer })
+    );
     assert_eq!(bench.reasons(), [Reason::HandedOver]);
 }
 
@@ -330,7 +335,8 @@ fn a_report_about_the_interface_does_not_disturb_a_hand_over() {
     bench.run_for(Policy::HARDENED.leave_wait);
     assert_eq!(bench.said(), ["bow-out", "ad"]);
     let outcome = HandOver::NobodyTookOver(Policy::HARDENED.leave_wait);
-    assert_eq!(bench.events, [EventKind::HandOver { host, outcome }]);
+    let peer = None;
+    assert_eq!(bench.events, [EventKind::HandOver { host, outcome, peer }]);
 }
 
 // --- shutdown ---

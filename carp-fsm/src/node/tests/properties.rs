@@ -31,6 +31,7 @@ enum Operation {
     /// At most this many actions, with this result.
     Drain(usize, TransmitResult, bool),
     TakeAway(usize),
+    Maintain(bool),
     Shutdown,
 }
 
@@ -47,6 +48,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..300_u16).prop_map(Operation::Demote),
         1 => Just(Operation::Clear),
         1 => (0..8_usize).prop_map(Operation::TakeAway),
+        1 => any::<bool>().prop_map(Operation::Maintain),
         2 => (0..2_u16, prop::sample::select(links)).prop_map(|(a, b)| Operation::Link(a, b)),
         6 => (any::<u8>(), any::<u8>()).prop_map(|(a, b)| Operation::Hear(a, b)),
         1 => any::<u8>().prop_map(Operation::Noise),
@@ -138,6 +140,7 @@ fn apply(bench: &mut Bench, adapter: &mut Adapter, operation: Operation) {
                 failed.insert(id); // may be asked for again
             }
         }
+        Operation::Maintain(maintenance) => node.set_maintenance(now, maintenance),
         Operation::Shutdown => node.shutdown(now),
     }
 }

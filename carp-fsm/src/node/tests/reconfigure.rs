@@ -1,4 +1,5 @@
 use super::*;
+use crate::KeySlot;
 
 fn changed(bench: &Bench, host: HostId, change: impl FnOnce(&mut HostConfig<4>)) -> HostConfig<4> {
     let mut config = bench.node.config(host).unwrap().clone();
@@ -41,7 +42,53 @@ fn a_backup_with_other_addresses_goes_on_waiting() {
     // The others change theirs meanwhile.
     let waits = bench.now + Duration::from_micros(3_390_625);
     assert_eq!(bench.node.next_deadline(), Some(waits));
+    assert_eq!(bench.hear(&advertisement(1, 0)), Ok(host), "with the old list");
+}
+
+#[test]
+fn what_was_replaced_is_forgotten_after_twice_the_time() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    bench.reconfigure(host, add_address);
+    for _ in 0..119 {
+        bench.hear_peer(1, 0);
+        bench.run_for(Duration::from_secs(1));
+    }
+    bench.hear_peer(1, 0);
+    bench.run_for(Duration::from_secs(1));
     assert_eq!(bench.hear(&advertisement(1, 0)), Err(Rejection::BadAuth));
+}
+
+#[test]
+fn a_change_without_room_or_time_for_the_old_is_one_at_once() {
+    let at_once = Policy {
+        change_grace: Duration::ZERO,
+        ..Policy::HARDENED
+    };
+    for mut bench in [
+        Bench::new(at_once),
+        Bench::with_storage(Policy::HARDENED, borrowed(1, 1, 1, 8)),
+    ] {
+        let host = bench.insert(config(7));
+        bench.reconfigure(host, add_address);
+        assert_eq!(bench.hear(&advertisement(1, 0)), Err(Rejection::BadAuth));
+    }
+}
+
+#[test]
+fn one_spare_key_is_enough_for_one_change_at_a_time() {
+    let keys: &'static mut [KeySlot] = [KeySlot::EMPTY; 1].to_vec().leak();
+    let storage = borrowed(1, 1, 1, 8).with_spare_keys(keys, 1);
+    let mut bench = Bench::with_storage(Policy::HARDENED, storage);
+    let host = bench.insert(config(7));
+    bench.reconfigure(host, add_address);
+    bench.reconfigure(host, |config| {
+        config.key = Key::from_passphrase(b"other").unwrap();
+    });
+    assert_eq!(
+        bench.hear(&advertisement(1, 0)),
+        Ok(host),
+        "the first of them is what others know"
+    );
 }
 
 #[test]
@@ -53,15 +100,15 @@ fn a_family_comes_and_goes_with_its_addresses() {
     });
     assert_eq!(bench.said(), ["own", "ad", "ad", "announce", "announce"]);
     assert_eq!(bench.node.stats().opackets6, 1);
-    // The advertisement of IPv6 still waits when its address goes.
-    let config = changed(&bench, host, |config| {
+    // Others may still wait for IPv6.
+    bench.reconfigure(host, |config| {
         config.addresses.remove(&six);
     });
-    bench.run_for(Duration::from_millis(1));
-    bench.node.handle_timeout(bench.node.next_deadline().unwrap());
-    bench.node.reconfigure(bench.now, host, config).unwrap();
-    bench.drain();
-    assert_eq!(bench.node.stats().opackets6, 1);
+    assert_eq!(bench.node.stats().opackets6, 2);
+    bench.run_for(Duration::from_secs(60));
+    let sent = bench.node.stats().opackets6;
+    bench.run_for(Duration::from_secs(10));
+    assert_eq!(bench.node.stats().opackets6, sent);
 }
 
 #[test]

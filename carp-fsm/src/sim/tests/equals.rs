@@ -69,7 +69,7 @@ fn equals_part_after_a_few_ties_and_stay_apart() {
                 let ties = yields(&sim);
                 most = most.max(ties / policies.len());
                 let master = masters(&sim);
-                assert_eq!(master.len(), 1, "{dialect}, from 10.0.0.{first}: {} yields", ties);
+                assert_eq!(master.len(), 1, "{dialect}, from 10.0.0.{first}: {ties} yields");
                 let settled = last_change(&sim, master[0]).0;
                 assert!(settled < Instant::ZERO + seconds(50), "{dialect}: {settled}");
             }

@@ -15,6 +15,7 @@ fn status(state: State, owner: bool) -> HostStatus {
         leaving: false,
         since: BEGUN,
         owner,
+        signs_old_until: None,
         advbase: AdvBase::new(1),
         advskew: AdvSkew::new(0),
         demotion: 0,

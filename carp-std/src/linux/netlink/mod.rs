@@ -1,23 +1,27 @@
 //! rtnetlink: asking for interfaces and addresses, putting addresses on and
 //! taking them off, and hearing that something has changed.
 
-use std::ffi::CStr;
+mod macvlan;
+mod message;
+
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{
-    Emitable, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE,
-    NLMSG_ERROR, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator, Parseable,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
+    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeader, AddressMessage, AddressProtocol, AddressScope,
+    AddressAttribute, AddressFlags, AddressHeader, AddressMessage, AddressProtocol,
 };
-use netlink_packet_route::link::{
-    LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader, LinkLayerType, LinkMessage,
-};
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkHeader, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+pub(super) use self::macvlan::{InetDevConf, LINK_TAG};
+pub(super) use self::message::is;
+use self::message::{address_message, messages, parse_address, parse_interface, result};
 
 /// The tag (`IFA_PROTO`, Linux 5.18) of the addresses that we put on an
 /// interface: the IP protocol number of CARP.
@@ -26,24 +30,38 @@ pub(super) const ADDRESS_TAG: u8 = 112;
 /// Large enough for any datagram of a dump.
 const BUFFER_LEN: usize = 64 * 1024;
 
-// Message types and attributes of <linux/rtnetlink.h> and <linux/if_link.h>.
+// Message types of <linux/rtnetlink.h>.
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
 
 /// An interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Interface {
     pub(super) index: u32,
     pub(super) name: String,
     /// `None` where there is no Ethernet.
     pub(super) mac: Option<[u8; 6]>,
+    /// Administratively up.
+    pub(super) up: bool,
     /// Administratively up, with carrier, and not held back by anything above
     /// the carrier (802.1X, a bond without members).
     pub(super) running: bool,
+    /// The index of the interface that it stands on, if it does (of a macvlan, for example).
+    pub(super) below: Option<u32>,
+    /// The number of its group (`ip link show group`).
+    pub(super) group: u32,
+    pub(super) is_macvlan: bool,
+    pub(super) ipv4: Ipv4Settings,
+}
+
+/// What is set under `net.ipv4.conf` for an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ipv4Settings {
+    pub(super) forwarding: bool,
+    pub(super) arp_announce: u32,
+    pub(super) arp_ignore: u32,
 }
 
 /// An address of an interface.
@@ -147,19 +165,29 @@ impl Netlink {
     }
 
     /// Puts an address on an interface, tagged as ours. Fails with `EEXIST` if
-    /// it is there, whoever put it there.
-    pub(super) fn add_address(&mut self, ifindex: u32, address: IpAddr, prefix_len: u8) -> io::Result<()> {
+    /// it is there, whoever put it there. `route`: the network of the address is reached through this
+    /// interface.
+    pub(super) fn add_address(
+        &mut self,
+        ifindex: u32,
+        address: IpAddr,
+        prefix_len: u8,
+        route: bool,
+    ) -> io::Result<()> {
         let mut message = address_message(ifindex, address, prefix_len);
         message
             .attributes
             .push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_TAG)));
+        let mut address_flags = AddressFlags::empty();
         if address.is_ipv6() {
             // The election has already settled who holds it; waiting for duplicate address
             // detection would only make the address unusable for a second.
-            message
-                .attributes
-                .push(AddressAttribute::Flags(AddressFlags::Nodad));
+            address_flags |= AddressFlags::Nodad;
         }
+        if !route {
+            address_flags |= AddressFlags::Noprefixroute;
+        }
+        message.attributes.push(AddressAttribute::Flags(address_flags));
         let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
         self.request(RouteNetlinkMessage::NewAddress(message), flags, |_, _| ())
     }
@@ -224,7 +252,7 @@ pub(super) struct Monitor {
 /// Which interfaces have changed since the last call, by index.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {
-    /// All that were named in a message.
+    /// All that were named in a message, sorted.
     pub(super) changed: Vec<u32>,
     /// Those which went away; the index may belong to another one by now.
     pub(super) removed: Vec<u32>,
@@ -252,7 +280,11 @@ impl Monitor {
                 Ok(()) => messages(&self.buffer).for_each(|message| changes.note(&message)),
                 // The socket's buffer was full. The kernel says so once per overrun.
                 Err(e) if is(&e, libc::ENOBUFS) => changes.overrun = true,
-                Err(_) => return changes,
+                Err(_) => {
+                    changes.changed.sort_unstable();
+                    changes.changed.dedup();
+                    return changes;
+                }
             }
         }
     }
@@ -296,95 +328,4 @@ fn receive(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<()> {
             result => return result.map(drop),
         }
     }
-}
-
-/// The messages of one datagram.
-fn messages(mut datagram: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]>> {
-    std::iter::from_fn(move || {
-        let message = NetlinkBuffer::new_checked(datagram).ok()?;
-        let aligned = (message.length() as usize).next_multiple_of(4);
-        datagram = datagram.get(aligned..).unwrap_or_default();
-        Some(message)
-    })
-}
-
-/// What an `NLMSG_ERROR` (0: done as asked) or an `NLMSG_DONE` says.
-fn result(payload: &[u8]) -> io::Result<()> {
-    let code = payload.first_chunk().map_or(0, |&code| i32::from_ne_bytes(code));
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(code.wrapping_neg()))
-    }
-}
-
-fn is(error: &io::Error, errno: i32) -> bool {
-    error.raw_os_error() == Some(errno)
-}
-
-/// Reads the four facts we need, and so does not stumble over attributes that
-/// are newer than this program.
-fn parse_interface(payload: &[u8]) -> Option<Interface> {
-    let header = LinkHeader::parse(payload).ok()?;
-    let mut name = None;
-    let mut mac = None;
-    for attribute in NlasIterator::new(payload.get(header.buffer_len()..)?) {
-        let attribute = attribute.ok()?;
-        match attribute.kind() {
-            IFLA_IFNAME => {
-                name = CStr::from_bytes_until_nul(attribute.value())
-                    .ok()
-                    .map(ToOwned::to_owned);
-            }
-            IFLA_ADDRESS => mac = attribute.value().try_into().ok(),
-            _ => {}
-        }
-    }
-    Some(Interface {
-        index: header.index,
-        name: name?.into_string().ok()?,
-        mac: mac.filter(|_| header.link_layer_type == LinkLayerType::Ether),
-        running: header
-            .flags
-            .contains(LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Running),
-    })
-}
-
-fn parse_address(payload: &[u8]) -> Option<Address> {
-    let message = AddressMessage::parse(payload).ok()?;
-    let mut local = None;
-    let mut peer = None;
-    let mut tag = 0;
-    for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Local(address) => local = Some(*address),
-            AddressAttribute::Address(address) => peer = Some(*address),
-            AddressAttribute::Protocol(protocol) => tag = u8::from(*protocol),
-            _ => {}
-        }
-    }
-    Some(Address {
-        // IPv6 says IFA_ADDRESS only. Where both are there, IFA_ADDRESS is the far end of a
-        // point-to-point address.
-        ip: local.or(peer)?,
-        prefix_len: message.header.prefix_len,
-        tag,
-        host_scope: message.header.scope == AddressScope::Host,
-    })
-}
-
-fn address_message(ifindex: u32, address: IpAddr, prefix_len: u8) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.family = if address.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    };
-    message.header.prefix_len = prefix_len;
-    message.header.index = ifindex;
-    message.attributes = vec![
-        AddressAttribute::Local(address),
-        AddressAttribute::Address(address),
-    ];
-    message
 }

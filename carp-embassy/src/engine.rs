@@ -1,0 +1,318 @@
+//! What an adapter has to do besides moving frames: without a clock, an executor or a lock.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use carp_fsm::{
+    Action, HostId, IfaceId, Instant, InterfaceInfo, LinkMode, LinkState, Node, OwnerError, Policy,
+    TransmitResult, TxId,
+};
+use carp_proto::frame::{FrameClass, classify, emit_arp_reply, emit_neighbor_advertisement};
+use carp_proto::{MAX_FRAME_LEN, MacAddr, Vhid};
+use heapless::Deque;
+
+use crate::Slots;
+
+/// The only interface of an engine.
+pub const IFACE: IfaceId = IfaceId(0);
+
+/// Answers to ARP and neighbour solicitations that wait to be sent. Whoever gets none asks again.
+const REPLIES: usize = 4;
+
+/// A [`Node`] on one Ethernet interface, between frames received and frames to be sent.
+///
+/// [`Shim`](crate::Shim) runs one under embassy, [`PhyShim`](crate::phy::PhyShim) over smoltcp's `phy`. Under
+/// another system, run it yourself; whenever something has happened:
+///
+/// 1. [`handle_timeout`](Self::handle_timeout);
+/// 2. each received frame through [`receive`](Self::receive), which says whether the network stack gets it, until
+///    no frame waits;
+/// 3. [`handle_drained`](Self::handle_drained);
+/// 4. [`poll_transmit`](Self::poll_transmit) and [`sent`](Self::sent) until there is nothing to send, or no room;
+/// 5. sleep until [`next_deadline`](Self::next_deadline), or a frame, or room to send.
+pub struct Engine<'s, const ADDRS: usize> {
+    node: Node<'s, ADDRS>,
+    interface: InterfaceInfo,
+    replies: Deque<Reply, REPLIES>,
+}
+
+/// Who owns the addresses of a virtual host while this node is MASTER.
+///
+/// `()`, the announce mode: nobody but the engine, which answers ARP and neighbour solicitations for them.
+pub trait Owners {
+    /// Has this virtual host a network stack of its own, which answers for its addresses?
+    fn is_seated(&self, vhid: Vhid) -> bool;
+
+    /// The addresses of the virtual host are here, or not here.
+    fn set_owner(&mut self, vhid: Vhid, mode: LinkMode, owner: bool) -> Result<(), OwnerError>;
+}
+
+impl Owners for () {
+    fn is_seated(&self, _: Vhid) -> bool {
+        false
+    }
+
+    fn set_owner(&mut self, _: Vhid, _: LinkMode, _: bool) -> Result<(), OwnerError> {
+        Ok(())
+    }
+}
+
+/// What to do with a received frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the network stack's.
+    Pass,
+    /// It was sent to the virtual MAC address of a master without a stack of its own: the network stack takes it
+    /// if its destination is replaced by the interface's own MAC address.
+    Readdress,
+    /// A valid advertisement for one of our virtual hosts: nothing for the network stack.
+    Heard,
+    /// Another packet of IP protocol 112, or a question for an address of ours: nothing for the network stack.
+    Swallow,
+}
+
+/// Names a frame from [`Engine::poll_transmit`].
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket(Origin);
+
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    Node(TxId),
+    Reply,
+}
+
+/// "`address` is at the MAC address of `host`."
+#[derive(Clone, Copy, Debug)]
+struct Reply {
+    host: HostId,
+    address: Asked,
+    to_mac: MacAddr,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Ipv4 { target: Ipv4Addr, sender: Ipv4Addr },
+    Ipv6 { target: Ipv6Addr, sender: Ipv6Addr },
+}
+
+impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
+    /// An engine without virtual hosts, whose link is down and which has no addresses yet. `mac` is the
+    /// interface's own; the seed must differ at every start (see [`Node::new`]).
+    pub fn new<const HOSTS: usize, const EVENTS: usize>(
+        slots: &'s mut Slots<HOSTS, ADDRS, EVENTS>,
+        policy: Policy,
+        seed: u64,
+        mac: MacAddr,
+    ) -> Self {
+        let interface = InterfaceInfo {
+            mac,
+            ipv4: None,
+            ipv6: None,
+            link: LinkState::Down,
+        };
+        let mut node = Node::new(policy, seed, slots.storage());
+        node.handle_interface(Instant::ZERO, IFACE, interface);
+        Self {
+            node,
+            interface,
+            replies: Deque::new(),
+        }
+    }
+
+    /// The node, for inspection.
+    pub fn node(&self) -> &Node<'s, ADDRS> {
+        &self.node
+    }
+
+    /// The node, for commands. Its virtual hosts are on [`IFACE`].
+    pub fn node_mut(&mut self) -> &mut Node<'s, ADDRS> {
+        &mut self.node
+    }
+
+    /// The interface's own MAC address.
+    pub fn mac(&self) -> MacAddr {
+        self.interface.mac
+    }
+
+    /// Is there a carrier?
+    pub fn link(&self) -> LinkState {
+        self.interface.link
+    }
+
+    /// The carrier came or went.
+    pub fn set_link(&mut self, now: Instant, link: LinkState) {
+        if self.interface.link != link {
+            self.interface.link = link;
+            self.node.handle_interface(now, IFACE, self.interface);
+        }
+    }
+
+    /// The addresses of the interface itself: what advertisements are sent from. IPv6 takes the link-local one.
+    pub fn set_addresses(&mut self, now: Instant, ipv4: Option<Ipv4Addr>, ipv6: Option<Ipv6Addr>) {
+        if (self.interface.ipv4, self.interface.ipv6) != (ipv4, ipv6) {
+            (self.interface.ipv4, self.interface.ipv6) = (ipv4, ipv6);
+            self.node.handle_interface(now, IFACE, self.interface);
+        }
+    }
+
+    /// A whole Ethernet frame came in. Nobody but the holder of a key causes more than a counter to rise, and an
+    /// answer to a question.
+    ///
+    /// Frames with an 802.1Q tag pass: CARP is spoken on the interface, not in its VLANs.
+    pub fn receive(&mut self, now: Instant, frame: &[u8], owners: &impl Owners) -> Verdict {
+        let Some((&dst, rest)) = frame.split_first_chunk::<6>() else {
+            return Verdict::Pass;
+        };
+        let ether_type = rest.get(6..8);
+        if ether_type == Some(&[0x81, 0x00]) || ether_type == Some(&[0x88, 0xa8]) {
+            return Verdict::Pass;
+        }
+        match classify(frame) {
+            FrameClass::Carp { meta, payload } => {
+                return match self.node.handle_packet(now, IFACE, &meta, payload) {
+                    Ok(_) => Verdict::Heard,
+                    // It has been counted by its reason.
+                    Err(_) => Verdict::Swallow,
+                };
+            }
+            FrameClass::ArpRequest {
+                target,
+                sender,
+                sender_mac,
+            } if target != sender => {
+                let asked = Asked::Ipv4 { target, sender };
+                return self.asked(target.into(), asked, Some(sender_mac), owners);
+            }
+            FrameClass::NeighborSolicitation {
+                target,
+                sender,
+                sender_mac,
+            } => {
+                let asked = Asked::Ipv6 { target, sender };
+                return self.asked(target.into(), asked, sender_mac, owners);
+            }
+            _ => {}
+        }
+        let is_for = |host: &HostId| {
+            let config = self.node.config(*host);
+            config.is_some_and(|config| config.vhid.mac() == MacAddr(dst) && !owners.is_seated(config.vhid))
+        };
+        match self.node.hosts().find(is_for) {
+            Some(host) if self.node.is_owner(host) => Verdict::Readdress,
+            _ => Verdict::Pass,
+        }
+    }
+
+    /// Time has passed: see [`Node::handle_timeout`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.node.handle_timeout(now);
+    }
+
+    /// No received frame waits: see [`Node::handle_drained`]. Says whether a timer acted, so that there may be
+    /// something to send.
+    pub fn handle_drained(&mut self, now: Instant) -> bool {
+        let before = self.next_deadline();
+        self.node.handle_drained(now);
+        before != self.next_deadline()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.node.next_deadline()
+    }
+
+    /// The next frame to be sent: its length in the buffer. Tell what became of it with [`sent`](Self::sent), and
+    /// stop when there was no room.
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        owners: &mut impl Owners,
+        frame: &mut [u8; MAX_FRAME_LEN],
+    ) -> Option<(usize, Ticket)> {
+        while let Some(action) = self.node.poll_action(now, frame) {
+            match action {
+                Action::SetOwner { host, owner, seq } => {
+                    let result = match self.node.config(host) {
+                        Some(config) => owners.set_owner(config.vhid, config.mode, owner),
+                        None => Ok(()),
+                    };
+                    self.node.handle_owner_result(now, host, seq, result);
+                }
+                Action::Transmit {
+                    len,
+                    next_hop: None,
+                    tx,
+                    ..
+                } => return Some((len, Ticket(Origin::Node(tx)))),
+                // Unicast: the adapter does not resolve destinations.
+                Action::Transmit { tx, .. } => {
+                    self.node.handle_transmit_result(now, tx, TransmitResult::Error);
+                }
+            }
+        }
+        while let Some(reply) = self.replies.front().copied() {
+            if let Some(len) = self.emit(&reply, frame) {
+                return Some((len, Ticket(Origin::Reply)));
+            }
+            self.replies.pop_front();
+        }
+        None
+    }
+
+    /// What became of a frame from [`poll_transmit`](Self::poll_transmit). [`TransmitResult::Busy`] if there is no
+    /// room now, which is no fault.
+    pub fn sent(&mut self, now: Instant, ticket: Ticket, result: TransmitResult) {
+        match ticket.0 {
+            Origin::Node(tx) => self.node.handle_transmit_result(now, tx, result),
+            Origin::Reply if result == TransmitResult::Busy => {}
+            Origin::Reply => {
+                self.replies.pop_front();
+            }
+        }
+    }
+
+    /// Somebody asks who has an address. Only the owner of it answers.
+    fn asked(
+        &mut self,
+        target: IpAddr,
+        address: Asked,
+        to_mac: Option<MacAddr>,
+        owners: &impl Owners,
+    ) -> Verdict {
+        let has = |host: &HostId| {
+            let config = self.node.config(*host);
+            config.is_some_and(|config| config.addresses.contains(&target) && !owners.is_seated(config.vhid))
+        };
+        let Some(host) = self.node.hosts().find(has) else {
+            return Verdict::Pass;
+        };
+        if let Some(to_mac) = to_mac.filter(|mac| !mac.is_group())
+            && self.node.is_owner(host)
+        {
+            // Too many at once: they ask again.
+            let _ = self.replies.push_back(Reply {
+                host,
+                address,
+                to_mac,
+            });
+        }
+        Verdict::Swallow
+    }
+
+    fn emit(&self, reply: &Reply, frame: &mut [u8; MAX_FRAME_LEN]) -> Option<usize> {
+        let config = self
+            .node
+            .config(reply.host)
+            .filter(|_| self.node.is_owner(reply.host))?;
+        let mac = match config.mode {
+            LinkMode::Vmac => config.vhid.mac(),
+            LinkMode::Plain => self.interface.mac,
+        };
+        Some(match reply.address {
+            Asked::Ipv4 { target, sender } => emit_arp_reply(mac, mac, target, reply.to_mac, sender, frame),
+            Asked::Ipv6 { target, sender } => {
+                // `sender` is `::` in duplicate address detection: then the answer goes to all nodes.
+                emit_neighbor_advertisement(mac, mac, target, reply.to_mac, sender, false, frame)
+            }
+        })
+    }
+}

@@ -1,0 +1,160 @@
+use core::task::Context;
+
+use carp_fsm::{LinkState, TransmitResult};
+use carp_proto::MAX_FRAME_LEN;
+use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState as Carrier, RxToken, TxToken};
+use embassy_sync::blocking_mutex::raw::RawMutex;
+
+use crate::{Carp, Seats, Verdict};
+
+/// The driver that a network stack gets in place of the real one, `D`.
+///
+/// It takes advertisements, and questions for the virtual addresses, out of what is received (the stack sees an empty
+/// frame), and sends frames of its own, from the virtual MAC address too. It works only while the stack polls it.
+///
+/// From [`Carp::announce`] or [`Carp::accept`].
+pub struct Shim<D, M: RawMutex + 'static, S, const ADDRS: usize> {
+    device: D,
+    carp: &'static Carp<M, ADDRS>,
+    seats: S,
+}
+
+impl<D, M: RawMutex, S, const ADDRS: usize> Shim<D, M, S, ADDRS> {
+    pub(crate) fn new(device: D, carp: &'static Carp<M, ADDRS>, seats: S) -> Self {
+        Self { device, carp, seats }
+    }
+}
+
+impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> {
+    /// Everything that is to be done when somebody polls, before a frame is received.
+    fn serve(&mut self, cx: &mut Context<'_>) {
+        let link = match self.device.link_state(cx) {
+            Carrier::Up => LinkState::Up,
+            Carrier::Down => LinkState::Down,
+        };
+        self.carp.with(|now, shared| {
+            shared.register_driver(cx);
+            if shared.engine.link() != link {
+                shared.engine.set_link(now, link);
+                shared.heard();
+            }
+        });
+        self.seats.forward(cx, &mut self.device);
+        let mut frame = [0; MAX_FRAME_LEN];
+        loop {
+            let next = self
+                .carp
+                .with(|now, shared| shared.engine.poll_transmit(now, &mut self.seats, &mut frame));
+            let Some((len, ticket)) = next.flatten() else {
+                return;
+            };
+            let result = match (self.device.transmit(cx), frame.get(..len)) {
+                (Some(token), Some(frame)) => {
+                    token.consume(len, |buffer| fill(buffer, frame));
+                    TransmitResult::Sent
+                }
+                _ => TransmitResult::Busy,
+            };
+            self.carp
+                .with(|now, shared| shared.engine.sent(now, ticket, result));
+            if result == TransmitResult::Busy {
+                return;
+            }
+        }
+    }
+}
+
+impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Driver for Shim<D, M, S, ADDRS> {
+    type RxToken<'a>
+        = ShimRxToken<'a, D::RxToken<'a>, M, S, ADDRS>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = D::TxToken<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        self.serve(cx);
+        let Some((rx, tx)) = self.device.receive(cx) else {
+            let acted = self
+                .carp
+                .with(|now, shared| shared.engine.handle_drained(now).then(|| shared.heard()));
+            if acted.flatten().is_some() {
+                // The next poll sends what there is to send.
+                cx.waker().wake_by_ref();
+            }
+            return None;
+        };
+        let rx = ShimRxToken {
+            inner: rx,
+            carp: self.carp,
+            seats: &mut self.seats,
+        };
+        Some((rx, tx))
+    }
+
+    fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Self::TxToken<'_>> {
+        self.device.transmit(cx)
+    }
+
+    fn link_state(&mut self, cx: &mut Context<'_>) -> Carrier {
+        self.device.link_state(cx)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.device.capabilities()
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        self.device.hardware_address()
+    }
+}
+
+/// One received frame, on its way through CARP to the network stack.
+pub struct ShimRxToken<'a, T, M: RawMutex + 'static, S, const ADDRS: usize> {
+    inner: T,
+    carp: &'static Carp<M, ADDRS>,
+    seats: &'a mut S,
+}
+
+impl<T: RxToken, M: RawMutex, S: Seats, const ADDRS: usize> RxToken for ShimRxToken<'_, T, M, S, ADDRS> {
+    fn consume<R, F>(self, f: F) -> R
+    where
+        F: FnOnce(&mut [u8]) -> R,
+    {
+        let Self { inner, carp, seats } = self;
+        inner.consume(|frame| {
+            let judged = carp.with(|now, shared| {
+                let verdict = shared.engine.receive(now, frame, seats);
+                if verdict == Verdict::Heard {
+                    shared.heard();
+                }
+                (verdict, shared.engine.mac())
+            });
+            match judged {
+                Some((Verdict::Heard | Verdict::Swallow, _)) => f(&mut []),
+                Some((Verdict::Readdress, mac)) => {
+                    if let Some(destination) = frame.first_chunk_mut() {
+                        *destination = mac.0;
+                    }
+                    f(frame)
+                }
+                Some((Verdict::Pass, _)) | None => {
+                    if seats.deliver(frame) {
+                        f(&mut [])
+                    } else {
+                        f(frame)
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// Drivers give a buffer of the length asked for. One that does not sends garbage, but does not panic.
+pub(crate) fn fill(buffer: &mut [u8], frame: &[u8]) {
+    for (to, from) in buffer.iter_mut().zip(frame) {
+        *to = *from;
+    }
+}

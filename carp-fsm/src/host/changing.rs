@@ -1,0 +1,134 @@
+//! Key and addresses of one virtual host, and what others may still have of them while they change.
+
+use carp_proto::{Authenticator, HmacVariant};
+
+use super::Host;
+use crate::config::HostConfig;
+use crate::time::{Duration, Instant};
+
+/// Other nodes may still go by the key and the addresses from before a change (§11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Changing {
+    /// All may, and so do we.
+    Signs {
+        /// From then on, all should have changed.
+        until: Instant,
+        /// Families before or after.
+        sends: Families,
+        /// Families before and after.
+        waits: Families,
+    },
+    /// Those may that changed later than we did.
+    Verifies { until: Instant },
+}
+
+impl Changing {
+    pub(crate) fn until(self) -> Instant {
+        match self {
+            Self::Signs { until, .. } | Self::Verifies { until } => until,
+        }
+    }
+}
+
+/// IPv4, IPv6, both or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Families {
+    pub(crate) ipv4: bool,
+    pub(crate) ipv6: bool,
+}
+
+impl<const ADDRS: usize> Host<ADDRS> {
+    /// Takes over a configuration for the same vhid and dialect, and returns what signed until now.
+    pub(crate) fn configure(&mut self, config: HostConfig<ADDRS>) -> Authenticator {
+        self.config = config;
+        let form = self.config.dialect.rules().hmac_sent;
+        core::mem::replace(&mut self.authenticator, authenticator(&self.config, form))
+    }
+
+    /// The other form of digest that OpenBSD accepts (§5), where it differs. Made when it is needed: only
+    /// virtual hosts with link-local addresses have one, and all would pay for keeping it.
+    pub(crate) fn other_form(&self) -> Option<Authenticator> {
+        let rules = self.config.dialect.rules();
+        let mut others = rules
+            .hmac_accepted
+            .iter()
+            .filter(|form| **form != rules.hmac_sent);
+        let other = others.next()?;
+        let differs = self
+            .config
+            .addresses
+            .ipv6()
+            .any(|address| address.is_unicast_link_local());
+        differs.then(|| authenticator(&self.config, *other))
+    }
+
+    /// Until then, others may go by addresses that were in use in `sent` and `waited`.
+    pub(crate) fn change_until(&mut self, until: Instant, sent: Families, waited: Families) {
+        let new = self.families();
+        let both = Families {
+            ipv4: waited.ipv4 && new.ipv4,
+            ipv6: waited.ipv6 && new.ipv6,
+        };
+        self.changing = Some(Changing::Signs {
+            until,
+            sends: Families {
+                ipv4: sent.ipv4 || new.ipv4,
+                ipv6: sent.ipv6 || new.ipv6,
+            },
+            // Somebody must be waited for.
+            waits: if both.ipv4 || both.ipv6 { both } else { new },
+        });
+    }
+
+    /// All have changed. True: other families than before are waited for.
+    pub(crate) fn all_changed(&mut self, grace: Duration) -> bool {
+        let waited = self.waits();
+        self.changing = match self.changing {
+            Some(Changing::Signs { until, .. }) => Some(Changing::Verifies { until: until + grace }),
+            other => other,
+        };
+        self.keep_families();
+        waited != self.waits()
+    }
+
+    pub(crate) fn keep_families(&mut self) {
+        self.pending.keep_families(self.sends());
+    }
+
+    /// It signs with what was in force before.
+    pub(crate) fn signs_old(&self) -> bool {
+        matches!(self.changing, Some(Changing::Signs { .. }))
+    }
+
+    /// In which families it advertises: in IPv4 with an IPv4 address, or with none at all; in IPv6 with an IPv6
+    /// address; and where others may still expect it.
+    pub(crate) fn sends(&self) -> Families {
+        match self.changing {
+            Some(Changing::Signs { sends, .. }) => sends,
+            _ => self.families(),
+        }
+    }
+
+    /// In which families the others must be heard: in those in which all of them advertise.
+    pub(crate) fn waits(&self) -> Families {
+        match self.changing {
+            Some(Changing::Signs { waits, .. }) => waits,
+            _ => self.families(),
+        }
+    }
+
+    fn families(&self) -> Families {
+        let addresses = &self.config.addresses;
+        Families {
+            ipv4: addresses.has_ipv4() || !addresses.has_ipv6(),
+            ipv6: addresses.has_ipv6(),
+        }
+    }
+}
+
+pub(super) fn authenticator<const ADDRS: usize>(
+    config: &HostConfig<ADDRS>,
+    form: HmacVariant,
+) -> Authenticator {
+    Authenticator::new(&config.key, config.vhid, &config.addresses, form)
+}

@@ -1,0 +1,114 @@
+//! What is heard.
+
+use core::slice::from_ref;
+
+use carp_proto::{Advertisement, CounterRule, Receiver, Rejection, RxMeta, Verified};
+
+use super::Node;
+use super::keys::Age;
+use super::replay::Verdict;
+use crate::host::PeerSeen;
+use crate::id::{HostId, IfaceId};
+use crate::machine::Input;
+use crate::state::Family;
+use crate::stats::bump;
+use crate::time::Instant;
+
+/// # Inputs from the world
+impl<const ADDRS: usize> Node<'_, ADDRS> {
+    /// A packet of IP protocol 112 came in on `iface`: what [`carp_proto::frame::classify`] calls
+    /// `Carp`. Anything but a valid advertisement for one of our virtual hosts is counted by reason,
+    /// and nothing else happens.
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        iface: IfaceId,
+        meta: &RxMeta,
+        payload: &[u8],
+    ) -> Result<HostId, Rejection> {
+        let now = self.clamp(now);
+        let family = Family::of(meta.src);
+        bump(match family {
+            Family::Ipv4 => &mut self.stats.ipackets,
+            Family::Ipv6 => &mut self.stats.ipackets6,
+        });
+        let found = self.verify(iface, family, meta, payload);
+        let (slot, advertisement, age) = found.inspect_err(|rejection| self.stats.count(*rejection))?;
+
+        let interval = advertisement.interval();
+        let lower_source = self.has_lower_source(slot, iface, meta.src);
+        if let Some(host) = self.hosts.get_mut(slot) {
+            let repeats = host.config.dialect.rules().counter == CounterRule::Cookie;
+            let verdict = if !host.hears_counter(&self.policy, advertisement.counter) {
+                Verdict::Own
+            } else if self.policy.ignores_replays && !repeats {
+                self.memory.hear(now, slot, advertisement.counter, interval)
+            } else {
+                Verdict::Fresh
+            };
+            let counter = match verdict {
+                Verdict::Fresh => None,
+                Verdict::Duplicate => Some(&mut self.stats.duplicates),
+                Verdict::Own => Some(&mut self.stats.loops),
+                Verdict::Replay => Some(&mut self.stats.replays),
+            };
+            if let Some(counter) = counter {
+                bump(counter);
+                if verdict == Verdict::Duplicate {
+                    return self.hosts.id(slot).ok_or(Rejection::BadVhid);
+                }
+                self.stats.count(Rejection::BadAuth);
+                return Err(Rejection::BadAuth);
+            }
+            host.peer = Some(PeerSeen {
+                source: meta.src,
+                interval,
+                at: now,
+            });
+            // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
+            if age == Age::InForce && host.signs_old() && !self.keys.is_replaced(slot, payload) {
+                self.all_changed(now, slot);
+            }
+        }
+        let input = Input::Heard {
+            family,
+            interval,
+            demotion: advertisement.demotion,
+            lower_source,
+        };
+        self.step(now, slot, input, Some(meta.src));
+        self.hosts.id(slot).ok_or(Rejection::BadVhid)
+    }
+
+    /// From a packet to the host that it is for and what it says, or to the reason why not.
+    fn verify(
+        &self,
+        iface: IfaceId,
+        family: Family,
+        meta: &RxMeta,
+        payload: &[u8],
+    ) -> Result<(u16, Verified<Advertisement>, Age), Rejection> {
+        let fallback = self.hosts.dialect_on(iface).unwrap_or_default();
+        let mut listener = None;
+        let found = carp_proto::receive(meta, payload, fallback, |vhid| {
+            let slot = self.hosts.find(iface, vhid)?;
+            let host = self.hosts.get(slot)?;
+            listener = host.listens(family, &self.policy).then_some((slot, host));
+            let (slot, host) = listener?;
+            let receiver = Receiver {
+                dialect: host.config.dialect,
+                unicast: false,
+                authenticators: from_ref(&host.authenticator),
+            };
+            Some((slot, receiver))
+        });
+        match (found, listener) {
+            (Ok((slot, advertisement)), _) => Ok((slot, advertisement, Age::InForce)),
+            (Err(Rejection::BadAuth), Some((slot, host))) => {
+                let (advertisement, age) = self.keys.verify(slot, host, payload).ok_or(Rejection::BadAuth)?;
+                Ok((slot, advertisement, age))
+            }
+            (Err(rejection), _) => Err(rejection),
+        }
+    }
+}
