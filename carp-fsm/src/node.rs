@@ -8,7 +8,7 @@ use crate::event::{Event, EventKind, EventQueue};
 use crate::host::{Host, Output};
 use crate::hosts::Hosts;
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
-use crate::ledger::{Cause, LedgerError};
+use crate::ledger::Cause;
 use crate::machine::{Departure, Input, Wishes};
 use crate::policy::Policy;
 use crate::random::SplitMix64;
@@ -77,10 +77,13 @@ pub struct Node<'s, const ADDRS: usize> {
     stats: Stats,
     memory: Memory<'s>,
     keys: Keys<'s>,
+    peers: Peers<'s>,
     random: SplitMix64,
     now: Instant,
     shutting_down: bool,
     maintenance: bool,
+    /// Services are up, as far as we were asked to wait for them.
+    ready: bool,
 }
 
 impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
@@ -99,10 +102,12 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             stats: Stats::default(),
             memory: Memory::new(storage.counters, storage.counters_per_host),
             keys: Keys::new(storage.keys, storage.keys_per_host),
+            peers: Peers::new(storage.peers, storage.peers_per_host),
             random: SplitMix64::new(seed),
             now: Instant::ZERO,
             shutting_down: false,
             maintenance: false,
+            ready: policy.not_ready_demotion_factor == 0,
         }
     }
 }
@@ -153,6 +158,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         };
         for rank in self.hosts.ranks_on(iface) {
             if let Some(slot) = self.hosts.at_rank(rank) {
+                if let Some(host) = self.hosts.get_mut(slot) {
+                    host.ignores_link &= !usable;
+                }
                 self.settle(now, slot);
             }
         }
@@ -184,7 +192,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             }
             TransmitResult::Error => {
                 bump(&mut self.stats.senderr);
-                is_advertisement && host.sending.failed(now, retry)
+                is_advertisement && host.sending.failed(now, retry, host.is_one_of_several(tx.output))
             }
         };
         let (group, failing) = (host.config.group, host.sending.failing_since.is_some());
@@ -262,14 +270,14 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .ok_or(ConfigError::NoRoom)?;
         self.memory.clear(slot);
         self.keys.clear(slot);
+        self.peers.set(slot, &[]);
         self.hosts.push_ready(slot);
         self.settle(now, slot);
-        // Its interface may be one that was down before anybody in the group used it.
-        self.weigh(now, group, Cause::LinkDown(iface), true);
+        self.demote_with(now, slot);
         self.hosts.id(slot).ok_or(ConfigError::NoRoom)
     }
 
-    /// Changes advbase, advskew, preempt, key or addresses of a virtual host. Anything else is another
+    /// Changes advbase, advskew, preempt, dscp, key or addresses of a virtual host. Anything else is another
     /// virtual host: remove it and insert a new one.
     ///
     /// Nothing is interrupted (unless [`Policy::live_changes`] is off): a MASTER goes on, owns the new
@@ -334,39 +342,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.command(now, host, Input::Force(state))
     }
 
-    /// Enters a cause into the ledger of a group, or changes its weight.
-    pub fn demote(
-        &mut self,
-        now: Instant,
-        group: GroupId,
-        cause: Cause,
-        weight: u16,
-    ) -> Result<(), LedgerError> {
-        let now = self.clamp(now);
-        let slot = self
-            .groups
-            .get_mut(usize::from(group.0))
-            .ok_or(LedgerError::NoSuchGroup(group))?;
-        slot.ledger.set(now, cause, weight)?;
-        self.weigh(now, group, cause, true);
-        Ok(())
-    }
-
-    /// Strikes a cause from the ledger of a group; no error if it is not there.
-    pub fn clear(&mut self, now: Instant, group: GroupId, cause: Cause) -> Result<(), LedgerError> {
-        let now = self.clamp(now);
-        if cause.is_observed() {
-            return Err(LedgerError::Observed);
-        }
-        let slot = self
-            .groups
-            .get_mut(usize::from(group.0))
-            .ok_or(LedgerError::NoSuchGroup(group))?;
-        slot.ledger.clear(cause);
-        self.weigh(now, group, cause, false);
-        Ok(())
-    }
-
     /// Every virtual host leaves: MASTERs bow out and keep their addresses until a successor is heard,
     /// or [`Policy::leave_wait`] has passed. Go on with the loop until [`is_quiet`](Self::is_quiet).
     pub fn shutdown(&mut self, now: Instant) {
@@ -416,14 +391,19 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 #[cfg(feature = "sim")]
 mod election;
 mod engine;
+mod groups;
 mod inspect;
 mod keys;
 mod maintenance;
+mod peers;
 mod receive;
 mod replay;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use inspect::HostStatus;
 use keys::Keys;
+use peers::Peers;
+pub use peers::{Peer, PeersError};
 use replay::Memory;

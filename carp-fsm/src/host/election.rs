@@ -12,6 +12,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         let Self {
             // Fixed from the start, or derived from what is.
             config: _,
+            unicast: _,
             authenticator: _,
             changing,
             machine,
@@ -24,6 +25,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             ask_again,
             waits_until,
             refusals,
+            ignores_link,
             sending,
             // Only has to differ from others.
             counter: _,
@@ -34,7 +36,9 @@ impl<const ADDRS: usize> Host<ADDRS> {
         let SendHealth {
             errors,
             successes,
+            left,
             failing_since,
+            ignored,
             retry_at,
         } = sending;
         machine.hash_relative(now, state);
@@ -49,6 +53,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         )
             .hash(state);
         relative(now, *waits_until).hash(state);
-        (failing_since.is_some(), relative(now, *retry_at)).hash(state);
+        (ignores_link, ignored).hash(state);
+        (left, failing_since.is_some(), relative(now, *retry_at)).hash(state);
     }
 }

@@ -2,15 +2,15 @@
 
 use core::net::IpAddr;
 
-use carp_proto::{Interval, MAX_FRAME_LEN, MacAddr, TieRule};
+use carp_proto::{Interval, MAX_FRAME_LEN, MULTICAST_V4, MULTICAST_V6, MacAddr, TieRule};
 
 use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
-use crate::host::{Families, Host, Output, SendHealth, Signed};
-use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
-use crate::ledger::{Cause, Holding};
+use crate::host::{Destination, Families, Host, Output, SendHealth, Signed};
+use crate::id::{HostId, IfaceId, NoSuchHost};
+use crate::ledger::Cause;
 use crate::machine::{Departure, HandOver, Input, View, Wishes};
 use crate::state::{Family, InitReason, State};
 use crate::stats::bump;
@@ -274,76 +274,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
     }
 
-    pub(super) fn group_count(&self) -> u8 {
-        u8::try_from(self.groups.len()).unwrap_or(u8::MAX)
-    }
-
-    /// Sums up what demotes a group; if the sum changed, everybody in it says so at once.
-    pub(super) fn weigh(&mut self, now: Instant, group: GroupId, cause: Cause, holds: bool) {
-        let to = self
-            .causes(group)
-            .fold(0_u16, |sum, holding| sum.saturating_add(holding.weight));
-        let Some(slot) = self.groups.get_mut(usize::from(group.0)) else {
-            return;
-        };
-        let from = core::mem::replace(&mut slot.demotion, to);
-        if from == to {
-            return;
-        }
-        self.events.push(
-            now,
-            EventKind::Demotion {
-                group,
-                from,
-                to,
-                cause,
-                holds,
-            },
-        );
-        for rank in self.hosts.ranks() {
-            let Some(slot) = self.hosts.at_rank(rank) else {
-                continue;
-            };
-            if self
-                .hosts
-                .get(slot)
-                .is_some_and(|host| host.config.group == group)
-            {
-                self.step(now, slot, Input::DemotionChanged { worse: to > from }, None);
-            }
-        }
-    }
-
-    /// Interfaces that are down (each once, however many hosts it has) and hosts that cannot send.
-    pub(super) fn observed_causes(&self, group: GroupId) -> impl Iterator<Item = Holding> {
-        let members = self.hosts.ranks().filter_map(move |rank| {
-            let slot = self.hosts.at_rank(rank)?;
-            let host = self.hosts.get(slot)?;
-            (host.config.group == group).then_some((slot, host))
-        });
-        let mut last = None;
-        let interfaces = members.clone().filter_map(move |(_, host)| {
-            let iface = host.config.iface;
-            let first_here = last.replace(iface) != Some(iface);
-            let since = self.interfaces.get(usize::from(iface.0))?.down_since?;
-            let weight = self.policy.ifdown_demotion_factor;
-            first_here.then_some(Holding {
-                cause: Cause::LinkDown(iface),
-                weight,
-                since,
-            })
-        });
-        let senders = members.filter_map(|(slot, host)| {
-            let (id, since) = (self.hosts.id(slot)?, host.sending.failing_since?);
-            Some(Holding {
-                cause: Cause::SendErrors(id),
-                weight: self.policy.senderr_demotion_factor,
-                since,
-            })
-        });
-        interfaces.chain(senders)
-    }
-
     pub(super) fn act(
         &mut self,
         slot: u16,
@@ -382,12 +312,18 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let interface = self.interfaces.get(usize::from(iface.0))?.info?;
         let host = self.hosts.get_mut(slot)?;
         let said = match output {
-            Output::Advertise(_) => Some(view.interval()),
-            Output::BowOut(_) => Some(Interval::BOW_OUT),
+            Output::Advertise(to) => Some((to, view.interval())),
+            Output::BowOut(to) => Some((to, Interval::BOW_OUT)),
             Output::Announce(_) | Output::Own | Output::Disown => None,
         };
+        let peer = said.and_then(|(to, _)| to.peer());
         let signed = match said {
-            Some(interval) => {
+            Some((to, interval)) => {
+                let to = match peer {
+                    Some(index) => self.peers.get(slot, index)?.address,
+                    None if to == Destination::IPV4 => MULTICAST_V4.into(),
+                    None => MULTICAST_V6.into(),
+                };
                 let counter = host.next_counter(&self.policy, chance);
                 self.memory.sent(self.now, slot, counter, interval);
                 let older = if host.signs_old() {
@@ -396,22 +332,23 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                     None
                 };
                 let digest = older.unwrap_or(&host.authenticator).sign(counter);
-                Signed { counter, digest }
+                Signed { to, counter, digest }
             }
             None => Signed::NOTHING,
         };
         let len = host.emit(output, &view, &interface, signed, frame)?;
-        match output {
-            Output::Advertise(Family::Ipv4) | Output::BowOut(Family::Ipv4) => bump(&mut self.stats.opackets),
-            Output::Advertise(Family::Ipv6) | Output::BowOut(Family::Ipv6) => bump(&mut self.stats.opackets6),
-            _ => {}
+        if said.is_some() {
+            bump(match Family::of(signed.to) {
+                Family::Ipv4 => &mut self.stats.opackets,
+                Family::Ipv6 => &mut self.stats.opackets6,
+            });
         }
         Some(Action::Transmit {
             iface,
             host: id,
             kind,
             len,
-            next_hop: None,
+            next_hop: peer.map(|_| signed.to),
             tx: TxId { host: id, output },
         })
     }

@@ -95,9 +95,14 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             let host = self.hosts.get(slot)?;
             listener = host.listens(family, &self.policy).then_some((slot, host));
             let (slot, host) = listener?;
+            let unicast = host.unicast;
+            let by_unicast = unicast.peers(family) && !(unicast.multicast && meta.dst.is_multicast());
+            let known = || self.peers.of(slot).find(|peer| peer.address == meta.src);
             let receiver = Receiver {
                 dialect: host.config.dialect,
-                unicast: false,
+                unicast: by_unicast,
+                // Whoever is no peer may be anybody: it must be on the segment.
+                min_ttl: by_unicast.then(|| known().map_or(u8::MAX, |peer| peer.min_ttl)),
                 authenticators: from_ref(&host.authenticator),
             };
             Some((slot, receiver))

@@ -6,7 +6,7 @@ use carp_fsm::{Cause, Duration, InitReason, Reason, State};
 use carp_proto::Dialect;
 
 use super::reference::{self, Rank};
-use super::scenario::{Fault, Member};
+use super::scenario::{ADVBASE, Fault, Member};
 use super::seat::Sending;
 use super::world::{Because, GROUP, World};
 
@@ -47,7 +47,8 @@ impl<'s> World<'s> {
             }
             (State::Backup, State::Master, Because::Time) => {
                 let quiet = self.now - seat.quiet_since;
-                let patience = reference::master_down(member.dialect, member.advskew, seat.maintenance);
+                let patience =
+                    reference::master_down(member.dialect, ADVBASE, member.advskew, seat.maintenance);
                 if quiet.as_micros() < patience {
                     return Err(self.blame(
                         index,
@@ -110,7 +111,7 @@ impl<'s> World<'s> {
         let refused =
             node.status(*host).and_then(|status| status.init_reason) == Some(InitReason::AddressRefused);
         let taking_part = seat.link && seat.enabled && !seat.shutdown && !refused;
-        let patience = reference::master_down(member.dialect, member.advskew, seat.maintenance);
+        let patience = reference::master_down(member.dialect, ADVBASE, member.advskew, seat.maintenance);
         let mut patience = Duration::from_micros(patience);
         if seat.tied && policy.parts_equals {
             patience = patience + Duration::from_micros(reference::LONGEST_PERIOD / 16 * 15);
@@ -188,7 +189,7 @@ impl<'s> World<'s> {
         } else {
             member.advskew
         };
-        reference::rank(member.dialect, advskew, seat.demotion())
+        reference::rank(member.dialect, ADVBASE, advskew, seat.demotion())
     }
 
     pub(super) fn blame(&self, index: u8, what: &str) -> Violation {
