@@ -25,7 +25,12 @@ impl Machine {
                 next_ad,
                 reannounce,
                 answer_from,
-            } => (relative(now, Some(next_ad)), reannounce, answer_from - now).hash(state),
+                offers,
+            } => (
+                (relative(now, Some(next_ad)), reannounce),
+                (answer_from - now, offers),
+            )
+                .hash(state),
             // When it began is only reported.
             Role::Leaving {
                 since: _,
