@@ -113,14 +113,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.events.push(now, kind);
         }
         if let Some(outcome) = effects.hand_over {
-            if matches!(outcome, HandOver::Done(_)) {
+            let done = matches!(outcome, HandOver::Done(_));
+            if done {
                 // The successor is there; a bow-out that still waits would only disturb it.
                 host.pending.silence();
             }
             let kind = EventKind::HandOver {
                 host: id,
                 outcome,
-                peer,
+                peer: peer.filter(|_| done),
             };
             self.events.push(now, kind);
         }
