@@ -44,6 +44,8 @@ pub(crate) struct Host<const ADDRS: usize> {
     /// MASTER: there is no room to transmit until then. Else: addresses are kept until then.
     pub(crate) waits_until: Option<Instant>,
     pub(crate) refusals: u8,
+    /// The demotion for its interface was reset while the link was down; until it is up again.
+    pub(crate) ignores_link: bool,
     /// The counter last sent, or (where the dialect follows it) heard; 0 before the first.
     pub(crate) counter: LastCounter,
     /// A peer's counter is followed.
@@ -84,6 +86,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             ask_again: false,
             waits_until: None,
             refusals: 0,
+            ignores_link: false,
             counter: LastCounter(0),
             follows: false,
             sending: SendHealth::default(),
@@ -182,13 +185,16 @@ impl<const ADDRS: usize> Host<ADDRS> {
             ipv4.unwrap_or(Ipv4Addr::UNSPECIFIED),
             ipv6.unwrap_or(Ipv6Addr::UNSPECIFIED),
         );
-        let envelope = match to {
+        let mut envelope = match to {
             IpAddr::V4(group) if group.is_multicast() => Envelope::multicast_v4(*vhid, ipv4, *dialect),
             IpAddr::V6(group) if group.is_multicast() => Envelope::multicast_v6(*vhid, ipv6, *dialect),
             // From the interface's own MAC address, as FreeBSD does: switches learn no virtual one in vain.
             IpAddr::V4(_) => Envelope::unicast(interface.mac, UNRESOLVED, ipv4.into(), to, *dialect),
             IpAddr::V6(_) => Envelope::unicast(interface.mac, UNRESOLVED, ipv6.into(), to, *dialect),
         };
+        if let Some(dscp) = self.config.dscp {
+            envelope.tos = dscp.tos();
+        }
         frame::emit_advertisement(&advertisement, &envelope, *dialect, buffer)
     }
 
@@ -329,6 +335,8 @@ pub(crate) struct SendHealth {
     pub(crate) failing_since: Option<Instant>,
     /// While failing: when the demotion may be lifted on trial.
     pub(crate) retry_at: Option<Instant>,
+    /// While failing: the demotion was reset, and counts nothing until sending works again.
+    pub(crate) ignored: bool,
 }
 
 impl SendHealth {

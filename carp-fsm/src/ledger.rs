@@ -9,6 +9,7 @@ use crate::time::Instant;
 
 /// Why a group is demoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Cause {
     /// An interface of the group has no carrier. Set and cleared by the node.
@@ -30,6 +31,11 @@ impl Cause {
     pub(crate) fn is_observed(self) -> bool {
         matches!(self, Self::LinkDown(_) | Self::SendErrors(_))
     }
+
+    /// It holds for as long as the operator says; all others end when something ends.
+    pub(crate) fn is_a_wish(self) -> bool {
+        matches!(self, Self::Maintenance | Self::Operator)
+    }
 }
 
 impl fmt::Display for Cause {
@@ -45,7 +51,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// A cause cannot be entered into the ledger. Nothing was changed.
+/// A cause cannot be entered into the ledger, or not be struck. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LedgerError {
@@ -53,6 +59,8 @@ pub enum LedgerError {
     Full,
     /// The node observes this cause itself.
     Observed,
+    /// This cause holds, and [`clear_all`](crate::Node::clear_all) was not forced.
+    StillHolds(Cause),
     /// No virtual host was ever configured in this group.
     NoSuchGroup(GroupId),
 }
@@ -66,6 +74,9 @@ impl fmt::Display for LedgerError {
             ),
             Self::Observed => {
                 f.write_str("this cause is observed by the node; it clears when it no longer holds")
+            }
+            Self::StillHolds(cause) => {
+                write!(f, "this still holds: {cause}; put it right, or clear by force")
             }
             Self::NoSuchGroup(group) => write!(f, "no virtual host is in group {}", group.0),
         }
@@ -82,7 +93,7 @@ pub const LEDGER_LEN: usize = 8;
 pub struct Holding {
     /// Why.
     pub cause: Cause,
-    /// How much it adds.
+    /// How much it adds; 0 if it was reset by force while it holds.
     pub weight: u16,
     /// Since when.
     pub since: Instant,

@@ -8,7 +8,7 @@ use crate::event::{Event, EventKind, EventQueue};
 use crate::host::{Host, Output};
 use crate::hosts::Hosts;
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
-use crate::ledger::{Cause, LedgerError};
+use crate::ledger::Cause;
 use crate::machine::{Departure, Input, Wishes};
 use crate::policy::Policy;
 use crate::random::SplitMix64;
@@ -83,6 +83,8 @@ pub struct Node<'s, const ADDRS: usize> {
     now: Instant,
     shutting_down: bool,
     maintenance: bool,
+    /// Services are up, as far as we were asked to wait for them.
+    ready: bool,
 }
 
 impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
@@ -107,6 +109,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             now: Instant::ZERO,
             shutting_down: false,
             maintenance: false,
+            ready: policy.not_ready_demotion_factor == 0,
         }
     }
 }
@@ -157,6 +160,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         };
         for rank in self.hosts.ranks_on(iface) {
             if let Some(slot) = self.hosts.at_rank(rank) {
+                if let Some(host) = self.hosts.get_mut(slot) {
+                    host.ignores_link &= !usable;
+                }
                 self.settle(now, slot);
             }
         }
@@ -269,12 +275,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.peers.set(slot, &[]);
         self.hosts.push_ready(slot);
         self.settle(now, slot);
-        // Its interface may be one that was down before anybody in the group used it.
-        self.weigh(now, group, Cause::LinkDown(iface), true);
+        self.demote_with(now, slot);
         self.hosts.id(slot).ok_or(ConfigError::NoRoom)
     }
 
-    /// Changes advbase, advskew, preempt, key or addresses of a virtual host. Anything else is another
+    /// Changes advbase, advskew, preempt, dscp, key or addresses of a virtual host. Anything else is another
     /// virtual host: remove it and insert a new one.
     ///
     /// Nothing is interrupted (unless [`Policy::live_changes`] is off): a MASTER goes on, owns the new
@@ -339,39 +344,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.command(now, host, Input::Force(state))
     }
 
-    /// Enters a cause into the ledger of a group, or changes its weight.
-    pub fn demote(
-        &mut self,
-        now: Instant,
-        group: GroupId,
-        cause: Cause,
-        weight: u16,
-    ) -> Result<(), LedgerError> {
-        let now = self.clamp(now);
-        let slot = self
-            .groups
-            .get_mut(usize::from(group.0))
-            .ok_or(LedgerError::NoSuchGroup(group))?;
-        slot.ledger.set(now, cause, weight)?;
-        self.weigh(now, group, cause, true);
-        Ok(())
-    }
-
-    /// Strikes a cause from the ledger of a group; no error if it is not there.
-    pub fn clear(&mut self, now: Instant, group: GroupId, cause: Cause) -> Result<(), LedgerError> {
-        let now = self.clamp(now);
-        if cause.is_observed() {
-            return Err(LedgerError::Observed);
-        }
-        let slot = self
-            .groups
-            .get_mut(usize::from(group.0))
-            .ok_or(LedgerError::NoSuchGroup(group))?;
-        slot.ledger.clear(cause);
-        self.weigh(now, group, cause, false);
-        Ok(())
-    }
-
     /// Every virtual host leaves: MASTERs bow out and keep their addresses until a successor is heard,
     /// or [`Policy::leave_wait`] has passed. Go on with the loop until [`is_quiet`](Self::is_quiet).
     pub fn shutdown(&mut self, now: Instant) {
@@ -421,6 +393,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 #[cfg(feature = "sim")]
 mod election;
 mod engine;
+mod groups;
 mod inspect;
 mod keys;
 mod maintenance;
@@ -428,6 +401,7 @@ mod neighbours;
 mod peers;
 mod receive;
 mod replay;
+mod settings;
 #[cfg(test)]
 mod tests;
 

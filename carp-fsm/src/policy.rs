@@ -57,6 +57,10 @@ pub struct Policy {
     pub late: Option<Duration>,
     /// Demotion while an interface of the group is down (`net.inet.carp.ifdown_demotion_factor`).
     pub ifdown_demotion_factor: u16,
+    /// Demotion of every group from the start until [`Node::handle_ready`](crate::Node::handle_ready),
+    /// because services here are not up yet. A BACKUP so demoted leaves a living master alone, but takes
+    /// over when nobody else is heard. 0: nobody is going to call `handle_ready`.
+    pub not_ready_demotion_factor: u16,
     /// Demotion while sending fails (`net.inet.carp.senderr_demotion_factor`).
     pub senderr_demotion_factor: u16,
     /// A BACKUP sends nothing, so it can never show that sending works again: after this long its
@@ -89,6 +93,7 @@ impl Policy {
         tells_recovery: true,
         late: Some(Duration::from_millis(50)),
         ifdown_demotion_factor: 240,
+        not_ready_demotion_factor: 0,
         senderr_demotion_factor: 240,
         senderr_retry: Some(Duration::from_secs(30)),
         unknown_link_is_up: true,
@@ -113,6 +118,7 @@ impl Policy {
         tells_recovery: false,
         late: None,
         ifdown_demotion_factor: 240,
+        not_ready_demotion_factor: 0,
         senderr_demotion_factor: 240,
         senderr_retry: None,
         unknown_link_is_up: false,

@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use carp_fsm::{
     Action, ConfigError, Duration, Event, HostConfig, HostId, IfaceId, Instant, LinkMode, Node, OwnerError,
-    Policy, ReconfigureError, Storage, TransmitResult,
+    Policy, ReconfigureError, Storage,
 };
-use carp_proto::Vhid;
 use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
+use carp_proto::{Rejection, Vhid};
 
 use crate::linux::{Clock, Stopper, Wake};
 use crate::{Link, OwnershipError, Prefix, VirtualAddress, VirtualHost};
@@ -42,7 +42,22 @@ pub struct Host<L, const ADDRS: usize> {
     look_for_removed: bool,
     /// Whose addresses somebody else has taken off.
     taken_away: Vec<HostId>,
+    /// The last packet that was not accepted, until somebody asks.
+    rejected: Option<Rejected>,
     frame: Box<[u8; FRAME_LEN]>,
+}
+
+/// A packet of IP protocol 112 that was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Where it came in.
+    pub iface: IfaceId,
+    /// The source address that it claims.
+    pub source: IpAddr,
+    /// The vhid (of VRRP: the VRID) that it claims, if it is long enough.
+    pub vhid: Option<u8>,
+    /// Why it was not accepted.
+    pub why: Rejection,
 }
 
 /// What the link has to know about a virtual host, and what it last said.
@@ -95,6 +110,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             residents: HashMap::new(),
             look_for_removed: false,
             taken_away: Vec::new(),
+            rejected: None,
             frame: Box::new([0; FRAME_LEN]),
         })
     }
@@ -228,6 +244,12 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         self.node.poll_event()
     }
 
+    /// The last packet that was not accepted, if there was one since the last call. All of them are counted
+    /// ([`Node::stats`]).
+    pub fn take_rejected(&mut self) -> Option<Rejected> {
+        self.rejected.take()
+    }
+
     /// Whether [`Stopper::stop`] was called and everything has been left in good
     /// order: what ends [`run`](Self::run).
     pub fn is_stopped(&self) -> bool {
@@ -307,8 +329,15 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 return;
             };
             if let FrameClass::Carp { meta, payload } = classify(&self.frame[..len]) {
-                // A packet that is not accepted has been counted by its reason.
-                let _ = self.node.handle_packet(now, iface, &meta, payload);
+                // Counted by its reason; of a flood, the last one is remembered.
+                if let Err(why) = self.node.handle_packet(now, iface, &meta, payload) {
+                    self.rejected = Some(Rejected {
+                        iface,
+                        source: meta.src,
+                        vhid: payload.get(1).copied(),
+                        why,
+                    });
+                }
             }
         }
     }
@@ -333,13 +362,15 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                     let result = self.link.send_frame(iface, &frame[..len]);
                     self.node.handle_transmit_result(now, tx, result);
                 }
-                // Unicast: no link resolves destinations, and no virtual host asks for it.
                 Action::Transmit {
-                    next_hop: Some(_),
+                    iface,
+                    len,
+                    next_hop: Some(peer),
                     tx,
                     ..
                 } => {
-                    self.node.handle_transmit_result(now, tx, TransmitResult::Error);
+                    let result = self.link.send_unicast(iface, &frame[..len], peer);
+                    self.node.handle_transmit_result(now, tx, result);
                 }
             }
         }

@@ -29,6 +29,6 @@ pub use self::address::{Prefix, VirtualAddress};
 #[cfg(unix)]
 pub use self::error::{LinkError, OwnershipError};
 #[cfg(target_os = "linux")]
-pub use self::host::Host;
+pub use self::host::{Host, Rejected};
 #[cfg(unix)]
 pub use self::link::{Link, VirtualHost};

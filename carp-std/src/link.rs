@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use carp_fsm::{IfaceId, InterfaceInfo, LinkMode, TransmitResult};
@@ -78,6 +79,15 @@ pub trait Link: AsFd {
     /// Returns [`TransmitResult::Busy`] if there is no room now (a full queue), which is no fault, and
     /// [`TransmitResult::Error`] if sending failed. Frames are never kept for later.
     fn send_frame(&mut self, iface: IfaceId, frame: &[u8]) -> TransmitResult;
+
+    /// Sends the IP packet in an Ethernet frame, which has no destination MAC address, to the one peer that
+    /// it is for, over routers if need be: all that is in the IP header stays as it is.
+    ///
+    /// Results as those of [`send_frame`](Self::send_frame). By default no peer can be found.
+    fn send_unicast(&mut self, iface: IfaceId, frame: &[u8], to: IpAddr) -> TransmitResult {
+        let _ = (iface, frame, to);
+        TransmitResult::Error
+    }
 
     /// Makes this machine the owner of a virtual host's addresses, or makes it not the owner.
     ///

@@ -29,6 +29,8 @@ pub struct Status {
     pub state_sync: String,
     /// What makes this machine less fit to be master.
     pub demotion: Demotion,
+    /// What holds for all virtual hosts, by the names of FreeBSD's `net.inet.carp` sysctls, without that prefix.
+    pub sysctl: BTreeMap<String, String>,
     /// The virtual hosts, in the order of the configuration.
     pub virtual_hosts: Vec<HostStatus>,
     /// Packet counters by the names of the BSD kernels (`netstat -s -p carp`).
@@ -226,6 +228,27 @@ impl Status {
             );
         }
         text
+    }
+
+    /// The lines of `carpd sysctl`: all keys, or one. An error says which there are.
+    pub fn sysctl(&self, key: Option<&str>) -> Result<String, String> {
+        let key = key.map(|key| key.strip_prefix("net.inet.carp.").unwrap_or(key));
+        let wanted = self
+            .sysctl
+            .iter()
+            .filter(|(name, _)| key.is_none_or(|key| key == *name));
+        let mut lines = String::new();
+        for (name, value) in wanted {
+            let _ = writeln!(lines, "net.inet.carp.{name}: {value}");
+        }
+        match key {
+            Some(key) if lines.is_empty() => {
+                let names: Vec<_> = self.sysctl.keys().map(String::as_str).collect();
+                let (key, names) = (key.escape_debug(), names.join(", "));
+                Err(format!("there is no key {key}; write one of {names}"))
+            }
+            _ => Ok(lines),
+        }
     }
 
     /// How this node is.

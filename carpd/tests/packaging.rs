@@ -22,6 +22,7 @@ fn every_command_has_a_manual_page_and_completions() {
         "status",
         "events",
         "reload",
+        "sysctl",
         "handover",
         "demotion",
         "demotion-add",

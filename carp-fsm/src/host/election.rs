@@ -25,6 +25,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             ask_again,
             waits_until,
             refusals,
+            ignores_link,
             sending,
             // Only has to differ from others.
             counter: _,
@@ -37,6 +38,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             successes,
             left,
             failing_since,
+            ignored,
             retry_at,
         } = sending;
         machine.hash_relative(now, state);
@@ -51,6 +53,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         )
             .hash(state);
         relative(now, *waits_until).hash(state);
+        (ignores_link, ignored).hash(state);
         (left, failing_since.is_some(), relative(now, *retry_at)).hash(state);
     }
 }

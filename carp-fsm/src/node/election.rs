@@ -30,6 +30,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             now: self.now,
             shutting_down: self.shutting_down,
             maintenance: self.maintenance,
+            ready: self.ready,
         })
     }
 
@@ -60,7 +61,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// configuration that feed the same will do the same from here on, counters of advertisements aside. What it remembers of those must be asked for: see
     /// [`remembers`](Self::remembers).
     pub fn hash_election(&self, now: Instant, state: &mut impl Hasher) {
-        (self.shutting_down, self.maintenance).hash(state);
+        (self.shutting_down, self.maintenance, self.ready).hash(state);
         for InterfaceSlot { info, down_since } in self.interfaces.iter() {
             (info, down_since.is_some()).hash(state);
         }

@@ -9,8 +9,8 @@ use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
 use crate::host::{Destination, Families, Host, Output, SendHealth, Signed};
-use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
-use crate::ledger::{Cause, Holding};
+use crate::id::{HostId, IfaceId, NoSuchHost};
+use crate::ledger::Cause;
 use crate::machine::{Departure, HandOver, Input, View, Wishes};
 use crate::state::{Family, InitReason, State};
 use crate::stats::bump;
@@ -269,76 +269,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.keys.clear(slot);
             self.weigh(now, group, cause, false);
         }
-    }
-
-    pub(super) fn group_count(&self) -> u8 {
-        u8::try_from(self.groups.len()).unwrap_or(u8::MAX)
-    }
-
-    /// Sums up what demotes a group; if the sum changed, everybody in it says so at once.
-    pub(super) fn weigh(&mut self, now: Instant, group: GroupId, cause: Cause, holds: bool) {
-        let to = self
-            .causes(group)
-            .fold(0_u16, |sum, holding| sum.saturating_add(holding.weight));
-        let Some(slot) = self.groups.get_mut(usize::from(group.0)) else {
-            return;
-        };
-        let from = core::mem::replace(&mut slot.demotion, to);
-        if from == to {
-            return;
-        }
-        self.events.push(
-            now,
-            EventKind::Demotion {
-                group,
-                from,
-                to,
-                cause,
-                holds,
-            },
-        );
-        for rank in self.hosts.ranks() {
-            let Some(slot) = self.hosts.at_rank(rank) else {
-                continue;
-            };
-            if self
-                .hosts
-                .get(slot)
-                .is_some_and(|host| host.config.group == group)
-            {
-                self.step(now, slot, Input::DemotionChanged { worse: to > from }, None);
-            }
-        }
-    }
-
-    /// Interfaces that are down (each once, however many hosts it has) and hosts that cannot send.
-    pub(super) fn observed_causes(&self, group: GroupId) -> impl Iterator<Item = Holding> {
-        let members = self.hosts.ranks().filter_map(move |rank| {
-            let slot = self.hosts.at_rank(rank)?;
-            let host = self.hosts.get(slot)?;
-            (host.config.group == group).then_some((slot, host))
-        });
-        let mut last = None;
-        let interfaces = members.clone().filter_map(move |(_, host)| {
-            let iface = host.config.iface;
-            let first_here = last.replace(iface) != Some(iface);
-            let since = self.interfaces.get(usize::from(iface.0))?.down_since?;
-            let weight = self.policy.ifdown_demotion_factor;
-            first_here.then_some(Holding {
-                cause: Cause::LinkDown(iface),
-                weight,
-                since,
-            })
-        });
-        let senders = members.filter_map(|(slot, host)| {
-            let (id, since) = (self.hosts.id(slot)?, host.sending.failing_since?);
-            Some(Holding {
-                cause: Cause::SendErrors(id),
-                weight: self.policy.senderr_demotion_factor,
-                since,
-            })
-        });
-        interfaces.chain(senders)
     }
 
     pub(super) fn act(

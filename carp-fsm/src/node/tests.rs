@@ -16,12 +16,14 @@ use crate::{Duration, EventSlot, GroupSlot, HostSlot, InterfaceSlot, LinkMode, T
 
 mod commands;
 mod demotion;
+mod ledger;
 mod neighbours;
 mod packets;
 mod properties;
 mod reconfigure;
 mod replays;
 mod sending;
+mod settings;
 mod unicast;
 
 const ETH0: IfaceId = IfaceId(0);

@@ -10,6 +10,7 @@ mod netlink;
 mod owner;
 mod packet;
 mod sys;
+mod unicast;
 mod vmac;
 mod wake;
 

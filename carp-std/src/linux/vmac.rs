@@ -27,8 +27,8 @@ const MAX_NAME: usize = 15;
 pub(super) struct Vmac {
     pub(super) index: u32,
     pub(super) name: String,
-    /// We are the owner, and it has to be up.
-    pub(super) owner: bool,
+    /// What we own on it. Unless that is nothing, it has to be up.
+    pub(super) owned: Vec<VirtualAddress>,
     /// All addresses on it if it is up, when they last changed. Sorted.
     pub(super) present: Vec<IpAddr>,
     /// It may be up.
@@ -102,7 +102,10 @@ impl LinuxLink {
             guard.own(vmac.device(open.index, tags), host.addresses);
         }
         let result = owner::put_on(netlink, vmac.device(open.index, tags), host.addresses);
-        (vmac.owner, vmac.up) = (result.is_ok(), true);
+        vmac.up = true;
+        if result.is_ok() {
+            vmac.owned = host.addresses.to_vec();
+        }
         if result.is_err()
             && let Some(janitor) = &self.janitor
         {
@@ -128,7 +131,7 @@ impl LinuxLink {
         let (Some(open), Some(vmac)) = (&slot.open, slot.vmacs.get_mut(&host.vhid)) else {
             return below;
         };
-        vmac.owner = false;
+        vmac.owned.clear();
         let device = vmac.device(open.index, tags);
         owner::take_off(netlink, device, host.addresses)?;
         if let Some(guard) = guard {
@@ -213,7 +216,7 @@ impl LinuxLink {
         let vmac = Vmac {
             index,
             name,
-            owner: false,
+            owned: Vec::new(),
             up,
             present: Vec::new(),
             ipv6,
@@ -240,7 +243,7 @@ impl LinuxLink {
                 }
                 // Somebody has switched it on.
                 if found.up
-                    && !vmac.owner
+                    && vmac.owned.is_empty()
                     && let Some(janitor) = &self.janitor
                 {
                     janitor.let_go(vmac.index, Fate::Off);
@@ -287,7 +290,9 @@ impl LinuxLink {
     /// Removes the interfaces of all virtual hosts that are on this one, or of those that are not owners.
     pub(super) fn remove_vmacs(&mut self, iface: IfaceId, owners_too: bool) {
         let slot = &mut self.interfaces[usize::from(iface.0)];
-        let unneeded = slot.vmacs.extract_if(.., |_, vmac| owners_too || !vmac.owner);
+        let unneeded = slot
+            .vmacs
+            .extract_if(.., |_, vmac| owners_too || vmac.owned.is_empty());
         let unneeded: Vec<Vmac> = unneeded.map(|(_, vmac)| vmac).collect();
         let indexes: Vec<u32> = unneeded.iter().map(|vmac| vmac.index).collect();
         if self.netlink.remove_links(&indexes).is_ok()

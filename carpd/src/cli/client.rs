@@ -71,6 +71,7 @@ impl Operate {
     pub(super) fn run(self) -> ExitCode {
         match self {
             Self::Reload { socket } => command(&socket.socket, &Command::Reload {}),
+            Self::Sysctl { setting, socket } => sysctl(&socket.socket, setting.as_deref()),
             Self::Disable(Selected { which, socket }) => {
                 let target = which.target();
                 command(&socket.socket, &Command::Disable { target })
@@ -149,6 +150,20 @@ fn command(socket: &Path, command: &Command) -> ExitCode {
         ExitCode::SUCCESS if report.outcomes.iter().any(|outcome| !outcome.done) => ExitCode::from(FAILED),
         printed => printed,
     }
+}
+
+fn sysctl(socket: &Path, setting: Option<&str>) -> ExitCode {
+    if let Some((key, value)) = setting.and_then(|setting| setting.split_once('=')) {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        return command(socket, &Command::Set { key, value });
+    }
+    with_status(socket, |status| match status.sysctl(setting) {
+        Ok(lines) => print(&lines),
+        Err(why) => {
+            complain(why);
+            ExitCode::from(FAILED)
+        }
+    })
 }
 
 fn events(socket: &Path, json: bool, follow: bool) -> ExitCode {

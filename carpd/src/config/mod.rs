@@ -9,6 +9,7 @@ mod interface;
 mod nodes;
 mod report;
 mod secret;
+mod settings;
 mod syntax;
 mod table;
 mod vhid;
@@ -26,6 +27,7 @@ use toml::de::{DeTable, DeValue};
 pub use address::Vip;
 pub use interface::Interface;
 pub use report::{Finding, Report, Severity};
+pub use settings::{MAX_DSCP, MAX_LOG, Settings};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
 
 use nodes::Nodes;
@@ -47,6 +49,8 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// Which of the `[nodes]` this machine is, if the file has them.
     pub node: Option<String>,
+    /// What holds for all virtual hosts.
+    pub settings: Settings,
     /// The virtual hosts, in the order of the file; at least one.
     pub hosts: Vec<VirtualHost>,
 }
@@ -154,7 +158,17 @@ pub fn check(path: &Path, text: &str, purpose: Purpose, machine: &Machine) -> Lo
 }
 
 /// Keys at the top of the file, before the first `[[vhid]]`.
-const TOP_KEYS: &[&str] = &["control_socket", "preempt", "nodes", "vhid"];
+const TOP_KEYS: &[&str] = &[
+    "control_socket",
+    "allow",
+    "preempt",
+    "log",
+    "ifdown_demotion_factor",
+    "senderr_demotion_factor",
+    "dscp",
+    "nodes",
+    "vhid",
+];
 
 fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &mut Report) -> Option<Config> {
     let top = Table {
@@ -183,14 +197,14 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
             PathBuf::from(*text.get_ref())
         }
     };
-    let preempt = top.boolean("preempt", report).unwrap_or(false);
+    let settings = Settings::read(&top, report);
 
     let Machine { node, host_name, .. } = context.machine;
     let nodes = Nodes::read(document, node.as_deref(), host_name.as_deref(), report);
 
     let drafts: Vec<Draft> = vhid_tables(document, report)
         .iter()
-        .map(|table| Draft::read(table, preempt, nodes.as_ref(), context, report))
+        .map(|table| Draft::read(table, nodes.as_ref(), context, report))
         .collect();
     refuse_equal_vhids(&drafts, report);
     refuse_equal_addresses(&drafts, report);
@@ -202,6 +216,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     Some(Config {
         control_socket,
         node: nodes.and_then(|nodes| nodes.this().map(str::to_owned)),
+        settings,
         hosts,
     })
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use carp_fsm::LinkMode;
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
 use toml::Spanned;
 
@@ -12,7 +13,7 @@ use super::nodes::{ADVSKEW, Nodes};
 use super::report::Report;
 use super::secret::{self, mode_if_world_readable};
 use super::table::Table;
-use super::{Machine, Purpose};
+use super::{Machine, Purpose, TOP_KEYS};
 
 /// The keys of a `[[vhid]]` table.
 pub(super) const KEYS: &[&str] = &[
@@ -26,6 +27,7 @@ pub(super) const KEYS: &[&str] = &[
     "preempt",
     "description",
     "dialect",
+    "mode",
     "allow_off_subnet",
 ];
 
@@ -47,12 +49,14 @@ pub struct VirtualHost {
     pub advbase: AdvBase,
     /// Added to `advbase`, in 1/256 s, 0 to 254. The lowest sum is master.
     pub advskew: AdvSkew,
-    /// Whether to take over from a master that advertises more slowly.
-    pub preempt: bool,
+    /// Whether to take over from a master that advertises more slowly; `None`: as [`Settings`](super::Settings) say.
+    pub preempt: Option<bool>,
     /// Free text for the status table.
     pub description: Option<String>,
     /// Whose rules to follow.
     pub dialect: Dialect,
+    /// Whose MAC address the virtual addresses have.
+    pub mode: LinkMode,
 }
 
 impl VirtualHost {
@@ -81,21 +85,23 @@ pub(super) struct Draft {
     key: Option<Key>,
     advbase: u8,
     advskew: u8,
-    preempt: bool,
+    preempt: Option<bool>,
     description: Option<String>,
     dialect: Dialect,
+    mode: LinkMode,
 }
 
 impl Draft {
     pub(super) fn read(
         table: &Table<'_>,
-        preempt: bool,
         nodes: Option<&Nodes>,
         context: &Context<'_>,
         report: &mut Report,
     ) -> Self {
         let belongs_above = |key: &str| {
-            (key == "control_socket").then_some("move it to the top of the file, above the first [[vhid]]")
+            TOP_KEYS
+                .contains(&key)
+                .then_some("move it to the top of the file, above the first [[vhid]]")
         };
         table.refuse_unknown_keys(KEYS, belongs_above, report);
         let dialect = dialect(table, report);
@@ -107,9 +113,10 @@ impl Draft {
             key: key(table, context, report),
             advbase: advbase(table, report),
             advskew: advskew(table, dialect, nodes, report),
-            preempt: table.boolean("preempt", report).unwrap_or(preempt),
+            preempt: table.boolean("preempt", report),
             description: description(table, report),
             dialect,
+            mode: mode(table, report),
         }
     }
 
@@ -125,6 +132,7 @@ impl Draft {
             preempt: self.preempt,
             description: self.description,
             dialect: self.dialect,
+            mode: self.mode,
         })
     }
 }
@@ -330,4 +338,22 @@ fn dialect(table: &Table<'_>, report: &mut Report) -> Dialect {
         );
         Dialect::default()
     })
+}
+
+fn mode(table: &Table<'_>, report: &mut Report) -> LinkMode {
+    let Some(name) = table.string("mode", report) else {
+        return LinkMode::default();
+    };
+    match *name.get_ref() {
+        "plain" => LinkMode::Plain,
+        "vmac" => LinkMode::Vmac,
+        other => {
+            let wrong = other.escape_debug();
+            report.mistake(
+                &name.span(),
+                format!("there is no mode {wrong}; write plain or vmac"),
+            );
+            LinkMode::default()
+        }
+    }
 }

@@ -37,6 +37,13 @@ pub enum Command {
     },
     /// Read the configuration file again, and apply the difference.
     Reload {},
+    /// Change a setting, as `sysctl net.inet.carp.KEY=VALUE` does.
+    Set {
+        /// Its name, with or without `net.inet.carp.`.
+        key: String,
+        /// Its new value. That of `demotion` is added to the sum, as on FreeBSD.
+        value: String,
+    },
     /// Take virtual hosts out of the election.
     Disable {
         /// Name of a virtual host, or [`ALL`].

@@ -1,5 +1,7 @@
 //! `carpd run`: a host of `carp-std`, its log, its control socket and its signals, in one loop.
 
+mod bad_packets;
+mod carry_out;
 mod commands;
 mod demotion;
 mod events;
@@ -7,6 +9,7 @@ mod hosts;
 mod notify;
 mod reload;
 mod report;
+mod sysctl;
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -26,11 +29,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::config::{Config, MAX_ADDRESSES};
+use crate::config::{Config, MAX_ADDRESSES, Settings};
 use crate::control::Server;
 use crate::events::What;
 use crate::log::Log;
 
+use bad_packets::BadPackets;
 use commands::Commands;
 use events::Journal;
 use hosts::Difference;
@@ -48,6 +52,9 @@ const POLICY: Policy = Policy {
 /// The host of carpd.
 type Carp = Host<LinuxLink, MAX_ADDRESSES>;
 
+/// From this log level on, bad packets are told of.
+const LOG_BAD_PACKETS: u8 = 2;
+
 /// The group in which all virtual hosts of carpd are.
 const GROUP: GroupId = GroupId(0);
 
@@ -55,9 +62,14 @@ const GROUP: GroupId = GroupId(0);
 struct Daemon {
     carp: Carp,
     journal: Journal,
+    bad_packets: BadPackets,
     reloader: Reloader,
     log: Log,
     notify: Notify,
+    /// What holds for all virtual hosts now.
+    settings: Settings,
+    /// The same, as the file last had it.
+    configured: Settings,
     /// Where it listens, which no reload changes.
     control_socket: PathBuf,
     stopping: bool,
@@ -75,21 +87,26 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
     let hangup = wake.on_signals(&[SIGHUP])?;
     let mut carp = Carp::new(LinuxLink::new()?, POLICY, random_seed()?)?;
     let mut journal = Journal::new(Clock.now());
-    let wanted = hosts::wanted(&mut carp, &config.hosts)?;
+    let settings = config.settings;
+    let wanted = hosts::wanted(&mut carp, &config.hosts, settings)?;
     hosts::apply(&mut carp, &mut journal, wanted, Clock.now());
-    hosts::insert_waiting(&mut carp, &mut journal, Clock.now())?;
+    hosts::insert_waiting(&mut carp, &mut journal, settings.allow, Clock.now())?;
     let server = Server::start(&config.control_socket, wake.waker()?)?;
     start_guard(carp.link_mut()).map_err(|error| format!("cannot start the guard process: {error}"))?;
     let mut daemon = Daemon {
         carp,
         journal,
+        bad_packets: BadPackets::new(Clock.now()),
         reloader: Reloader::new(file, node, wake.waker()?),
         log: Log::start(io::stdout())?,
         notify: Notify::from_environment(Clock.now())
             .map_err(|error| format!("cannot use NOTIFY_SOCKET: {error}"))?,
+        settings,
+        configured: settings,
         control_socket: config.control_socket.clone(),
         stopping: false,
     };
+    sysctl::adopt(&mut daemon, settings, Clock.now())?;
     daemon.carp.process(Clock.now())?;
     daemon.journal.start(&daemon.carp, config, &mut daemon.log);
     daemon.notify.ready();
@@ -117,7 +134,11 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         if daemon.stopping && daemon.carp.node().is_quiet() {
             break;
         }
-        let deadlines = [commands.deadline(), daemon.notify.alive(now)];
+        let deadlines = [
+            commands.deadline(),
+            daemon.notify.alive(now),
+            daemon.bad_packets.deadline(),
+        ];
         wake.wait(&daemon.carp, deadlines.into_iter().flatten().min())?;
         if hangup.swap(false, Ordering::Relaxed) && !daemon.stopping {
             daemon.reloader.ask(Asker::Signal);
@@ -141,6 +162,10 @@ impl Daemon {
             self.journal.write(&self.carp, now, event, &mut self.log);
         }
         self.journal.write_errors(&self.carp, &mut self.log);
+        let is_wanted = self.settings.log >= LOG_BAD_PACKETS;
+        if let Some(line) = self.bad_packets.look(&mut self.carp, is_wanted, now) {
+            self.log.line(&line);
+        }
         self.journal.forget_removed(&self.carp);
     }
 
@@ -149,7 +174,8 @@ impl Daemon {
         if self.stopping {
             return false;
         }
-        hosts::insert_waiting(&mut self.carp, &mut self.journal, now).unwrap_or_else(|error| {
+        let allow = self.settings.allow;
+        hosts::insert_waiting(&mut self.carp, &mut self.journal, allow, now).unwrap_or_else(|error| {
             self.log.line(&format!("carpd: {error}"));
             false
         })
@@ -191,8 +217,17 @@ impl Daemon {
                 self.control_socket.display()
             ));
         }
-        let wanted = hosts::wanted(&mut self.carp, &config.hosts).map_err(|error| error.to_string())?;
-        Ok(hosts::apply(&mut self.carp, &mut self.journal, wanted, now))
+        let (settings, changed) = sysctl::merge(self.settings, self.configured, config.settings);
+        let wanted = hosts::wanted(&mut self.carp, &config.hosts, settings);
+        let wanted = wanted.map_err(|error| error.to_string())?;
+        self.configured = config.settings;
+        let mut difference = hosts::apply(&mut self.carp, &mut self.journal, wanted, now);
+        sysctl::adopt(self, settings, now)?;
+        difference.set = changed.len();
+        let changed = changed.into_iter();
+        let changed = changed.map(|(key, text)| hosts::outcome(key, text));
+        difference.outcomes.extend(changed);
+        Ok(difference)
     }
 
     /// Begins to hand everything over.

@@ -6,12 +6,13 @@ use carp_fsm::Instant;
 
 use super::events::{Journal, millis};
 use super::hosts::Member;
-use super::{Carp, GROUP};
+use super::{Carp, Daemon, GROUP, sysctl};
 use crate::log::{rfc3339, wall_clock};
 use crate::status::{self, Demotion, DemotionCause, HostStatus, Peer, SCHEMA, STATE_SYNC, Status};
 
 /// All that is known now.
-pub(super) fn status(carp: &Carp, journal: &Journal, now: Instant) -> Status {
+pub(super) fn status(daemon: &Daemon, now: Instant) -> Status {
+    let Daemon { carp, journal, .. } = daemon;
     let wall = wall_clock();
     let node = carp.node();
     let causes = node.causes(GROUP).map(|holding| DemotionCause {
@@ -30,6 +31,7 @@ pub(super) fn status(carp: &Carp, journal: &Journal, now: Instant) -> Status {
             total: node.demotion(GROUP),
             causes: causes.collect(),
         },
+        sysctl: sysctl::all(daemon),
         virtual_hosts: journal
             .members
             .iter()
@@ -74,7 +76,7 @@ fn host(
         advbase: configured.advbase.get(),
         advskew: configured.advskew.get(),
         advskew_sent: host.advskew.get(),
-        preempt: configured.preempt,
+        preempt: carp.node().config(id).is_some_and(|config| config.preempt),
         dialect: configured.dialect.to_string(),
         last_peer: host.peer.map(|peer| Peer {
             address: peer.source,

@@ -57,6 +57,9 @@ pub(crate) fn example() -> Status {
                 age_ms: 1234,
             }],
         },
+        sysctl: [("allow", "1"), ("demotion", "240"), ("log", "1")]
+            .map(|(key, value)| (key.into(), value.into()))
+            .into(),
         virtual_hosts: vec![lan, wan],
         counters: BTreeMap::from([("badauth".into(), 0), ("ipackets".into(), 12)]),
     }

@@ -10,6 +10,7 @@ mod guard;
 mod network;
 mod operate;
 mod reload;
+mod sysctl;
 mod systemd;
 mod words;
 

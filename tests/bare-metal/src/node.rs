@@ -66,6 +66,7 @@ pub fn machine() {
         demotion: any(),
         preempt: any(),
         preempt_delay: Duration::from_micros(any()),
+        maintenance: any(),
         ipv4: any(),
         ipv6: any(),
     };
@@ -131,6 +132,7 @@ fn inputs(node: &mut Node<'_, ADDRESSES>, host: HostId) {
     node.handle_drained(now);
     node.handle_interface(now, iface, any_info());
     node.handle_taken_away(now, host);
+    node.handle_ready(now);
 }
 
 fn commands(node: &mut Node<'_, ADDRESSES>, host: HostId) {
@@ -141,9 +143,11 @@ fn commands(node: &mut Node<'_, ADDRESSES>, host: HostId) {
     hide(&node.remove(now, host));
     hide(&node.set_enabled(now, host, any()));
     hide(&node.hand_over(now, host));
+    node.set_maintenance(now, any());
     hide(&node.force_state(now, host, any_state()));
     hide(&node.demote(now, group, cause, any()));
     hide(&node.clear(now, group, cause));
+    hide(&node.clear_all(now, group, any()));
     node.shutdown(now);
 }
 

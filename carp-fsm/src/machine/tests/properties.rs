@@ -19,8 +19,8 @@ fn any_view() -> impl Strategy<Value = View> {
             |(dialect, policy, base, skew, demotion, preempt, ipv6, maintenance)| View {
                 demotion,
                 preempt,
-                ipv6,
                 maintenance,
+                ipv6,
                 ..view(dialect, policy, base, skew)
             },
         )

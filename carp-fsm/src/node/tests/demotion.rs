@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::LEDGER_LEN;
+use crate::ledger::{LEDGER_LEN, LedgerError};
 
 #[test]
 fn a_lost_link_demotes_the_group_once_however_many_hosts_it_has() {

@@ -1,0 +1,208 @@
+//! Groups of virtual hosts: what demotes them.
+
+use super::Node;
+use crate::config::HostConfig;
+use crate::event::EventKind;
+use crate::id::GroupId;
+use crate::ledger::{Cause, Holding, LedgerError};
+use crate::machine::Input;
+use crate::time::Instant;
+
+/// # Inputs from the world
+impl<const ADDRS: usize> Node<'_, ADDRS> {
+    /// Services here are up: what [`Policy::not_ready_demotion_factor`](crate::Policy) entered into the ledgers is
+    /// struck, now and for hosts inserted later.
+    pub fn handle_ready(&mut self, now: Instant) {
+        let now = self.clamp(now);
+        self.ready = true;
+        for group in 0..self.group_count() {
+            // Cannot fail: not observed, and the group exists.
+            let _ = self.clear(now, GroupId(group), Cause::NotReady);
+        }
+    }
+}
+
+/// # Commands of the operator
+impl<const ADDRS: usize> Node<'_, ADDRS> {
+    /// Enters a cause into the ledger of a group, or changes its weight.
+    pub fn demote(
+        &mut self,
+        now: Instant,
+        group: GroupId,
+        cause: Cause,
+        weight: u16,
+    ) -> Result<(), LedgerError> {
+        let now = self.clamp(now);
+        let slot = self
+            .groups
+            .get_mut(usize::from(group.0))
+            .ok_or(LedgerError::NoSuchGroup(group))?;
+        slot.ledger.set(now, cause, weight)?;
+        self.weigh(now, group, cause, true);
+        Ok(())
+    }
+
+    /// Strikes a cause from the ledger of a group; no error if it is not there.
+    pub fn clear(&mut self, now: Instant, group: GroupId, cause: Cause) -> Result<(), LedgerError> {
+        let now = self.clamp(now);
+        if cause.is_observed() {
+            return Err(LedgerError::Observed);
+        }
+        if !self.has_group(group) {
+            return Err(LedgerError::NoSuchGroup(group));
+        }
+        self.strike(group, cause);
+        self.weigh(now, group, cause, false);
+        Ok(())
+    }
+
+    /// Strikes every cause from the ledger of a group.
+    ///
+    /// Refused while something holds that ends by itself or is reported to have ended: a link that is down, sending that
+    /// fails, services that are not ready, an external cause. With `force` they go all the same; a link that is down and
+    /// sending that fails then count nothing until they end, and count again the next time.
+    pub fn clear_all(&mut self, now: Instant, group: GroupId, force: bool) -> Result<(), LedgerError> {
+        let now = self.clamp(now);
+        if !self.has_group(group) {
+            return Err(LedgerError::NoSuchGroup(group));
+        }
+        let counts = |holding: &Holding| holding.weight > 0 && !holding.cause.is_a_wish();
+        if let Some(holding) = self.causes(group).find(counts).filter(|_| !force) {
+            return Err(LedgerError::StillHolds(holding.cause));
+        }
+        // One after the other, so that there is an event for each.
+        let next = |node: &Self| {
+            let mut left = node.causes(group);
+            let holding = left.find(|holding| holding.weight > 0 || !holding.cause.is_observed());
+            holding.map(|holding| holding.cause)
+        };
+        while let Some(cause) = next(self) {
+            match cause {
+                Cause::LinkDown(iface) => {
+                    for rank in self.hosts.ranks_on(iface) {
+                        let Some(slot) = self.hosts.at_rank(rank) else {
+                            continue;
+                        };
+                        let host = self.hosts.get_mut(slot);
+                        if let Some(host) = host.filter(|host| host.config.group == group) {
+                            host.ignores_link = true;
+                        }
+                    }
+                }
+                Cause::SendErrors(id) => {
+                    if let Some(host) = self.hosts.get_mut(id.slot) {
+                        host.sending.ignored = true;
+                    }
+                }
+                entered => self.strike(group, entered),
+            }
+            self.weigh(now, group, cause, false);
+        }
+        Ok(())
+    }
+}
+
+impl<const ADDRS: usize> Node<'_, ADDRS> {
+    fn has_group(&self, group: GroupId) -> bool {
+        usize::from(group.0) < self.groups.len()
+    }
+
+    fn strike(&mut self, group: GroupId, cause: Cause) {
+        if let Some(slot) = self.groups.get_mut(usize::from(group.0)) {
+            slot.ledger.clear(cause);
+        }
+    }
+
+    /// A host was inserted: what demotes its group because of it.
+    pub(super) fn demote_with(&mut self, now: Instant, slot: u16) {
+        let Some(HostConfig { iface, group, .. }) = self.hosts.get(slot).map(|host| &host.config) else {
+            return;
+        };
+        let (iface, group) = (*iface, *group);
+        // What was reset on this interface stays so.
+        let ignored = self.hosts.ranks_on(iface).any(|rank| {
+            let host = self.hosts.at_rank(rank).and_then(|slot| self.hosts.get(slot));
+            host.is_some_and(|host| host.config.group == group && host.ignores_link)
+        });
+        if let Some(host) = self.hosts.get_mut(slot) {
+            host.ignores_link = ignored;
+        }
+        // Its interface may be one that was down before anybody in the group used it.
+        self.weigh(now, group, Cause::LinkDown(iface), true);
+        if !self.ready {
+            // A ledger that is full demotes enough.
+            let _ = self.demote(now, group, Cause::NotReady, self.policy.not_ready_demotion_factor);
+        }
+    }
+
+    pub(super) fn group_count(&self) -> u8 {
+        u8::try_from(self.groups.len()).unwrap_or(u8::MAX)
+    }
+
+    /// Sums up what demotes a group; if the sum changed, everybody in it says so at once.
+    pub(super) fn weigh(&mut self, now: Instant, group: GroupId, cause: Cause, holds: bool) {
+        let to = self
+            .causes(group)
+            .fold(0_u16, |sum, holding| sum.saturating_add(holding.weight));
+        let Some(slot) = self.groups.get_mut(usize::from(group.0)) else {
+            return;
+        };
+        let from = core::mem::replace(&mut slot.demotion, to);
+        if from == to {
+            return;
+        }
+        self.events.push(
+            now,
+            EventKind::Demotion {
+                group,
+                from,
+                to,
+                cause,
+                holds,
+            },
+        );
+        for rank in self.hosts.ranks() {
+            let Some(slot) = self.hosts.at_rank(rank) else {
+                continue;
+            };
+            if self
+                .hosts
+                .get(slot)
+                .is_some_and(|host| host.config.group == group)
+            {
+                self.step(now, slot, Input::DemotionChanged { worse: to > from }, None);
+            }
+        }
+    }
+
+    /// Interfaces that are down (each once, however many hosts it has) and hosts that cannot send.
+    pub(super) fn observed_causes(&self, group: GroupId) -> impl Iterator<Item = Holding> {
+        let members = self.hosts.ranks().filter_map(move |rank| {
+            let slot = self.hosts.at_rank(rank)?;
+            let host = self.hosts.get(slot)?;
+            (host.config.group == group).then_some((slot, host))
+        });
+        let mut last = None;
+        let interfaces = members.clone().filter_map(move |(_, host)| {
+            let iface = host.config.iface;
+            let first_here = last.replace(iface) != Some(iface);
+            let since = self.interfaces.get(usize::from(iface.0))?.down_since?;
+            let weight = self.policy.ifdown_demotion_factor;
+            first_here.then_some(Holding {
+                cause: Cause::LinkDown(iface),
+                weight: if host.ignores_link { 0 } else { weight },
+                since,
+            })
+        });
+        let senders = members.filter_map(|(slot, host)| {
+            let (id, since) = (self.hosts.id(slot)?, host.sending.failing_since?);
+            let weight = self.policy.senderr_demotion_factor;
+            Some(Holding {
+                cause: Cause::SendErrors(id),
+                weight: if host.sending.ignored { 0 } else { weight },
+                since,
+            })
+        });
+        interfaces.chain(senders)
+    }
+}
