@@ -7,6 +7,7 @@ mod address;
 mod fit;
 mod interface;
 mod nodes;
+mod process;
 mod report;
 mod secret;
 mod settings;
@@ -26,6 +27,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use address::Vip;
 pub use interface::Interface;
+pub use process::Process;
 pub use report::{Finding, Report, Severity};
 pub use settings::{MAX_DSCP, MAX_LOG, Settings};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
@@ -47,6 +49,8 @@ const MAX_SOCKET_PATH: usize = 103;
 pub struct Config {
     /// Path of the control socket.
     pub control_socket: PathBuf,
+    /// What the process asks of the system.
+    pub process: Process,
     /// Which of the `[nodes]` this machine is, if the file has them.
     pub node: Option<String>,
     /// What holds for all virtual hosts.
@@ -160,6 +164,8 @@ pub fn check(path: &Path, text: &str, purpose: Purpose, machine: &Machine) -> Lo
 /// Keys at the top of the file, before the first `[[vhid]]`.
 const TOP_KEYS: &[&str] = &[
     "control_socket",
+    "realtime_priority",
+    "lock_memory",
     "allow",
     "preempt",
     "log",
@@ -197,6 +203,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
             PathBuf::from(*text.get_ref())
         }
     };
+    let process = Process::read(&top, report);
     let settings = Settings::read(&top, report);
 
     let Machine { node, host_name, .. } = context.machine;
@@ -215,6 +222,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
         control_socket,
+        process,
         node: nodes.and_then(|nodes| nodes.this().map(str::to_owned)),
         settings,
         hosts,

@@ -7,6 +7,7 @@ mod demotion;
 mod events;
 mod hosts;
 mod notify;
+mod privileges;
 mod reload;
 mod report;
 mod sysctl;
@@ -29,7 +30,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::config::{Config, MAX_ADDRESSES, Settings};
+use crate::config::{Config, MAX_ADDRESSES, Process, Settings};
 use crate::control::Server;
 use crate::events::What;
 use crate::log::Log;
@@ -72,6 +73,8 @@ struct Daemon {
     configured: Settings,
     /// Where it listens, which no reload changes.
     control_socket: PathBuf,
+    /// What it has asked of the system, which no reload changes either.
+    process: Process,
     stopping: bool,
 }
 
@@ -82,6 +85,7 @@ struct Daemon {
 ///
 /// Why it cannot start or go on, or which addresses it could not take off: one line that says what to do.
 pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box<dyn Error>> {
+    privileges::prepare(config.process)?;
     let mut wake = Wake::new()?;
     let terminate = wake.on_signals(&[SIGTERM, SIGINT])?;
     let hangup = wake.on_signals(&[SIGHUP])?;
@@ -104,6 +108,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         settings,
         configured: settings,
         control_socket: config.control_socket.clone(),
+        process: config.process,
         stopping: false,
     };
     sysctl::adopt(&mut daemon, settings, Clock.now())?;
@@ -216,6 +221,11 @@ impl Daemon {
                 "control_socket is {} until carpd is restarted; write that, or restart carpd",
                 self.control_socket.display()
             ));
+        }
+        if config.process != self.process {
+            return Err(
+                "realtime_priority and lock_memory cannot change while carpd runs; restart it".to_owned(),
+            );
         }
         let (settings, changed) = sysctl::merge(self.settings, self.configured, config.settings);
         let wanted = hosts::wanted(&mut self.carp, &config.hosts, settings);
