@@ -178,7 +178,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 addresses: &dropped,
                 ..resident.virtual_host()
             };
-            if let Err(error) = self.link.set_owner(&dropped, false) {
+            if let Err(error) = self.link.drop_addresses(&dropped) {
                 resident.error = Some((false, error));
             }
         }

@@ -108,6 +108,13 @@ pub trait Link: AsFd {
     /// an error of `owner: false`, all that could be taken off has been.
     fn set_owner(&mut self, host: &VirtualHost<'_>, owner: bool) -> Result<(), OwnershipError>;
 
+    /// Takes off `host.addresses`, which are not the virtual host's any longer, as `set_owner` with `false` does.
+    /// Whether this machine owns its other addresses does not change. By default that *is* `set_owner`; a link on
+    /// which more than addresses depends on it has to tell the two apart.
+    fn drop_addresses(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
+        self.set_owner(host, false)
+    }
+
     /// The virtual host is gone for good, and disowned before: whatever was made for it can go, now or a
     /// little later. By default there is nothing.
     fn release(&mut self, host: &VirtualHost<'_>) {

@@ -253,6 +253,25 @@ fn the_other_mode_finds_a_clean_house() {
 }
 
 #[test]
+fn an_address_that_is_configured_no_longer_goes_alone() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    a.enter(|| {
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        let (old, new) = ([vip("10.0.0.1")], [vip("10.0.0.9")]);
+        link.set_owner(&host(iface, &old), true).unwrap();
+        link.set_owner(&host(iface, &new), true).unwrap();
+        link.drop_addresses(&host(iface, &old)).unwrap();
+        assert_eq!(vmac_addresses(&a), ["10.0.0.9/24"]);
+        thread::sleep(StdDuration::from_millis(100)); // an interface that is let go goes later
+        assert!(is_up(&a));
+    });
+}
+
+#[test]
 fn an_interface_with_our_name_that_is_not_ours_is_left_alone() {
     if !available() {
         return;

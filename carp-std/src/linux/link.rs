@@ -355,6 +355,13 @@ impl Link for LinuxLink {
         }
     }
 
+    fn drop_addresses(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
+        match host.mode {
+            LinkMode::Plain => self.set_owner(host, false),
+            LinkMode::Vmac => self.drop_from_vmac(host),
+        }
+    }
+
     fn release(&mut self, host: &VirtualHost<'_>) {
         let iface = usize::from(host.iface.0);
         if host.mode == LinkMode::Vmac && iface < self.interfaces.len() {

@@ -149,12 +149,30 @@ impl LinuxLink {
         below
     }
 
+    /// Takes addresses off that a virtual host no longer has, and leaves its interface as it is.
+    pub(super) fn drop_from_vmac(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
+        let below = self.clear_below(host);
+        let (tags, guard, netlink) = (self.tags, &mut self.guard, &mut self.netlink);
+        let Some(slot) = self.interfaces.get(usize::from(host.iface.0)) else {
+            return below;
+        };
+        let (Some(open), Some(vmac)) = (&slot.open, slot.vmacs.get(&host.vhid)) else {
+            return below;
+        };
+        let device = vmac.device(open.index, tags);
+        owner::take_off(netlink, device, host.addresses)?;
+        if let Some(guard) = guard {
+            guard.disown(device, host.addresses);
+        }
+        below
+    }
+
     /// Takes the addresses off the interface below, where plain mode put them in an earlier life. One that
     /// somebody else put there would be answered for with the wrong MAC address.
     fn clear_below(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
-        let slot = &self.interfaces[usize::from(host.iface.0)];
-        match &slot.open {
-            Some(open) => {
+        let open = self.interfaces.get(usize::from(host.iface.0));
+        match open.and_then(|slot| Some((slot, slot.open.as_ref()?))) {
+            Some((slot, open)) => {
                 let device = open.device(&slot.name, self.tags);
                 owner::take_off(&mut self.netlink, device, host.addresses)
             }
