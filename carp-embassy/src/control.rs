@@ -12,7 +12,7 @@ use embassy_sync::blocking_mutex::raw::RawMutex;
 use futures_core::Stream;
 
 use crate::carp::Shared;
-use crate::{Carp, IFACE};
+use crate::{Carp, IFACE, log_event};
 
 /// The only group of a node on a microcontroller.
 const GROUP: GroupId = GroupId(0);
@@ -85,12 +85,17 @@ impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
 
     /// Maintenance: every other node is preferred to this one. To keep it over a reset is the application's part.
     pub fn set_maintenance(&self, on: bool) {
-        self.set_cause(Cause::Maintenance, on);
+        self.command(|now, shared| shared.engine.node_mut().set_maintenance(now, on));
     }
 
     /// Services here are up, or not. Say `false` before the first virtual host is inserted if they take a while.
     pub fn set_ready(&self, ready: bool) {
-        self.set_cause(Cause::NotReady, !ready);
+        // Neither can fail: the group is there from the beginning, and its ledger has room for this.
+        let _ = if ready {
+            self.clear(Cause::NotReady)
+        } else {
+            self.demote(Cause::NotReady, FULL)
+        };
     }
 
     /// Enters a cause of demotion with its weight, or changes the weight. The application's own causes are
@@ -126,20 +131,18 @@ impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
         self.command(|now, shared| f(now, shared.engine.node_mut()))
     }
 
+    /// Writes what happens to the log, for ever: a task for programs that do not read the events themselves.
+    pub async fn log_events(&self) -> ! {
+        let mut events = self.events();
+        loop {
+            log_event(&events.next().await);
+        }
+    }
+
     /// What happens from now on, and what has not been read yet: the oldest first. Have one task read them; two would
     /// wake each other all the time.
     pub fn events(&self) -> Events<M, ADDRS> {
         Events { carp: self.carp }
-    }
-
-    fn set_cause(self, cause: Cause, holds: bool) {
-        // Neither can fail: the cause is not one that the node observes, and the ledger has room for these two (and
-        // the group is there from the beginning).
-        let _ = if holds {
-            self.demote(cause, FULL)
-        } else {
-            self.clear(cause)
-        };
     }
 
     fn read<R>(self, f: impl FnOnce(&Node<'static, ADDRS>) -> Option<R>) -> Option<R> {

@@ -16,6 +16,11 @@
 mod carp;
 mod control;
 mod engine;
+mod log;
+#[cfg(feature = "embassy-net")]
+mod net;
+#[cfg(feature = "smoltcp")]
+pub mod phy;
 mod seat;
 mod shim;
 mod slots;
@@ -23,6 +28,7 @@ mod slots;
 pub use carp::{Carp, Runner};
 pub use control::{Control, Events, virtual_host};
 pub use engine::{Engine, IFACE, Owners, Ticket, Verdict};
+pub use log::log_event;
 pub use seat::{MTU, Seat, SeatDriver, SeatPackets, SeatRxToken, SeatState, SeatTxToken, Seats};
 pub use shim::{Shim, ShimRxToken};
 pub use slots::Slots;

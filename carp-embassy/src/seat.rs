@@ -133,23 +133,37 @@ pub struct Seat<M: RawMutex + 'static, const PACKETS: usize> {
     state: &'static SeatState<M, PACKETS>,
 }
 
-/// The second network stacks of a [`Shim`](crate::Shim): none, `()`, or an array of [`Seat`]s.
+/// The second network stacks: none, `()`, or an array of [`Seat`]s.
 pub trait Seats: Owners {
+    /// Wakes this task when one of them has something to send.
+    #[doc(hidden)]
+    fn register(&mut self, cx: &Context<'_>);
+
     /// Hands a frame to those whom it is for. Says whether it was for one of them alone.
     #[doc(hidden)]
     fn deliver(&mut self, frame: &[u8]) -> bool;
 
-    /// Sends what their stacks want sent, as long as there is room.
+    /// Has one of them something to send?
     #[doc(hidden)]
-    fn forward<D: Driver>(&mut self, cx: &mut Context<'_>, device: &mut D);
+    fn is_waiting(&self) -> bool;
+
+    /// Sends the next frame of one of them.
+    #[doc(hidden)]
+    fn send_next(&mut self, send: impl FnOnce(&[u8]));
 }
 
 impl Seats for () {
+    fn register(&mut self, _: &Context<'_>) {}
+
     fn deliver(&mut self, _: &[u8]) -> bool {
         false
     }
 
-    fn forward<D: Driver>(&mut self, _: &mut Context<'_>, _: &mut D) {}
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
+    fn send_next(&mut self, _: impl FnOnce(&[u8])) {}
 }
 
 impl<M: RawMutex, const PACKETS: usize, const SEATS: usize> Owners for [Seat<M, PACKETS>; SEATS] {
@@ -188,26 +202,27 @@ impl<M: RawMutex, const PACKETS: usize, const SEATS: usize> Seats for [Seat<M, P
         alone
     }
 
-    fn forward<D: Driver>(&mut self, cx: &mut Context<'_>, device: &mut D) {
+    fn register(&mut self, cx: &Context<'_>) {
         for seat in &*self {
-            loop {
-                let waiting = seat.state.with(|queues| {
-                    queues.shim.register(cx.waker());
-                    !queues.to_wire.is_empty()
-                });
-                if waiting != Some(true) {
-                    break;
-                }
-                let Some(token) = device.transmit(cx) else { return };
-                let packet = seat.state.with(|queues| queues.to_wire.pop_front());
-                let Some(Packet { buffer, len }) = packet.flatten() else {
-                    break;
-                };
-                token.consume(len, |room| fill(room, buffer));
+            seat.state.with(|queues| queues.shim.register(cx.waker()));
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        let waiting = |seat: &Seat<M, PACKETS>| seat.state.with(|queues| !queues.to_wire.is_empty());
+        self.iter().any(|seat| waiting(seat) == Some(true))
+    }
+
+    fn send_next(&mut self, send: impl FnOnce(&[u8])) {
+        for seat in &*self {
+            let packet = seat.state.with(|queues| queues.to_wire.pop_front());
+            if let Some(Packet { buffer, len }) = packet.flatten() {
+                send(buffer.get(..len).unwrap_or_default());
                 seat.state.with(|queues| {
                     let _ = queues.free.push_back(buffer);
                     queues.stack.wake();
                 });
+                return;
             }
         }
     }
@@ -221,7 +236,8 @@ pub struct SeatDriver<M: RawMutex + 'static, const PACKETS: usize> {
 }
 
 impl<M: RawMutex, const PACKETS: usize> SeatDriver<M, PACKETS> {
-    fn send_token(&self) -> Option<SeatTxToken<M, PACKETS>> {
+    /// Room for one frame. While the link is down it is taken and dropped, as a network card does.
+    pub(crate) fn send_token(&self) -> Option<SeatTxToken<M, PACKETS>> {
         let buffer = self.state.with(Queues::take_free_for_wire).flatten()?;
         Some(SeatTxToken(Held {
             state: self.state,
@@ -229,6 +245,7 @@ impl<M: RawMutex, const PACKETS: usize> SeatDriver<M, PACKETS> {
         }))
     }
 
+    /// The next frame that was received, and room to answer it.
     pub(crate) fn take(&self) -> Option<(SeatRxToken<M, PACKETS>, SeatTxToken<M, PACKETS>)> {
         if !self.state.with(|queues| !queues.to_stack.is_empty())? {
             return None;
@@ -240,11 +257,6 @@ impl<M: RawMutex, const PACKETS: usize> SeatDriver<M, PACKETS> {
             buffer: Some(buffer),
         };
         Some((SeatRxToken { held, len }, tx))
-    }
-
-    pub(crate) fn take_room(&self) -> Option<SeatTxToken<M, PACKETS>> {
-        // While the link is down, frames are taken and dropped, as a network card does.
-        self.send_token()
     }
 
     fn register(&self, cx: &Context<'_>) {
@@ -269,7 +281,7 @@ impl<M: RawMutex, const PACKETS: usize> Driver for SeatDriver<M, PACKETS> {
 
     fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Self::TxToken<'_>> {
         self.register(cx);
-        self.take_room()
+        self.send_token()
     }
 
     fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {

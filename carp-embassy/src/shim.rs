@@ -39,7 +39,14 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> 
                 shared.heard();
             }
         });
-        self.seats.forward(cx, &mut self.device);
+        self.seats.register(cx);
+        while self.seats.is_waiting() {
+            let Some(token) = self.device.transmit(cx) else {
+                break;
+            };
+            self.seats
+                .send_next(|frame| token.consume(frame.len(), |room| fill(room, frame)));
+        }
         let mut frame = [0; MAX_FRAME_LEN];
         loop {
             let next = self

@@ -6,6 +6,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use carp_proto::{AddressSet, AdvBase, AdvSkew, Dialect, Key, MacAddr, Vhid};
 
 use crate::id::{GroupId, IfaceId, NoSuchHost};
+use crate::node::PeersError;
 use crate::time::Duration;
 
 /// One virtual host, as configured.
@@ -135,6 +136,8 @@ pub enum ConfigError {
     Duplicate,
     /// All host slots are in use, or the interface or group number is beyond its storage.
     NoRoom,
+    /// Its peers are impossible.
+    Peers(PeersError),
     /// advskew 255 is kept for the bow-out; 0..=254 can be configured.
     AdvSkew,
     /// advbase 0 makes a backup as impatient as its master is slow; only the OpenBSD dialect can.
@@ -144,6 +147,7 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Peers(error) => return error.fmt(f),
             Self::Duplicate => "this vhid is configured on this interface already; choose another vhid",
             Self::NoRoom => "no storage left for another virtual host, interface or group",
             Self::AdvSkew => "advskew 255 is reserved for the bow-out; use 0 to 254",

@@ -7,11 +7,13 @@ use core::fmt;
 ///
 /// Number them densely from 0: the id is an index into the node's interface storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct IfaceId(pub u16);
 
 /// A group of virtual hosts that share one demotion ledger and move together. Number them densely
 /// from 0; 0 is the default group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct GroupId(pub u8);
 
 /// One virtual host of one [`Node`](crate::Node).
@@ -19,6 +21,7 @@ pub struct GroupId(pub u8);
 /// Carries a generation: the id of a removed host never names a later one, so a late result for it
 /// is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HostId {
     pub(crate) slot: u16,
     pub(crate) generation: u16,

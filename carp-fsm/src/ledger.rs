@@ -9,6 +9,7 @@ use crate::time::Instant;
 
 /// Why a group is demoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Cause {
     /// An interface of the group has no carrier. Set and cleared by the node.

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 
 /// State as the BSDs name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum State {
     /// Not taking part; [`InitReason`] says why.
     Init,
@@ -16,6 +17,7 @@ pub enum State {
 
 /// Why a virtual host is in INIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum InitReason {
     /// The adapter has not reported the interface yet.
@@ -39,6 +41,7 @@ pub enum InitReason {
 
 /// Why a state changed, in the BSDs' words where they have some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Reason {
     /// INIT to BACKUP.

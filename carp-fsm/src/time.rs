@@ -117,6 +117,20 @@ impl fmt::Display for Duration {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Instant {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=u64:us}", self.as_micros());
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Duration {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=u64:us}", self.as_micros());
+    }
+}
+
 fn write_seconds(f: &mut fmt::Formatter<'_>, micros: u64) -> fmt::Result {
     // 14 digits, the point, 6 digits.
     let mut text = heapless::String::<21>::new();

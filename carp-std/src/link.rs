@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use carp_fsm::{IfaceId, InterfaceInfo, LinkMode, TransmitResult};
@@ -52,6 +53,12 @@ pub trait Link: AsFd {
     /// that cannot know never returns one.
     fn poll_addresses(&mut self) -> Option<IfaceId>;
 
+    /// What an operator calls an interface, if it has a name.
+    fn interface_name(&self, iface: IfaceId) -> Option<&str> {
+        let _ = iface;
+        None
+    }
+
     /// How many of a virtual host's addresses were on its interface at the last
     /// [`poll_addresses`](Self::poll_addresses), whoever put them there. They are not there if they do not
     /// work, as on an interface that somebody switched off.
@@ -78,6 +85,15 @@ pub trait Link: AsFd {
     /// Returns [`TransmitResult::Busy`] if there is no room now (a full queue), which is no fault, and
     /// [`TransmitResult::Error`] if sending failed. Frames are never kept for later.
     fn send_frame(&mut self, iface: IfaceId, frame: &[u8]) -> TransmitResult;
+
+    /// Sends the IP packet in an Ethernet frame, which has no destination MAC address, to the one peer that
+    /// it is for, over routers if need be: all that is in the IP header stays as it is.
+    ///
+    /// Results as those of [`send_frame`](Self::send_frame). By default no peer can be found.
+    fn send_unicast(&mut self, iface: IfaceId, frame: &[u8], to: IpAddr) -> TransmitResult {
+        let _ = (iface, frame, to);
+        TransmitResult::Error
+    }
 
     /// Makes this machine the owner of a virtual host's addresses, or makes it not the owner.
     ///

@@ -67,6 +67,19 @@ pub enum What {
         /// Whether the cause holds now.
         holds: bool,
     },
+    /// Somebody on the network is not understood, or should not be there.
+    Neighbour {
+        /// The interface.
+        interface: String,
+        /// Its vhid, or VRRP's number.
+        vhid: u8,
+        /// Whether that is a vhid of ours.
+        ours: bool,
+        /// Its address.
+        source: IpAddr,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A master that said goodbye has an answer, or none.
     Handover {
         /// `eth0@7`.
@@ -97,9 +110,10 @@ pub enum What {
 
 impl What {
     /// Every [`name`](Self::name) but that of [`Other`](Self::Other).
-    pub const NAMES: [&str; 6] = [
+    pub const NAMES: [&str; 7] = [
         "transition",
         "demotion",
+        "neighbour",
         "handover",
         "taken_away",
         "maintenance",
@@ -111,6 +125,7 @@ impl What {
         match self {
             Self::Transition { .. } => "transition",
             Self::Demotion { .. } => "demotion",
+            Self::Neighbour { .. } => "neighbour",
             Self::Handover { .. } => "handover",
             Self::TakenAway { .. } => "taken_away",
             Self::Maintenance { .. } => "maintenance",
@@ -125,7 +140,11 @@ impl What {
             Self::Transition { virtual_host, .. }
             | Self::Handover { virtual_host, .. }
             | Self::TakenAway { virtual_host } => Some(virtual_host),
-            Self::Demotion { .. } | Self::Maintenance { .. } | Self::Reload { .. } | Self::Other {} => None,
+            Self::Demotion { .. }
+            | Self::Neighbour { .. }
+            | Self::Maintenance { .. }
+            | Self::Reload { .. }
+            | Self::Other {} => None,
         }
     }
 
@@ -155,6 +174,18 @@ impl What {
             Self::Demotion { from, to, .. } => {
                 variables.push(("CARP_FROM", from.to_string()));
                 variables.push(("CARP_TO", to.to_string()));
+            }
+            Self::Neighbour {
+                interface,
+                vhid,
+                source,
+                what,
+                ..
+            } => {
+                variables.push(("CARP_INTERFACE", interface.clone()));
+                variables.push(("CARP_VHID", vhid.to_string()));
+                variables.push(("CARP_PEER", source.to_string()));
+                variables.push(("CARP_REASON", what.clone()));
             }
             _ => {}
         }

@@ -74,6 +74,7 @@ pub struct Effects {
 
 /// How a hand-over ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum HandOver {
     /// The successor was heard this long after the bow-out.
     Done(Duration),

@@ -14,6 +14,7 @@ use crate::state::Reason;
 
 mod changes;
 mod maintenance;
+mod unicast;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

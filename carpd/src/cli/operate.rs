@@ -11,7 +11,7 @@ pub(super) enum Operate {
     #[command(after_help = EXIT_CODES, long_about = "\
 Read the configuration file again, and apply what has changed in it. SIGHUP does the same.
 
-Virtual hosts that have not changed are not touched. Others change while they go on; only another dialect means that \
+Virtual hosts that have not changed are not touched. Others change while they go on; only another dialect or mode means that \
 the virtual host leaves and begins anew. A file with a mistake changes nothing: the mistakes are listed, and the exit \
 code is 1.")]
     Reload {

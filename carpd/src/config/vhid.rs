@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::path::Path;
 
+use carp_fsm::LinkMode;
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
+use carp_std::OnRemoval;
 use toml::Spanned;
 
 use super::address::Vip;
@@ -26,6 +28,8 @@ pub(super) const KEYS: &[&str] = &[
     "preempt",
     "description",
     "dialect",
+    "mode",
+    "on_removal",
     "allow_off_subnet",
 ];
 
@@ -53,6 +57,10 @@ pub struct VirtualHost {
     pub description: Option<String>,
     /// Whose rules to follow.
     pub dialect: Dialect,
+    /// Whose MAC address the virtual addresses have.
+    pub mode: LinkMode,
+    /// What a master does when somebody else takes its addresses off.
+    pub on_removal: OnRemoval,
 }
 
 impl VirtualHost {
@@ -84,6 +92,8 @@ pub(super) struct Draft {
     preempt: Option<bool>,
     description: Option<String>,
     dialect: Dialect,
+    mode: LinkMode,
+    on_removal: OnRemoval,
 }
 
 impl Draft {
@@ -111,6 +121,8 @@ impl Draft {
             preempt: table.boolean("preempt", report),
             description: description(table, report),
             dialect,
+            mode: mode(table, report),
+            on_removal: on_removal(table, report),
         }
     }
 
@@ -126,6 +138,8 @@ impl Draft {
             preempt: self.preempt,
             description: self.description,
             dialect: self.dialect,
+            mode: self.mode,
+            on_removal: self.on_removal,
         })
     }
 }
@@ -331,4 +345,28 @@ fn dialect(table: &Table<'_>, report: &mut Report) -> Dialect {
         );
         Dialect::default()
     })
+}
+
+fn mode(table: &Table<'_>, report: &mut Report) -> LinkMode {
+    let modes = [("plain", LinkMode::Plain), ("vmac", LinkMode::Vmac)];
+    one_of(table, "mode", &modes, report)
+}
+
+fn on_removal(table: &Table<'_>, report: &mut Report) -> OnRemoval {
+    let reactions = [("restore", OnRemoval::Restore), ("demote", OnRemoval::Demote)];
+    one_of(table, "on_removal", &reactions, report)
+}
+
+fn one_of<T: Copy + Default>(table: &Table<'_>, key: &str, values: &[(&str, T)], report: &mut Report) -> T {
+    let Some(name) = table.string(key, report) else {
+        return T::default();
+    };
+    if let Some((_, value)) = values.iter().find(|(value, _)| value == name.get_ref()) {
+        return *value;
+    }
+    let wrong = name.get_ref().escape_debug();
+    let names: Vec<_> = values.iter().map(|(value, _)| *value).collect();
+    let advice = format!("{key} cannot be {wrong}; write {}", names.join(" or "));
+    report.mistake(&name.span(), advice);
+    T::default()
 }

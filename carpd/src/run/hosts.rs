@@ -76,6 +76,7 @@ pub(super) fn wanted(
         config.preempt = host.preempt.unwrap_or(settings.preempt);
         config.dscp = settings.dscp;
         config.dialect = host.dialect;
+        config.mode = host.mode;
         config.addresses = AddressSet::try_from_iter(host.addresses.iter().map(|vip| vip.ip))?;
         all.push(Wanted {
             config,
@@ -104,11 +105,11 @@ pub(super) fn apply(carp: &mut Carp, journal: &mut Journal, wanted: Vec<Wanted>,
             journal.waiting.push(wanted);
             continue;
         };
-        if member.host.dialect != wanted.host.dialect {
-            // For the protocol that is another one: the old one leaves first.
+        if let Some(key) = replacing(&member.host, &wanted.host) {
+            // That is another virtual host: the old one leaves first.
             wanted.enabled = member.enabled;
             difference.changed += 1;
-            let text = "replaced (dialect)".to_owned();
+            let text = format!("replaced ({key})");
             difference.outcomes.push(outcome(name, text));
             journal.waiting.push(wanted);
             leave(carp, journal, member, now);
@@ -129,6 +130,7 @@ pub(super) fn apply(carp: &mut Carp, journal: &mut Journal, wanted: Vec<Wanted>,
                 },
             });
             if result.is_ok() {
+                carp.set_on_removal(member.id, wanted.host.on_removal);
                 member.host = wanted.host;
             }
         }
@@ -172,6 +174,7 @@ pub(super) fn insert_waiting(
         let id = carp
             .insert(now, config, prefix)
             .map_err(|error| format!("vhid {} on {}: {error}", host.vhid, host.interface))?;
+        carp.set_on_removal(id, host.on_removal);
         if !(enabled && allow) {
             carp.node_mut()
                 .set_enabled(now, id, false)
@@ -223,6 +226,15 @@ fn prefixes(host: &VirtualHost) -> impl Fn(IpAddr) -> Prefix + use<> {
     }
 }
 
+/// The key that differs and makes it another virtual host.
+fn replacing(old: &VirtualHost, new: &VirtualHost) -> Option<&'static str> {
+    let keys = [
+        ("dialect", old.dialect != new.dialect),
+        ("mode", old.mode != new.mode),
+    ];
+    keys.iter().find(|(_, differs)| *differs).map(|(key, _)| *key)
+}
+
 /// The keys that differ.
 fn changed(old: &VirtualHost, new: &VirtualHost) -> Vec<&'static str> {
     let keys = [
@@ -232,6 +244,7 @@ fn changed(old: &VirtualHost, new: &VirtualHost) -> Vec<&'static str> {
         ("advskew", old.advskew != new.advskew),
         ("preempt", old.preempt != new.preempt),
         ("description", old.description != new.description),
+        ("on_removal", old.on_removal != new.on_removal),
     ];
     let differing = keys.into_iter().filter(|(_, differs)| *differs);
     differing.map(|(key, _)| key).collect()

@@ -82,8 +82,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a copy that the network made is news",
         "node/receive.rs",
-        "Verdict::Duplicate => Some(&mut self.stats.duplicates),",
-        "Verdict::Duplicate => None,",
+        "Verdict::Fresh => None,",
+        "Verdict::Fresh | Verdict::Duplicate => None,",
     ),
     // Timers.
     mutant(

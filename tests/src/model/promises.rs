@@ -5,7 +5,7 @@ use std::fmt;
 use carp_fsm::{Cause, Duration, InitReason, Reason, State};
 
 use super::reference::{self, Rank};
-use super::scenario::{Fault, Member};
+use super::scenario::{ADVBASE, Fault, Member};
 use super::seat::Sending;
 use super::world::{Because, GROUP, World};
 
@@ -46,7 +46,8 @@ impl<'s> World<'s> {
             }
             (State::Backup, State::Master, Because::Time) => {
                 let quiet = self.now - seat.quiet_since;
-                let patience = reference::master_down(member.dialect, member.advskew, seat.maintenance);
+                let patience =
+                    reference::master_down(member.dialect, ADVBASE, member.advskew, seat.maintenance);
                 if quiet.as_micros() < patience {
                     return Err(self.blame(
                         index,
@@ -109,7 +110,7 @@ impl<'s> World<'s> {
         let refused =
             node.status(*host).and_then(|status| status.init_reason) == Some(InitReason::AddressRefused);
         let taking_part = seat.link && seat.enabled && !seat.shutdown && !refused;
-        let patience = reference::master_down(member.dialect, member.advskew, seat.maintenance);
+        let patience = reference::master_down(member.dialect, ADVBASE, member.advskew, seat.maintenance);
         let patience = Duration::from_micros(patience);
         // In maintenance (which may have ended since) it waits for a slower master to be heard again.
         let farewell = if self.scenario.faults.contains(&Fault::Maintain) {
@@ -177,7 +178,7 @@ impl<'s> World<'s> {
         } else {
             member.advskew
         };
-        reference::rank(member.dialect, advskew, seat.demotion())
+        reference::rank(member.dialect, ADVBASE, advskew, seat.demotion())
     }
 
     pub(super) fn blame(&self, index: u8, what: &str) -> Violation {

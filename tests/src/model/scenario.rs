@@ -82,6 +82,9 @@ pub struct Scenario {
     pub expect: Expect,
 }
 
+/// Of every member.
+pub const ADVBASE: u8 = 1;
+
 /// Nothing but a deadline makes time pass more finely than this.
 pub const TICK: Duration = Duration::from_millis(500);
 

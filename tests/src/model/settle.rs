@@ -9,7 +9,7 @@ use carp_proto::Dialect;
 
 use super::promises::Violation;
 use super::reference;
-use super::scenario::{Fault, Scenario};
+use super::scenario::{ADVBASE, Fault, Scenario};
 use super::search::Identity;
 use super::step::Step;
 use super::world::World;
@@ -205,7 +205,7 @@ pub fn bound(scenario: &Scenario) -> Duration {
     let patience = scenario
         .members
         .iter()
-        .map(|member| reference::master_down(member.dialect, member.advskew, maintenance));
+        .map(|member| reference::master_down(member.dialect, ADVBASE, member.advskew, maintenance));
     let longest_period = 1_937_500;
     let on_trial = match scenario.policy.senderr_retry {
         Some(retry) if scenario.faults.contains(&Fault::SendErrors) => retry.as_micros(),

@@ -8,7 +8,7 @@ use carp_fsm::{Cause, GroupId, Instant, Node, State, Storage};
 use super::adapter::Message;
 use super::promises::Violation;
 use super::reference::{self, Rank};
-use super::scenario::{DEMOTION, Scenario, TICK};
+use super::scenario::{ADVBASE, DEMOTION, Scenario, TICK};
 use super::seat::{Seat, configuration, interface};
 use super::step::Step;
 
@@ -107,6 +107,7 @@ impl<'s> World<'s> {
                 quiet
                     .min(reference::master_down(
                         member.dialect,
+                        ADVBASE,
                         member.advskew,
                         seat.maintenance,
                     ))

@@ -1,0 +1,29 @@
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use embassy_net::Stack;
+use embassy_sync::blocking_mutex::raw::RawMutex;
+
+use crate::Control;
+
+/// # With embassy-net
+impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
+    /// Tells CARP the addresses of the main network stack, whenever they change, for ever: for DHCP. While the stack
+    /// has none, nor has CARP, and the virtual hosts wait in INIT.
+    ///
+    /// embassy-net has one IPv6 address, which is normally not the link-local one that CARP sends from: give that here
+    /// (`None`: no IPv6).
+    pub async fn follow(&self, stack: Stack<'_>, link_local: Option<Ipv6Addr>) -> ! {
+        loop {
+            let ipv4 = stack.config_v4().map(|config| config.address.address());
+            self.set_addresses(
+                ipv4.filter(|address| *address != Ipv4Addr::UNSPECIFIED),
+                link_local,
+            );
+            if stack.is_config_up() {
+                stack.wait_config_down().await;
+            } else {
+                stack.wait_config_up().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Tells the linker about the board's memory.
+
+fn main() {
+    let here = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    println!("cargo::rerun-if-changed=memory.x");
+    println!("cargo::rustc-link-search={here}");
+    println!("cargo::rustc-link-arg-bins=--nmagic");
+    println!("cargo::rustc-link-arg-bins=-Tlink.x");
+}
