@@ -116,7 +116,7 @@ run_tests() {
     return "$status"
 }
 
-step "Tools" install_tools ucarp ucarp tcpdump tcpdump ip iproute2 tshark tshark
+step "Tools" install_tools ucarp ucarp keepalived keepalived tcpdump tcpdump ip iproute2 tshark tshark
 if [ "$mode" != test ]; then
     step "Targets" install_targets
     step "Format" cargo fmt --all --check

@@ -12,11 +12,13 @@ seconds=${1:-10}
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
 cargo +nightly fuzz build
-for target in packet frame roundtrip auth; do
+for target in packet frame roundtrip auth node_ops script; do
     mkdir "$new/$target"
+    # Packets are short, histories are long.
+    case $target in node_ops | script) length=3000 ;; *) length=400 ;; esac
     echo "$target: $(find "corpus/$target" -type f | wc -l) inputs, then $seconds s"
     if ! cargo +nightly fuzz run "$target" "$new/$target" "corpus/$target" -- \
-        -max_len=400 -timeout=5 -max_total_time="$seconds" -verbosity=0 -print_final_stats=1 \
+        -max_len="$length" -timeout=20 -max_total_time="$seconds" -verbosity=0 -print_final_stats=1 \
         >"$new/log" 2>&1; then
         cat "$new/log" >&2
         exit 1

@@ -234,6 +234,7 @@ fn verdict(it: &Fixture, frame: &[u8]) -> Result<(), Rejection> {
     let receiver = Receiver {
         dialect: Dialect::FreeBsd,
         unicast: false,
+        min_ttl: None,
         authenticators: core::slice::from_ref(&it.authenticator),
     };
     let (host, advertisement) = receive(&meta, payload, Dialect::FreeBsd, |vhid| {

@@ -6,6 +6,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use carp_proto::{AddressSet, AdvBase, AdvSkew, Dialect, Key, MacAddr, Vhid};
 
 use crate::id::{GroupId, IfaceId, NoSuchHost};
+use crate::node::PeersError;
 use crate::time::Duration;
 
 /// One virtual host, as configured.
@@ -31,6 +32,8 @@ pub struct HostConfig<const ADDRS: usize> {
     pub dialect: Dialect,
     /// Whose MAC address the virtual addresses have.
     pub mode: LinkMode,
+    /// How networks shall treat its advertisements; `None`: as the dialect's kernel asks for.
+    pub dscp: Option<Dscp>,
     /// The virtual addresses. All members of the virtual host must have the same.
     pub addresses: AddressSet<ADDRS>,
     /// The shared key.
@@ -50,6 +53,7 @@ impl<const ADDRS: usize> HostConfig<ADDRS> {
             group: GroupId(0),
             dialect: Dialect::FreeBsd,
             mode: LinkMode::Plain,
+            dscp: None,
             addresses: AddressSet::new(),
             key,
         }
@@ -76,6 +80,28 @@ pub enum LinkMode {
     /// addresses. Advertisements leave from the virtual MAC address all the same.
     #[default]
     Plain,
+}
+
+/// Differentiated services code point of advertisements (RFC 2474), 0..=63; FreeBSD's
+/// `net.inet.carp.dscp`. 56 is network control (CS7), 0 nothing special.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Dscp(u8);
+
+impl Dscp {
+    /// `None` above 63.
+    pub const fn new(dscp: u8) -> Option<Self> {
+        if dscp < 64 { Some(Self(dscp)) } else { None }
+    }
+
+    /// 0..=63.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// As it is in the type of service or traffic class: above the two bits of congestion notification.
+    pub(crate) const fn tos(self) -> u8 {
+        self.0 << 2
+    }
 }
 
 /// What the adapter knows about an interface.
@@ -110,6 +136,8 @@ pub enum ConfigError {
     Duplicate,
     /// All host slots are in use, or the interface or group number is beyond its storage.
     NoRoom,
+    /// Its peers are impossible.
+    Peers(PeersError),
     /// advskew 255 is kept for the bow-out; 0..=254 can be configured.
     AdvSkew,
     /// advbase 0 makes a backup as impatient as its master is slow; only the OpenBSD dialect can.
@@ -119,6 +147,7 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Peers(error) => return error.fmt(f),
             Self::Duplicate => "this vhid is configured on this interface already; choose another vhid",
             Self::NoRoom => "no storage left for another virtual host, interface or group",
             Self::AdvSkew => "advskew 255 is reserved for the bow-out; use 0 to 254",

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use carp_proto::frame::{self, MAX_FRAME_LEN};
 use carp_proto::{
     AdvBase, AdvSkew, Advertisement, AnnouncementSource, Authenticator, Counter, CounterRule, Demotion,
-    Digest, Envelope, Interval,
+    Digest, Envelope, Interval, MacAddr,
 };
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -30,6 +30,8 @@ pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) changing: Option<Changing>,
     pub(crate) machine: Machine,
     pub(crate) pending: Pending,
+    /// To whom it advertises.
+    pub(crate) unicast: Unicast,
     /// The operator wants it to take part.
     pub(crate) enabled: bool,
     /// Goes as soon as nothing is pending.
@@ -76,6 +78,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             machine: Machine::new(now, InitReason::NoInterface),
             // What an earlier process may have left behind comes off first.
             pending: Pending::disown(),
+            unicast: Unicast::NONE,
             enabled: true,
             removing: false,
             owner: None,
@@ -114,7 +117,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         if wishes.contains(Wishes::OWN) {
             self.waits_until = None;
         }
-        self.pending.add(wishes, self.sends());
+        self.pending.add(wishes, self.destinations());
     }
 
     /// While there is no room to transmit, nothing is done; the timer brings it back.
@@ -140,18 +143,13 @@ impl<const ADDRS: usize> Host<ADDRS> {
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         match output {
-            Output::Advertise(family) => {
+            Output::Advertise(_) => {
                 let interval = view.interval();
-                self.emit_advertisement(family, interval, view.demotion_byte(), interface, signed, buffer)
+                self.emit_advertisement(interval, view.demotion_byte(), interface, signed, buffer)
             }
-            Output::BowOut(family) => self.emit_advertisement(
-                family,
-                Interval::BOW_OUT,
-                view.demotion_byte(),
-                interface,
-                signed,
-                buffer,
-            ),
+            Output::BowOut(_) => {
+                self.emit_advertisement(Interval::BOW_OUT, view.demotion_byte(), interface, signed, buffer)
+            }
             Output::Announce(index) => self.emit_announcement(index, interface, buffer),
             Output::Own | Output::Disown => None,
         }
@@ -159,11 +157,10 @@ impl<const ADDRS: usize> Host<ADDRS> {
 
     fn emit_advertisement(
         &self,
-        family: Family,
         interval: Interval,
         demotion: Demotion,
         interface: &InterfaceInfo,
-        Signed { counter, digest }: Signed,
+        Signed { to, counter, digest }: Signed,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         let HostConfig {
@@ -182,16 +179,22 @@ impl<const ADDRS: usize> Host<ADDRS> {
             digest,
         };
         // Without an address of its own the interface speaks from a virtual one (`carp_best_ifa`, §1).
-        let envelope = match family {
-            Family::Ipv4 => {
-                let source = interface.ipv4.or_else(|| addresses.ipv4().next());
-                Envelope::multicast_v4(*vhid, source.unwrap_or(Ipv4Addr::UNSPECIFIED), *dialect)
-            }
-            Family::Ipv6 => {
-                let source = interface.ipv6.or_else(|| addresses.ipv6().next());
-                Envelope::multicast_v6(*vhid, source.unwrap_or(Ipv6Addr::UNSPECIFIED), *dialect)
-            }
+        let ipv4 = interface.ipv4.or_else(|| addresses.ipv4().next());
+        let ipv6 = interface.ipv6.or_else(|| addresses.ipv6().next());
+        let (ipv4, ipv6) = (
+            ipv4.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            ipv6.unwrap_or(Ipv6Addr::UNSPECIFIED),
+        );
+        let mut envelope = match to {
+            IpAddr::V4(group) if group.is_multicast() => Envelope::multicast_v4(*vhid, ipv4, *dialect),
+            IpAddr::V6(group) if group.is_multicast() => Envelope::multicast_v6(*vhid, ipv6, *dialect),
+            // From the interface's own MAC address, as FreeBSD does: switches learn no virtual one in vain.
+            IpAddr::V4(_) => Envelope::unicast(interface.mac, UNRESOLVED, ipv4.into(), to, *dialect),
+            IpAddr::V6(_) => Envelope::unicast(interface.mac, UNRESOLVED, ipv6.into(), to, *dialect),
         };
+        if let Some(dscp) = self.config.dscp {
+            envelope.tos = dscp.tos();
+        }
         frame::emit_advertisement(&advertisement, &envelope, *dialect, buffer)
     }
 
@@ -293,15 +296,21 @@ impl<const ADDRS: usize> Host<ADDRS> {
     }
 }
 
+/// The adapter finds out the MAC address of a peer.
+const UNRESOLVED: MacAddr = MacAddr([0; 6]);
+
 /// What makes an advertisement ours; of no meaning in other frames.
 #[derive(Clone, Copy)]
 pub(crate) struct Signed {
+    /// A group of CARP, or a peer.
+    pub(crate) to: IpAddr,
     pub(crate) counter: Counter,
     pub(crate) digest: Digest,
 }
 
 impl Signed {
     pub(crate) const NOTHING: Self = Self {
+        to: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         counter: Counter::new(0),
         digest: Digest::new([0; 20]),
     };
@@ -321,6 +330,8 @@ pub(crate) struct SendRule {
 pub(crate) struct SendHealth {
     errors: u8,
     successes: u8,
+    /// A frame left since the last error.
+    left: bool,
     pub(crate) failing_since: Option<Instant>,
     /// While failing: when the demotion may be lifted on trial.
     pub(crate) retry_at: Option<Instant>,
@@ -335,6 +346,7 @@ impl SendHealth {
         if !rule.adds_up && !was_failing {
             self.errors = 0;
         }
+        self.left = true;
         self.successes = self.successes.saturating_add(1);
         if self.successes < SEND_THRESHOLD || (was_failing && !rule.forgives) {
             return false;
@@ -343,8 +355,12 @@ impl SendHealth {
         was_failing
     }
 
-    /// True if the verdict changed.
-    pub(crate) fn failed(&mut self, now: Instant, retry: Option<Duration>) -> bool {
+    /// True if the verdict changed. An error of one of several destinations says nothing of us as long as frames
+    /// leave for the others.
+    pub(crate) fn failed(&mut self, now: Instant, retry: Option<Duration>, one_of_several: bool) -> bool {
+        if core::mem::take(&mut self.left) && one_of_several {
+            return false;
+        }
         self.successes = 0;
         self.errors = self.errors.saturating_add(1);
         if self.errors < SEND_THRESHOLD || self.failing_since.is_some() {
@@ -362,6 +378,7 @@ impl SendHealth {
 }
 
 mod changing;
+mod destinations;
 #[cfg(feature = "sim")]
 mod election;
 mod pending;
@@ -370,4 +387,6 @@ mod tests;
 
 use changing::authenticator;
 pub(crate) use changing::{Changing, Families};
+use destinations::Destinations;
+pub(crate) use destinations::{Destination, MAX_PEERS, Unicast};
 pub(crate) use pending::{Output, Pending};

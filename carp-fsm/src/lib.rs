@@ -62,15 +62,17 @@ mod storage;
 mod time;
 
 pub use action::{Action, OwnerError, TransmitKind, TransmitResult, TxId};
-pub use config::{ConfigError, HostConfig, InterfaceInfo, LinkMode, LinkState, ReconfigureError};
+pub use config::{ConfigError, Dscp, HostConfig, InterfaceInfo, LinkMode, LinkState, ReconfigureError};
 pub use event::{Event, EventKind};
 pub use host::PeerSeen;
 pub use id::{GroupId, HostId, IfaceId, NoSuchHost};
 pub use ledger::{Cause, Holding, LEDGER_LEN, LedgerError};
 pub use machine::{HandOver, Machine};
-pub use node::{HostStatus, Node};
+pub use node::{HostStatus, Neighbour, NeighbourKind, Node, Peer, PeersError};
 pub use policy::Policy;
 pub use state::{Family, InitReason, Reason, State, Transition};
 pub use stats::Stats;
-pub use storage::{CounterSlot, EventSlot, GroupSlot, HostSlot, InterfaceSlot, KeySlot, Storage};
+pub use storage::{
+    CounterSlot, EventSlot, GroupSlot, HostSlot, InterfaceSlot, KeySlot, NeighbourSlot, PeerSlot, Storage,
+};
 pub use time::{Duration, Instant};

@@ -77,6 +77,8 @@ pub struct Node<'s, const ADDRS: usize> {
     stats: Stats,
     memory: Memory<'s>,
     keys: Keys<'s>,
+    peers: Peers<'s>,
+    neighbours: Neighbours<'s>,
     random: SplitMix64,
     now: Instant,
     shutting_down: bool,
@@ -101,6 +103,8 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             stats: Stats::default(),
             memory: Memory::new(storage.counters, storage.counters_per_host),
             keys: Keys::new(storage.keys, storage.keys_per_host),
+            peers: Peers::new(storage.peers, storage.peers_per_host),
+            neighbours: Neighbours::new(storage.neighbours, storage.neighbours_limit),
             random: SplitMix64::new(seed),
             now: Instant::ZERO,
             shutting_down: false,
@@ -190,7 +194,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             }
             TransmitResult::Error => {
                 bump(&mut self.stats.senderr);
-                is_advertisement && host.sending.failed(now, retry)
+                is_advertisement && host.sending.failed(now, retry, host.is_one_of_several(tx.output))
             }
         };
         let (group, failing) = (host.config.group, host.sending.failing_since.is_some());
@@ -268,13 +272,14 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .ok_or(ConfigError::NoRoom)?;
         self.memory.clear(slot);
         self.keys.clear(slot);
+        self.peers.set(slot, &[]);
         self.hosts.push_ready(slot);
         self.settle(now, slot);
         self.demote_with(now, slot);
         self.hosts.id(slot).ok_or(ConfigError::NoRoom)
     }
 
-    /// Changes advbase, advskew, preempt, key or addresses of a virtual host. Anything else is another
+    /// Changes advbase, advskew, preempt, dscp, key or addresses of a virtual host. Anything else is another
     /// virtual host: remove it and insert a new one.
     ///
     /// Nothing is interrupted (unless [`Policy::live_changes`] is off): a MASTER goes on, owns the new
@@ -392,11 +397,18 @@ mod groups;
 mod inspect;
 mod keys;
 mod maintenance;
+mod neighbours;
+mod peers;
 mod receive;
 mod replay;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use inspect::HostStatus;
 use keys::Keys;
+use neighbours::Neighbours;
+pub use neighbours::{Neighbour, NeighbourKind};
+use peers::Peers;
+pub use peers::{Peer, PeersError};
 use replay::Memory;

@@ -279,16 +279,23 @@ impl Sim {
         };
         let now = self.local_time(to);
         let Some(node) = self.running(to) else { return };
+        let duplicates = node.stats().duplicates;
         let accepted = node.handle_packet(now, delivery.segment, &meta, payload).is_ok();
+        let again = node.stats().duplicates > duplicates;
         let advertisement = Packet::new_checked(payload)
             .ok()
-            .and_then(|p| Advertisement::parse(&p).ok());
+            .and_then(|packet| Advertisement::parse(&packet).ok());
         if let Some(advertisement) = advertisement.filter(|_| accepted) {
-            let kind = TraceKind::Heard {
-                from,
-                source: meta.src,
-                interval: advertisement.interval(),
-                demotion: advertisement.demotion.get(),
+            let source = meta.src;
+            let kind = if again {
+                TraceKind::HeardAgain { from, source }
+            } else {
+                TraceKind::Heard {
+                    from,
+                    source,
+                    interval: advertisement.interval(),
+                    demotion: advertisement.demotion.get(),
+                }
             };
             let several = self.has_several(to);
             self.note_about(to, several.then_some(advertisement.vhid), kind);
@@ -321,7 +328,9 @@ impl Sim {
         let storage = Storage::growing_with(events, 64);
         let mut node = Node::new(member.plan.policy, seed, storage);
         for config in &member.plan.hosts {
-            node.insert(now, config.clone())?;
+            let host = node.insert(now, config.clone())?;
+            let peers = node.set_peers(now, host, member.plan.multicast, &member.plan.peers);
+            peers.map_err(ConfigError::Peers)?;
         }
         member.running = Some(node);
         self.report_interfaces(id);
@@ -395,7 +404,7 @@ impl Sim {
                             self.send(id, iface, next_hop, frame.get(..len).unwrap_or_default());
                         }
                     } else {
-                        self.note_about(id, vhid, TraceKind::NotSent(kind));
+                        self.note_about(id, vhid, TraceKind::NotSent(kind, sending));
                     }
                     if let Some(node) = self.running(id) {
                         node.handle_transmit_result(now, tx, sending);

@@ -9,7 +9,10 @@ use carp_proto::{Authenticator, Counter, Interval};
 use crate::config::InterfaceInfo;
 use crate::event::Event;
 use crate::host::Host;
+#[cfg(feature = "alloc")]
+use crate::host::MAX_PEERS;
 use crate::ledger::Ledger;
+use crate::node::{Neighbour, Peer};
 use crate::time::Instant;
 
 /// Memory of a [`Node`](crate::Node).
@@ -37,6 +40,10 @@ pub struct Storage<'s, const ADDRS: usize> {
     pub(crate) counters_per_host: usize,
     pub(crate) keys: Pool<'s, KeySlot>,
     pub(crate) keys_per_host: usize,
+    pub(crate) peers: Pool<'s, PeerSlot>,
+    pub(crate) peers_per_host: usize,
+    pub(crate) neighbours: Pool<'s, NeighbourSlot>,
+    pub(crate) neighbours_limit: usize,
 }
 
 impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
@@ -57,6 +64,10 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
             counters_per_host: 0,
             keys: Pool::Borrowed(&mut []),
             keys_per_host: 0,
+            peers: Pool::Borrowed(&mut []),
+            peers_per_host: 0,
+            neighbours: Pool::Borrowed(&mut []),
+            neighbours_limit: 0,
         }
     }
 
@@ -87,6 +98,24 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
         self.keys_per_host = per_host;
         self
     }
+
+    /// With room for this many unicast peers of each virtual host, 8 at most, 20 bytes each
+    /// ([`Node::set_peers`](crate::Node::set_peers)). Needs `per_host` slots for each of the host slots.
+    #[must_use]
+    pub fn with_peers(mut self, memory: &'s mut [PeerSlot], per_host: usize) -> Self {
+        self.peers = Pool::Borrowed(memory);
+        self.peers_per_host = per_host;
+        self
+    }
+
+    /// With room for this many others that are told of when they speak here what is not understood or should
+    /// not be here ([`EventKind::Neighbour`](crate::EventKind::Neighbour)), 80 bytes each.
+    #[must_use]
+    pub fn with_neighbours(mut self, memory: &'s mut [NeighbourSlot]) -> Self {
+        self.neighbours_limit = memory.len();
+        self.neighbours = Pool::Borrowed(memory);
+        self
+    }
 }
 
 #[cfg(feature = "alloc")]
@@ -112,6 +141,10 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
             // Grows when something changes for the first time.
             keys: Pool::Growing(Vec::new()),
             keys_per_host: 3,
+            peers: Pool::Growing(Vec::new()),
+            peers_per_host: MAX_PEERS,
+            neighbours: Pool::Growing(Vec::new()),
+            neighbours_limit: 64,
         }
     }
 }
@@ -259,6 +292,37 @@ impl KeySlot {
 }
 
 const _: () = assert!(size_of::<KeySlot>() <= 120);
+
+/// Memory of one unicast peer of a virtual host.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerSlot {
+    pub(crate) peer: Option<Peer>,
+}
+
+impl PeerSlot {
+    /// No peer.
+    pub const EMPTY: Self = Self { peer: None };
+}
+
+const _: () = assert!(size_of::<PeerSlot>() <= 20);
+
+/// Memory of one other that spoke here what is not understood or should not be here.
+#[derive(Clone, Copy, Debug)]
+pub struct NeighbourSlot {
+    pub(crate) neighbour: Option<Neighbour>,
+    /// When it was last found out what is wrong with it.
+    pub(crate) looked: Option<Instant>,
+}
+
+impl NeighbourSlot {
+    /// Nobody.
+    pub const EMPTY: Self = Self {
+        neighbour: None,
+        looked: None,
+    };
+}
+
+const _: () = assert!(size_of::<NeighbourSlot>() <= 80);
 
 /// A slice of the caller's, or a vector.
 pub(crate) enum Pool<'s, T> {

@@ -138,6 +138,7 @@ fn verdict(options: &Options, source_mac: Option<MacAddr>, meta: &RxMeta, payloa
     let receiver = Receiver {
         dialect: options.dialect,
         unicast: options.unicast,
+        min_ttl: None,
         authenticators: &authenticators,
     };
     match receive(meta, payload, options.dialect, |wanted| {

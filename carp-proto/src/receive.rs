@@ -74,6 +74,8 @@ pub struct Receiver<'a> {
     pub dialect: Dialect,
     /// It has a unicast peer for the address family of the packet.
     pub unicast: bool,
+    /// The lowest TTL or hop limit that it takes; `None`: what the dialect says of multicast and unicast.
+    pub min_ttl: Option<u8>,
     /// Any of these may verify; none means that nothing is accepted.
     pub authenticators: &'a [Authenticator],
 }
@@ -93,19 +95,18 @@ pub fn receive<'a, H>(
     lookup: impl FnOnce(Vhid) -> Option<(H, Receiver<'a>)>,
 ) -> Result<(H, Verified<Advertisement>), Rejection> {
     let found = payload.get(1).and_then(|vhid| Vhid::new(*vhid)).and_then(lookup);
-    let (dialect, unicast) = match &found {
-        Some((_, receiver)) => (receiver.dialect, receiver.unicast),
-        None => (fallback, false),
+    let (dialect, unicast, min_ttl) = match &found {
+        Some((_, receiver)) => (receiver.dialect, receiver.unicast, receiver.min_ttl),
+        None => (fallback, false, None),
     };
     let rules = dialect.rules();
+    let any_ttl = unicast && rules.any_ttl_in_unicast;
+    let min_ttl = min_ttl.unwrap_or(if any_ttl { 0 } else { TTL });
 
     let packet = Packet::new_checked(payload);
     for check in rules.checks {
         let (passed, rejection) = match check {
-            Check::Ttl => (
-                meta.ttl == TTL || (unicast && rules.any_ttl_in_unicast),
-                Rejection::BadTtl,
-            ),
+            Check::Ttl => (meta.ttl >= min_ttl, Rejection::BadTtl),
             Check::Length => (packet.is_ok(), Rejection::BadLen),
             Check::Checksum => (checksum_is_right(rules, meta, payload), Rejection::BadSum),
             Check::Vhid => (
@@ -219,6 +220,7 @@ mod tests {
     struct Case {
         dialect: Dialect,
         unicast: bool,
+        min_ttl: Option<u8>,
         ttl: u8,
         dst: &'static str,
     }
@@ -226,6 +228,7 @@ mod tests {
     const FREEBSD: Case = Case {
         dialect: Dialect::FreeBsd,
         unicast: false,
+        min_ttl: None,
         ttl: 255,
         dst: "224.0.0.18",
     };
@@ -260,6 +263,7 @@ mod tests {
             let receiver = Receiver {
                 dialect: case.dialect,
                 unicast: case.unicast,
+                min_ttl: case.min_ttl,
                 authenticators: &authenticators,
             };
             (wanted == vhid).then_some(((), receiver))
@@ -380,6 +384,29 @@ mod tests {
         assert_eq!(verdict(&FREEBSD, &longer), "badsum");
         for case in [OPENBSD, NETBSD, UCARP] {
             assert_eq!(verdict(&case, &longer), "accepted");
+        }
+    }
+
+    #[test]
+    fn a_receiver_may_say_which_ttl_it_takes() {
+        for (min_ttl, ttl, expected) in [
+            (Some(255), 254, "badttl"),
+            (Some(254), 254, "accepted"),
+            (Some(254), 253, "badttl"),
+            (Some(0), 0, "accepted"),
+        ] {
+            for case in [FREEBSD, OPENBSD, NETBSD, UCARP] {
+                assert_eq!(verdict(&Case { min_ttl, ttl, ..case }, &GOOD), expected);
+            }
+            let dst = "192.168.1.1";
+            let unicast = Case {
+                unicast: true,
+                min_ttl,
+                ttl,
+                dst,
+                ..FREEBSD
+            };
+            assert_eq!(verdict(&unicast, &GOOD), expected);
         }
     }
 

@@ -92,6 +92,7 @@ fn verdict(
     let receiver = Receiver {
         dialect,
         unicast: false,
+        min_ttl: None,
         authenticators: std::slice::from_ref(authenticator),
     };
     receive(&meta, payload, dialect, |vhid| {
@@ -115,6 +116,7 @@ fn take_apart(bytes: &[u8], meta: &RxMeta) {
         let receiver = Receiver {
             dialect,
             unicast: bytes.len().is_multiple_of(2),
+            min_ttl: None,
             authenticators: &authenticators,
         };
         let _ = receive(meta, bytes, dialect, |_| Some(((), receiver)));

@@ -6,13 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use carp_fsm::{
     Action, ConfigError, Duration, Event, HostConfig, HostId, IfaceId, Instant, LinkMode, Node, OwnerError,
-    Policy, ReconfigureError, Storage, TransmitResult,
+    Policy, ReconfigureError, Storage,
 };
-use carp_proto::Vhid;
 use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
+use carp_proto::{Rejection, Vhid};
 
 use crate::linux::{Clock, Stopper, Wake};
-use crate::{Link, OwnershipError, Prefix, VirtualAddress, VirtualHost};
+use crate::{Lateness, Link, OnRemoval, OwnershipError, Prefix, VirtualAddress, VirtualHost};
 
 /// Room for one received frame, in bytes. Longer ones are cut, and then fail
 /// their length check; no advertisement comes near it.
@@ -42,7 +42,25 @@ pub struct Host<L, const ADDRS: usize> {
     look_for_removed: bool,
     /// Whose addresses somebody else has taken off.
     taken_away: Vec<HostId>,
+    /// The last packet that was not accepted, until somebody asks.
+    rejected: Option<Rejected>,
     frame: Box<[u8; FRAME_LEN]>,
+    /// For when the timer is set.
+    armed: Option<Instant>,
+    lateness: Lateness,
+}
+
+/// A packet of IP protocol 112 that was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Where it came in.
+    pub iface: IfaceId,
+    /// The source address that it claims.
+    pub source: IpAddr,
+    /// The vhid (of VRRP: the VRID) that it claims, if it is long enough.
+    pub vhid: Option<u8>,
+    /// Why it was not accepted.
+    pub why: Rejection,
 }
 
 /// What the link has to know about a virtual host, and what it last said.
@@ -54,8 +72,11 @@ struct Resident {
     addresses: Vec<VirtualAddress>,
     /// What failed last and has not succeeded since: being the owner (`true`), or not being it.
     error: Option<(bool, OwnershipError)>,
+    on_removal: OnRemoval,
     /// Not before this are the addresses put back again.
     put_back_from: Instant,
+    /// Of the last order to own the addresses, or not to.
+    seq: u32,
 }
 
 impl Resident {
@@ -95,7 +116,10 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             residents: HashMap::new(),
             look_for_removed: false,
             taken_away: Vec::new(),
+            rejected: None,
             frame: Box::new([0; FRAME_LEN]),
+            armed: None,
+            lateness: Lateness::default(),
         })
     }
 
@@ -113,7 +137,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             mode: config.mode,
             addresses: with_prefixes(&config, prefix),
             error: None,
+            on_removal: OnRemoval::default(),
             put_back_from: now,
+            seq: 0,
         };
         let host = self.node.insert(now, config)?;
         self.forget_removed();
@@ -152,11 +178,19 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 addresses: &dropped,
                 ..resident.virtual_host()
             };
-            if let Err(error) = self.link.set_owner(&dropped, false) {
+            if let Err(error) = self.link.drop_addresses(&dropped) {
                 resident.error = Some((false, error));
             }
         }
         Ok(())
+    }
+
+    /// What the virtual host does when somebody else takes its addresses off, from now on. Ignored if
+    /// there is no such virtual host.
+    pub fn set_on_removal(&mut self, host: HostId, on_removal: OnRemoval) {
+        if let Some(resident) = self.residents.get_mut(&host) {
+            resident.on_removal = on_removal;
+        }
     }
 
     /// The node, for inspection.
@@ -189,6 +223,11 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         self.residents.get(&host)?.error.as_ref().map(|(_, error)| error)
     }
 
+    /// How late `process` was called after its deadlines.
+    pub fn lateness(&self) -> &Lateness {
+        &self.lateness
+    }
+
     /// When `process` has to be called again even if nothing arrives. The
     /// descriptor gets readable then.
     pub fn deadline(&self) -> Option<Instant> {
@@ -202,6 +241,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
     /// [`Clock::now`]. An error means that the timer cannot be set: the host is
     /// of no use any more.
     pub fn process(&mut self, now: Instant) -> io::Result<()> {
+        if let Some(deadline) = self.armed.take_if(|deadline| *deadline <= now) {
+            self.lateness.note(deadline, now);
+        }
         if self.wake.take_stop() {
             self.stopping = true;
             self.node.shutdown(now);
@@ -220,12 +262,19 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         if std::mem::take(&mut self.look_for_removed) {
             self.forget_removed();
         }
-        self.wake.arm(self.deadline())
+        self.armed = self.deadline();
+        self.wake.arm(self.armed)
     }
 
     /// The next event, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.node.poll_event()
+    }
+
+    /// The last packet that was not accepted, if there was one since the last call. All of them are counted
+    /// ([`Node::stats`]).
+    pub fn take_rejected(&mut self) -> Option<Rejected> {
+        self.rejected.take()
     }
 
     /// Whether [`Stopper::stop`] was called and everything has been left in good
@@ -294,7 +343,19 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 return true;
             }
             resident.put_back_from = now + PUT_BACK_AFTER;
-            self.node.handle_taken_away(now, id);
+            match resident.on_removal {
+                OnRemoval::Restore => self.node.handle_taken_away(now, id),
+                OnRemoval::Demote => {
+                    let interface = self
+                        .link
+                        .interface_name(resident.iface)
+                        .unwrap_or("its interface")
+                        .to_owned();
+                    resident.error = Some((true, OwnershipError::TakenAway { interface }));
+                    self.node
+                        .handle_owner_result(now, id, resident.seq, Err(OwnerError));
+                }
+            }
             false
         });
     }
@@ -307,8 +368,15 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 return;
             };
             if let FrameClass::Carp { meta, payload } = classify(&self.frame[..len]) {
-                // A packet that is not accepted has been counted by its reason.
-                let _ = self.node.handle_packet(now, iface, &meta, payload);
+                // Counted by its reason; of a flood, the last one is remembered.
+                if let Err(why) = self.node.handle_packet(now, iface, &meta, payload) {
+                    self.rejected = Some(Rejected {
+                        iface,
+                        source: meta.src,
+                        vhid: payload.get(1).copied(),
+                        why,
+                    });
+                }
             }
         }
     }
@@ -320,7 +388,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 Action::SetOwner { host, owner, seq } => {
                     // One that is removed is forgotten as soon as it has left.
                     self.look_for_removed |= !owner;
-                    let result = self.set_owner(host, owner);
+                    let result = self.set_owner(host, owner, seq);
                     self.node.handle_owner_result(now, host, seq, result);
                 }
                 Action::Transmit {
@@ -333,20 +401,23 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                     let result = self.link.send_frame(iface, &frame[..len]);
                     self.node.handle_transmit_result(now, tx, result);
                 }
-                // Unicast: no link resolves destinations, and no virtual host asks for it.
                 Action::Transmit {
-                    next_hop: Some(_),
+                    iface,
+                    len,
+                    next_hop: Some(peer),
                     tx,
                     ..
                 } => {
-                    self.node.handle_transmit_result(now, tx, TransmitResult::Error);
+                    let result = self.link.send_unicast(iface, &frame[..len], peer);
+                    self.node.handle_transmit_result(now, tx, result);
                 }
             }
         }
     }
 
-    fn set_owner(&mut self, host: HostId, owner: bool) -> Result<(), OwnerError> {
+    fn set_owner(&mut self, host: HostId, owner: bool, seq: u32) -> Result<(), OwnerError> {
         let resident = self.residents.get_mut(&host).ok_or(OwnerError)?;
+        resident.seq = seq;
         resident.set_owner(&mut self.link, owner)
     }
 }

@@ -4,15 +4,15 @@
 
 mod netns;
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration as StdDuration;
 
-use carp_fsm::{Duration, IfaceId, State};
+use carp_fsm::{Duration, IfaceId, LinkMode, State};
 use carp_proto::Vhid;
 use carp_std::linux::{Clock, LinuxLink};
 use carp_std::{Link, OwnershipError, Prefix, VirtualAddress, VirtualHost};
+use netns::client::{known_mac, listen, mac_of, reaches, until};
 use netns::node::{Node, Setup};
 use netns::{Capture, Namespace, available, pair, segment, with_ipv6};
 
@@ -79,10 +79,9 @@ fn clients_know_the_virtual_mac_only_and_keep_it() {
         while slow.next().1 != State::Master {}
         a.ip("link set carp7-eth0 down");
         assert!(reaches(&client, "10.0.0.1"));
-        assert!(
-            client.ip("neigh show 10.0.0.1").contains("00:00:5e:00:01:07"),
-            "{}",
-            client.ip("neigh show 10.0.0.1")
+        assert_eq!(
+            known_mac(&client, "10.0.0.1").as_deref(),
+            Some("00:00:5e:00:01:07")
         );
         slow.end();
 
@@ -161,7 +160,9 @@ fn a_backup_is_silent_from_the_first_packet_on() {
         assert_ne!(source, "10.0.0.2", "an advertisement of the backup");
     }
     // What the backup sent from the virtual MAC would have led the switch astray.
-    assert!(asks_neighbour(&client, "10.0.0.1") && asks_neighbour(&client, "2001:db8::1:7"));
+    for address in ["10.0.0.1", "2001:db8::1:7"] {
+        assert_eq!(mac_of(&client, address).as_deref(), Some("00:00:5e:00:01:07"));
+    }
     assert_eq!(backup.events.try_recv().ok(), None, "no transition");
     backup.end();
     master.end();
@@ -252,6 +253,25 @@ fn the_other_mode_finds_a_clean_house() {
 }
 
 #[test]
+fn an_address_that_is_configured_no_longer_goes_alone() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    a.enter(|| {
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        let (old, new) = ([vip("10.0.0.1")], [vip("10.0.0.9")]);
+        link.set_owner(&host(iface, &old), true).unwrap();
+        link.set_owner(&host(iface, &new), true).unwrap();
+        link.drop_addresses(&host(iface, &old)).unwrap();
+        assert_eq!(vmac_addresses(&a), ["10.0.0.9/24"]);
+        thread::sleep(StdDuration::from_millis(100)); // an interface that is let go goes later
+        assert!(is_up(&a));
+    });
+}
+
+#[test]
 fn an_interface_with_our_name_that_is_not_ours_is_left_alone() {
     if !available() {
         return;
@@ -329,6 +349,34 @@ fn what_somebody_else_does_to_it_is_put_right() {
 }
 
 #[test]
+fn addresses_change_while_it_stays() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    with_ipv6(&a, 2);
+    a.enter(|| {
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        let [ipv4, _, ipv6] = DUAL_VIPS.map(vip);
+        let mut set = |addresses: &[VirtualAddress], owner| {
+            link.set_owner(&host(iface, addresses), owner).unwrap();
+            vmac_addresses(&a)
+        };
+        assert_eq!(set(&[ipv4], true), ["10.0.0.1/24"]);
+        assert_eq!(set(&[ipv4, ipv6], true), ["10.0.0.1/24", "2001:db8::1:7/64"]);
+        assert_eq!(set(&[ipv4], false), ["2001:db8::1:7/64"]);
+        thread::sleep(StdDuration::from_millis(400));
+        assert!(is_up(&a), "the other address is still needed");
+        assert_eq!(
+            set(&[ipv4], true),
+            ["10.0.0.1/24"],
+            "without IPv6 addresses there is no IPv6"
+        );
+    });
+}
+
+#[test]
 fn it_goes_with_the_cable_the_interface_and_the_name() {
     if !available() {
         return;
@@ -358,6 +406,43 @@ fn it_goes_with_the_cable_the_interface_and_the_name() {
 }
 
 #[test]
+fn a_bridge_carries_virtual_hosts() {
+    if !available() {
+        return;
+    }
+    for mode in [LinkMode::Plain, LinkMode::Vmac] {
+        let (a, b, client, _switch) = segment();
+        a.ip("address flush dev eth0");
+        a.ip("link add br0 type bridge mcast_snooping 0");
+        a.ip("link set eth0 master br0");
+        a.ip("link set br0 up");
+        a.ip("address add 10.0.0.2/24 dev br0");
+        let setup = move |skew| Setup {
+            mode,
+            ..Setup::vmac(skew)
+        };
+        let fast = Node::start_with(&a, move || setup(20).on("br0"));
+        while fast.next().1 != State::Master {}
+        let slow = Node::start(&b, setup(80));
+        assert_eq!(slow.next().1, State::Backup);
+        listen(&a);
+        listen(&b);
+        assert!(reaches(&client, "10.0.0.1"));
+        fast.stopper.stop();
+        assert_eq!(slow.next().1, State::Master);
+        fast.thread.join().unwrap();
+        assert!(reaches(&client, "10.0.0.1"));
+        // And hears the other one through its bridge.
+        let late = Node::start_with(&a, move || setup(120).on("br0"));
+        assert_eq!(late.next().1, State::Backup);
+        thread::sleep(StdDuration::from_millis(1_600));
+        assert_eq!(late.events.try_recv().ok(), None);
+        late.end();
+        slow.end();
+    }
+}
+
+#[test]
 fn a_virtual_host_that_is_removed_takes_its_interface_along() {
     if !available() {
         return;
@@ -382,39 +467,6 @@ fn a_virtual_host_that_is_removed_takes_its_interface_along() {
     });
 }
 
-#[test]
-fn ipv6_only_neighbours_learn_the_virtual_mac() {
-    if !available() {
-        return;
-    }
-    let (a, b, client, _switch) = segment();
-    for (n, machine) in [(2, &a), (3, &b), (100, &client)] {
-        with_ipv6(machine, n);
-        machine.ip("-4 address flush dev eth0");
-    }
-    let setup = |skew| Setup {
-        addresses: &["fe80::1:7", "2001:db8::1:7"],
-        ..Setup::vmac(skew)
-    };
-    let fast = Node::start(&a, setup(20));
-    while fast.next().1 != State::Master {}
-    let slow = Node::start(&b, setup(80));
-    assert_eq!(slow.next().1, State::Backup);
-    let on = vmac_addresses(&a);
-    assert_eq!(on, ["fe80::1:7/64", "2001:db8::1:7/64"], "no others, and usable");
-    assert!(asks_neighbour(&client, "2001:db8::1:7") && asks_neighbour(&client, "fe80::1:7"));
-    listen(&a);
-    listen(&b);
-    assert!(reaches(&client, "2001:db8::1:7"));
-
-    fast.stopper.stop();
-    while slow.next().1 != State::Master {}
-    fast.thread.join().unwrap();
-    assert!(reaches(&client, "2001:db8::1:7"));
-    assert!(asks_neighbour(&client, "fe80::1:7"));
-    slow.end();
-}
-
 const DUAL_VIPS: [&str; 3] = ["10.0.0.1", "fe80::1:7", "2001:db8::1:7"];
 
 fn vip(address: &str) -> VirtualAddress {
@@ -428,23 +480,15 @@ fn host(iface: IfaceId, addresses: &[VirtualAddress]) -> VirtualHost<'_> {
     VirtualHost {
         iface,
         vhid: Vhid::new(7).unwrap(),
-        mode: carp_fsm::LinkMode::Vmac,
+        mode: LinkMode::Vmac,
         addresses,
     }
 }
 
 fn plain_host(iface: IfaceId, addresses: &[VirtualAddress]) -> VirtualHost<'_> {
     VirtualHost {
-        mode: carp_fsm::LinkMode::Plain,
+        mode: LinkMode::Plain,
         ..host(iface, addresses)
-    }
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Clock.now() + Duration::from_secs(5);
-    while !done() {
-        assert!(Clock.now() < end, "{what}");
-        thread::sleep(StdDuration::from_millis(10));
     }
 }
 
@@ -481,44 +525,6 @@ fn below(namespace: &Namespace) -> Vec<String> {
         .lines()
         .map(|line| line.split_whitespace().nth(3).unwrap().to_owned())
         .collect()
-}
-
-/// From now on somebody listens at port 7, over IPv4 and IPv6.
-fn listen(namespace: &Namespace) {
-    let listener = namespace.enter(|| TcpListener::bind("[::]:7").unwrap());
-    thread::spawn(move || while listener.accept().is_ok() {});
-}
-
-/// Whether a connection to port 7 of an address can be opened, and the answer comes from there.
-fn reaches(client: &Namespace, address: &str) -> bool {
-    let to = SocketAddr::new(address.parse().unwrap(), 7);
-    let attempt = || TcpStream::connect_timeout(&to, StdDuration::from_millis(500)).is_ok();
-    client.enter(|| (0..5).any(|_| attempt()))
-}
-
-/// Whether a client that knows nothing finds the address at the virtual MAC address.
-fn asks_neighbour(client: &Namespace, address: &str) -> bool {
-    client.ip("neigh flush all");
-    let family = if address.contains(':') { "-6" } else { "-4" };
-    let index = client.ip("-o link show eth0");
-    let scope = index.split(':').next().unwrap().parse().unwrap();
-    let (any, to) = match address.parse().unwrap() {
-        IpAddr::V4(to) => ("0.0.0.0:0", SocketAddr::from((to, 9))),
-        IpAddr::V6(to) => ("[::]:0", SocketAddrV6::new(to, 9, 0, scope).into()),
-    };
-    client.enter(|| UdpSocket::bind(any).unwrap().send_to(b"?", to).unwrap());
-    let end = Clock.now() + Duration::from_secs(2);
-    loop {
-        let shown = client.ip(&format!("{family} neigh show to {address} dev eth0"));
-        if shown.contains("00:00:5e:00:01:07") {
-            return true;
-        }
-        if Clock.now() > end {
-            eprintln!("{address}: {shown}");
-            return false;
-        }
-        thread::sleep(StdDuration::from_millis(10));
-    }
 }
 
 /// Which address a frame says is at which MAC address, if it is ARP.

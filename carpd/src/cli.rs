@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -129,7 +129,7 @@ Exit code 1 if a limit is missed.")]
     #[command(hide = true)]
     LabProbe {
         /// The address to ping
-        target: Ipv4Addr,
+        target: IpAddr,
         /// The interface to listen on
         interface: String,
     },
@@ -261,7 +261,7 @@ fn print(text: &str) -> ExitCode {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::net::Ipv4Addr;
+    use std::net::IpAddr;
     use std::path::Path;
     use std::process::ExitCode;
 
@@ -320,7 +320,7 @@ mod linux {
         }
     }
 
-    pub(super) fn lab_probe(target: Ipv4Addr, interface: &str) -> ExitCode {
+    pub(super) fn lab_probe(target: IpAddr, interface: &str) -> ExitCode {
         match lab::probe::run(target, interface) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(error) => {
@@ -334,7 +334,7 @@ mod linux {
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
-    use std::net::Ipv4Addr;
+    use std::net::IpAddr;
     use std::path::Path;
     use std::process::ExitCode;
 
@@ -362,7 +362,7 @@ mod elsewhere {
         needs_linux("guard")
     }
 
-    pub(super) fn lab_probe(_target: Ipv4Addr, _interface: &str) -> ExitCode {
+    pub(super) fn lab_probe(_target: IpAddr, _interface: &str) -> ExitCode {
         needs_linux("lab-probe")
     }
 

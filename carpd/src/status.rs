@@ -27,8 +27,12 @@ pub struct Status {
     pub started: String,
     /// Whether connection states are kept in step with the other machines: always [`STATE_SYNC`].
     pub state_sync: String,
+    /// Since when it is in maintenance mode, RFC 3339 in UTC; null if it is not.
+    pub maintenance: Option<String>,
     /// What makes this machine less fit to be master.
     pub demotion: Demotion,
+    /// What holds for all virtual hosts, by the names of FreeBSD's `net.inet.carp` sysctls, without that prefix.
+    pub sysctl: BTreeMap<String, String>,
     /// The virtual hosts, in the order of the configuration.
     pub virtual_hosts: Vec<HostStatus>,
     /// Packet counters by the names of the BSD kernels (`netstat -s -p carp`).
@@ -109,6 +113,8 @@ pub struct Peer {
     pub advskew: u8,
     /// How long ago, in milliseconds.
     pub age_ms: u64,
+    /// It lives, and steps back as this machine does in maintenance: it is in maintenance mode, or demoted.
+    pub steps_back: bool,
 }
 
 /// State of the election.
@@ -176,7 +182,8 @@ impl Status {
                 .unwrap_or(0)
         };
         let (names, addresses, states) = (width(0), width(1), width(2));
-        let mut text = self.demotion.warning();
+        let mut text = self.maintenance_warning();
+        text += &self.demotion.warning();
         for [name, address, state, description] in &rows {
             let line = format!("{name:names$}  {address:addresses$}  {state:states$}  {description}");
             text += line.trim_end();
@@ -228,12 +235,37 @@ impl Status {
         text
     }
 
+    /// The lines of `carpd sysctl`: all keys, or one. An error says which there are.
+    pub fn sysctl(&self, key: Option<&str>) -> Result<String, String> {
+        let key = key.map(|key| key.strip_prefix("net.inet.carp.").unwrap_or(key));
+        let wanted = self
+            .sysctl
+            .iter()
+            .filter(|(name, _)| key.is_none_or(|key| key == *name));
+        let mut lines = String::new();
+        for (name, value) in wanted {
+            let _ = writeln!(lines, "net.inet.carp.{name}: {value}");
+        }
+        match key {
+            Some(key) if lines.is_empty() => {
+                let names: Vec<_> = self.sysctl.keys().map(String::as_str).collect();
+                let (key, names) = (key.escape_debug(), names.join(", "));
+                Err(format!("there is no key {key}; write one of {names}"))
+            }
+            _ => Ok(lines),
+        }
+    }
+
     /// How this node is.
     pub fn health(&self) -> Health {
         let init = self.count(State::Init);
         if init > 0 && init == self.virtual_hosts.len() {
             Health::Down
-        } else if init > 0 || self.demotion.total > 0 || self.address_errors() > 0 {
+        } else if init > 0
+            || self.maintenance.is_some()
+            || self.demotion.total > 0
+            || self.address_errors() > 0
+        {
             Health::Degraded
         } else {
             Health::Healthy
@@ -263,6 +295,9 @@ impl Status {
                 .collect();
             text += &counts.join(", ");
         }
+        if self.maintenance.is_some() {
+            text += "; in maintenance";
+        }
         if self.demotion.total > 0 {
             let causes: Vec<_> = self.demotion.causes.iter().map(ToString::to_string).collect();
             let _ = write!(
@@ -276,6 +311,26 @@ impl Status {
         if errors > 0 {
             let _ = write!(text, "; addresses not in order: {errors}");
         }
+        text
+    }
+
+    /// The box above the table while in maintenance mode.
+    fn maintenance_warning(&self) -> String {
+        let Some(since) = &self.maintenance else {
+            return String::new();
+        };
+        let mut text = format!(
+            "MAINTENANCE since {since}: other machines are preferred. carpd maintenance leave ends it.\n"
+        );
+        for HostStatus { name, last_peer, .. } in &self.virtual_hosts {
+            if let Some(Peer { address, .. }) = last_peer.as_ref().filter(|peer| peer.steps_back) {
+                let _ = writeln!(
+                    text,
+                    "  {name}: the peer {address} is also in maintenance, or demoted"
+                );
+            }
+        }
+        text.push('\n');
         text
     }
 

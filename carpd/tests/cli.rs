@@ -115,6 +115,12 @@ fn misuse_is_explained_with_its_own_exit_code() {
         (&["run", "carpd.toml"], "unexpected argument 'carpd.toml'"),
         (&["status", "--jsn"], "'--json'"),
         (&["status", "--json", "--watch"], "cannot be used with '--watch'"),
+        (&["maintenance", "begin"], "unrecognized subcommand 'begin'"),
+        (
+            &["maintenance", "enter", "eth0@7"],
+            "unexpected argument 'eth0@7'",
+        ),
+        (&["sysctl", "log", "preempt"], "unexpected argument 'preempt'"),
         (&["reload", "carpd.toml"], "unexpected argument 'carpd.toml'"),
         (&["disable"], "<IFACE@VHID|--all>"),
         (&["enable", "eth0@7", "--all"], "cannot be used with '--all'"),
@@ -159,6 +165,10 @@ fn without_a_daemon_nothing_is_known() {
         &["demotion", "--socket", "/nowhere/control.sock"],
         &["demotion", "clear", "--all", "--socket", "/nowhere/control.sock"],
         &["reload", "--socket", "/nowhere/control.sock"],
+        &["maintenance", "--socket", "/nowhere/control.sock"],
+        &["maintenance", "enter", "--socket", "/nowhere/control.sock"],
+        &["sysctl", "--socket", "/nowhere/control.sock"],
+        &["sysctl", "log=1", "--socket", "/nowhere/control.sock"],
         &["disable", "--all", "--socket", "/nowhere/control.sock"],
         &["state", "eth0@7", "master", "--socket", "/nowhere/control.sock"],
     ] {

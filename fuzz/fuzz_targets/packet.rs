@@ -54,6 +54,7 @@ fuzz_target!(|input: Input<'_>| {
     let receiver = Receiver {
         dialect,
         unicast: input.unicast,
+        min_ttl: None,
         authenticators: &authenticators,
     };
     let mut lookups = 0;

@@ -95,6 +95,7 @@ fuzz_target!(|input: Input| {
     let receiver = Receiver {
         dialect,
         unicast,
+        min_ttl: None,
         authenticators: &accepted,
     };
     let ((), heard) = receive(&meta, payload, dialect, |heard| {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod model;
+pub mod runs;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@
 mod live;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -44,7 +45,7 @@ fn sound() -> Vec<u8> {
         counter,
         digest: Authenticator::new(&key, vhid, &addresses, HmacVariant::Plain).sign(counter),
     };
-    let envelope = Envelope::multicast_v4(vhid, Topology::address(3), Dialect::FreeBsd);
+    let envelope = Envelope::multicast_v4(vhid, Topology::address(0, 3), Dialect::FreeBsd);
     let mut buffer = [0; MAX_FRAME_LEN];
     let len = frame::emit_advertisement(&advertisement, &envelope, Dialect::FreeBsd, &mut buffer).unwrap();
     buffer[..len].to_vec()
@@ -160,7 +161,7 @@ fn what_is_rejected_is_counted_and_nothing_else_happens() {
     lab.start(A).unwrap();
     lab.start(B).unwrap();
     settle(&mut lab, A);
-    let addresses = [lab.nodes[A].address(), lab.nodes[B].address()];
+    let master = IpAddr::from(lab.nodes[A].address());
     let history = lab.nodes.each_ref().map(transitions);
     let start = Clock.now();
 
@@ -190,7 +191,7 @@ fn what_is_rejected_is_counted_and_nothing_else_happens() {
             }
         });
         let _done = Done(&done);
-        assert_eq!(masters_during(&mut lab, Duration::from_secs(4)), [addresses[A]]);
+        assert_eq!(masters_during(&mut lab, Duration::from_secs(4)), [master]);
         let sent: Vec<_> = lab
             .client
             .record()

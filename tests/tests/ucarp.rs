@@ -5,6 +5,7 @@
 
 mod live;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use carp_std::linux::Clock;
@@ -27,7 +28,10 @@ fn ucarp_obeys_our_master_follows_it_and_gives_way_to_it() {
     lab.start(A).unwrap();
     lab.start(B).unwrap();
     settle(&mut lab, A);
-    assert_eq!(masters_during(&mut lab, LONG_ENOUGH), [lab.nodes[A].address()]);
+    assert_eq!(
+        masters_during(&mut lab, LONG_ENOUGH),
+        [IpAddr::from(lab.nodes[A].address())]
+    );
     assert!(
         !lab.nodes[B].log().contains("state: MASTER"),
         "{}",
@@ -67,7 +71,10 @@ fn we_obey_ucarp_follow_it_and_give_way_to_it() {
     lab.start(A).unwrap();
     lab.start(B).unwrap();
     settle(&mut lab, A);
-    assert_eq!(masters_during(&mut lab, LONG_ENOUGH), [lab.nodes[A].address()]);
+    assert_eq!(
+        masters_during(&mut lab, LONG_ENOUGH),
+        [IpAddr::from(lab.nodes[A].address())]
+    );
     let heard = status(&lab.nodes[B]);
     let host = &heard["virtual_hosts"][0];
     assert_eq!(host["state"], "BACKUP");
@@ -108,7 +115,7 @@ fn with_another_password_ucarp_is_counted_and_moves_nothing() {
     // A better master is there. It cannot be believed, so we take over as if we were alone.
     let start = Clock.now();
     lab.start(A).unwrap();
-    let address = lab.nodes[A].address();
+    let address: IpAddr = lab.nodes[A].address().into();
     let first = lab
         .client
         .wait(live::PATIENCE, "an advertisement of ours", |record| {
@@ -121,7 +128,7 @@ fn with_another_password_ucarp_is_counted_and_moves_nothing() {
     assert!((3_300_000..4_500_000).contains(&took_over), "{took_over} us");
 
     let before = counter(&status(&lab.nodes[A]), "badauth");
-    let both = [lab.nodes[A].address(), lab.nodes[B].address()];
+    let both = [A, B].map(|node| IpAddr::from(lab.nodes[node].address()));
     assert_eq!(masters_during(&mut lab, LONG_ENOUGH), both);
     let after = status(&lab.nodes[A]);
     assert!(before >= 3, "UCarp advertises every second: {before}");

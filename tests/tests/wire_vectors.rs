@@ -76,6 +76,7 @@ fn verdict(
     let receiver = Receiver {
         dialect,
         unicast,
+        min_ttl: None,
         authenticators,
     };
     receive(meta, payload, dialect, |wanted| {

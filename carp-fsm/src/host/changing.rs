@@ -87,12 +87,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
             Some(Changing::Signs { until, .. }) => Some(Changing::Verifies { until: until + grace }),
             other => other,
         };
-        self.keep_families();
+        self.keep_destinations();
         waited != self.waits()
-    }
-
-    pub(crate) fn keep_families(&mut self) {
-        self.pending.keep_families(self.sends());
     }
 
     /// It signs with what was in force before.
@@ -118,6 +114,10 @@ impl<const ADDRS: usize> Host<ADDRS> {
     }
 
     fn families(&self) -> Families {
+        self.unicast.reached(self.address_families())
+    }
+
+    pub(super) fn address_families(&self) -> Families {
         let addresses = &self.config.addresses;
         Families {
             ipv4: addresses.has_ipv4() || !addresses.has_ipv6(),

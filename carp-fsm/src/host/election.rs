@@ -12,6 +12,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         let Self {
             // Fixed from the start, or derived from what is.
             config: _,
+            unicast: _,
             authenticator: _,
             changing,
             machine,
@@ -35,6 +36,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         let SendHealth {
             errors,
             successes,
+            left,
             failing_since,
             ignored,
             retry_at,
@@ -52,6 +54,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
             .hash(state);
         relative(now, *waits_until).hash(state);
         (ignores_link, ignored).hash(state);
-        (failing_since.is_some(), relative(now, *retry_at)).hash(state);
+        (left, failing_since.is_some(), relative(now, *retry_at)).hash(state);
     }
 }

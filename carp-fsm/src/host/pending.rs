@@ -1,15 +1,14 @@
 //! Wishes not yet carried out, and the order in which they are.
 
-use super::Families;
+use super::{Destination, Destinations};
 use crate::machine::Wishes;
-use crate::state::Family;
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Output {
     Own,
-    Advertise(Family),
-    BowOut(Family),
+    Advertise(Destination),
+    BowOut(Destination),
     /// The address of this index.
     Announce(u8),
     Disown,
@@ -19,54 +18,50 @@ pub(crate) enum Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pending {
     bits: u8,
+    advertise: Destinations,
+    bow_out: Destinations,
     /// The next address to announce.
     announced: u8,
 }
 
 const OWN: u8 = 1;
-const AD4: u8 = 1 << 1;
-const AD6: u8 = 1 << 2;
-const BOW4: u8 = 1 << 3;
-const BOW6: u8 = 1 << 4;
-const ANNOUNCE: u8 = 1 << 5;
-const DISOWN: u8 = 1 << 6;
+const ANNOUNCE: u8 = 1 << 1;
+const DISOWN: u8 = 1 << 2;
 
 impl Pending {
     pub(super) fn disown() -> Self {
         Self {
             bits: DISOWN,
+            advertise: Destinations::NONE,
+            bow_out: Destinations::NONE,
             announced: 0,
         }
     }
 
     pub(crate) fn is_empty(self) -> bool {
-        self.bits == 0
+        self.bits == 0 && self.advertise.is_empty() && self.bow_out.is_empty()
     }
 
     /// A node that is no longer MASTER has nothing to say.
     pub(crate) fn silence(&mut self) {
-        self.bits &= !(OWN | AD4 | AD6 | BOW4 | BOW6 | ANNOUNCE);
+        self.bits &= !(OWN | ANNOUNCE);
+        (self.advertise, self.bow_out) = (Destinations::NONE, Destinations::NONE);
     }
 
-    pub(super) fn keep_families(&mut self, families: Families) {
-        if !families.ipv4 {
-            self.bits &= !(AD4 | BOW4);
-        }
-        if !families.ipv6 {
-            self.bits &= !(AD6 | BOW6);
-        }
+    pub(super) fn keep(&mut self, kept: Destinations) {
+        self.advertise = self.advertise.and(kept);
+        self.bow_out = self.bow_out.and(kept);
     }
 
-    pub(super) fn add(&mut self, wishes: Wishes, Families { ipv4, ipv6 }: Families) {
-        let families = |four, six| if ipv4 { four } else { 0 } | if ipv6 { six } else { 0 };
+    pub(super) fn add(&mut self, wishes: Wishes, to: Destinations) {
         if wishes.contains(Wishes::OWN) {
             self.bits = self.bits & !DISOWN | OWN;
         }
         if wishes.contains(Wishes::BOW_OUT) {
-            self.bits = self.bits & !(AD4 | AD6) | families(BOW4, BOW6);
+            (self.advertise, self.bow_out) = (Destinations::NONE, self.bow_out.or(to));
         }
         if wishes.contains(Wishes::ADVERTISE) {
-            self.bits = self.bits & !(BOW4 | BOW6) | families(AD4, AD6);
+            (self.advertise, self.bow_out) = (self.advertise.or(to), Destinations::NONE);
         }
         if wishes.contains(Wishes::ANNOUNCE) {
             self.bits |= ANNOUNCE;
@@ -74,8 +69,10 @@ impl Pending {
         }
         if wishes.contains(Wishes::DISOWN) {
             // A bow-out that waits is still sent, unless nobody ever saw a MASTER here.
-            let last_words = if self.bits & OWN == 0 { BOW4 | BOW6 } else { 0 };
-            self.bits = self.bits & last_words | DISOWN;
+            if self.bits & OWN != 0 {
+                self.bow_out = Destinations::NONE;
+            }
+            (self.bits, self.advertise) = (DISOWN, Destinations::NONE);
         }
     }
 
@@ -86,17 +83,15 @@ impl Pending {
         {
             return Some(output);
         }
-        for (bit, output) in [
-            (OWN, Output::Own),
-            (BOW4, Output::BowOut(Family::Ipv4)),
-            (BOW6, Output::BowOut(Family::Ipv6)),
-            (AD4, Output::Advertise(Family::Ipv4)),
-            (AD6, Output::Advertise(Family::Ipv6)),
-        ] {
-            if self.bits & bit != 0 {
-                self.bits &= !bit;
-                return Some(output);
-            }
+        if self.bits & OWN != 0 {
+            self.bits &= !OWN;
+            return Some(Output::Own);
+        }
+        if let Some(to) = self.bow_out.take_first() {
+            return Some(Output::BowOut(to));
+        }
+        if let Some(to) = self.advertise.take_first() {
+            return Some(Output::Advertise(to));
         }
         if let Some(output) = self.next_announcement(addresses) {
             return Some(output);
@@ -110,10 +105,8 @@ impl Pending {
 
     pub(super) fn restore(&mut self, output: Output) {
         match output {
-            Output::Advertise(Family::Ipv4) => self.bits |= AD4,
-            Output::Advertise(Family::Ipv6) => self.bits |= AD6,
-            Output::BowOut(Family::Ipv4) => self.bits |= BOW4,
-            Output::BowOut(Family::Ipv6) => self.bits |= BOW6,
+            Output::Advertise(to) => self.advertise.add(to),
+            Output::BowOut(to) => self.bow_out.add(to),
             Output::Announce(index) => {
                 self.announced = if self.bits & ANNOUNCE == 0 {
                     index

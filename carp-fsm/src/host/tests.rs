@@ -12,10 +12,10 @@ const ADDS_UP: SendRule = SendRule {
     adds_up: true,
     forgives: true,
 };
-const AD4: Output = Output::Advertise(Family::Ipv4);
-const AD6: Output = Output::Advertise(Family::Ipv6);
-const BOW4: Output = Output::BowOut(Family::Ipv4);
-const BOW6: Output = Output::BowOut(Family::Ipv6);
+const AD4: Output = Output::Advertise(Destination::IPV4);
+const AD6: Output = Output::Advertise(Destination::IPV6);
+const BOW4: Output = Output::BowOut(Destination::IPV4);
+const BOW6: Output = Output::BowOut(Destination::IPV6);
 
 /// A host with two IPv4 and one IPv6 addresses, its first DISOWN drained.
 fn host(mode: LinkMode, dialect: Dialect) -> Host<4> {
@@ -52,6 +52,7 @@ fn view<const ADDRS: usize>(host: &Host<ADDRS>) -> View {
         demotion: 0,
         preempt: false,
         preempt_delay: Duration::ZERO,
+        mac: carp_proto::MacAddr([2, 0, 0, 0, 0, 1]),
         maintenance: false,
         ipv4: host.waits().ipv4,
         ipv6: host.waits().ipv6,
@@ -229,15 +230,15 @@ fn a_late_busy_does_not_bring_back_what_is_no_longer_meant() {
 fn three_errors_make_a_sender_fail_and_three_successes_in_a_row_heal_it() {
     let now = Instant::ZERO;
     let mut health = SendHealth::default();
-    assert!(!health.failed(now, None));
-    assert!(!health.failed(now, None));
-    assert!(health.failed(now, None));
+    assert!(!health.failed(now, None, false));
+    assert!(!health.failed(now, None, false));
+    assert!(health.failed(now, None, false));
     assert_eq!(health.failing_since, Some(now));
-    assert!(!health.failed(now, None), "fails already");
+    assert!(!health.failed(now, None, false), "fails already");
     assert!(!health.sent(ADDS_UP));
     assert!(!health.sent(ADDS_UP));
     assert!(
-        !health.failed(now, None),
+        !health.failed(now, None, false),
         "an error starts the count of successes anew"
     );
     assert!(!health.sent(ADDS_UP));
@@ -251,15 +252,18 @@ fn errors_add_up_until_three_successes_in_a_row() {
     let now = Instant::ZERO;
     let mut health = SendHealth::default();
     for _ in 0..2 {
-        assert!(!health.failed(now, None));
+        assert!(!health.failed(now, None, false));
         assert!(!health.sent(ADDS_UP));
         assert!(!health.sent(ADDS_UP));
     }
-    assert!(health.failed(now, None), "error, ok, ok, error, ok, ok, error");
+    assert!(
+        health.failed(now, None, false),
+        "error, ok, ok, error, ok, ok, error"
+    );
 
     let mut health = SendHealth::default();
     for _ in 0..10 {
-        assert!(!health.failed(now, None));
+        assert!(!health.failed(now, None, false));
         for _ in 0..3 {
             assert!(!health.sent(ADDS_UP));
         }
@@ -356,12 +360,12 @@ fn kernels_count_errors_in_a_row_and_freebsd_13_never_forgives() {
         };
         let mut health = SendHealth::default();
         for _ in 0..10 {
-            assert!(!health.failed(now, None));
-            assert!(!health.failed(now, None));
+            assert!(!health.failed(now, None, false));
+            assert!(!health.failed(now, None, false));
             assert!(!health.sent(rule));
         }
         for verdict_changed in [false, false, true] {
-            assert_eq!(health.failed(now, None), verdict_changed);
+            assert_eq!(health.failed(now, None, false), verdict_changed);
         }
         for verdict_changed in [false, false, forgives, false] {
             assert_eq!(health.sent(rule), verdict_changed);

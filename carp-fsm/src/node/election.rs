@@ -24,6 +24,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             stats: self.stats,
             memory: self.memory.fork()?,
             keys: self.keys.fork()?,
+            peers: self.peers.fork()?,
+            neighbours: self.neighbours.fork()?,
             random: self.random.clone(),
             now: self.now,
             shutting_down: self.shutting_down,

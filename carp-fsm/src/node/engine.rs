@@ -2,13 +2,13 @@
 
 use core::net::IpAddr;
 
-use carp_proto::{Interval, MAX_FRAME_LEN, TieRule};
+use carp_proto::{Interval, MAX_FRAME_LEN, MULTICAST_V4, MULTICAST_V6, MacAddr, TieRule};
 
 use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
-use crate::host::{Families, Host, Output, SendHealth, Signed};
+use crate::host::{Destination, Families, Host, Output, SendHealth, Signed};
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
 use crate::machine::{Departure, HandOver, Input, View, Wishes};
@@ -37,6 +37,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub(super) fn view(&self, slot: u16) -> Option<View> {
         let host = self.hosts.get(slot)?;
         let HostConfig {
+            iface,
             dialect,
             advbase,
             advskew,
@@ -46,6 +47,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             ..
         } = host.config;
         let (Families { ipv4, ipv6 }, demotion) = (host.waits(), self.demotion(group));
+        let interface = self.interface(iface);
         Some(View {
             dialect,
             policy: self.policy,
@@ -54,6 +56,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             demotion,
             preempt,
             preempt_delay,
+            mac: interface.map_or(MacAddr([0; 6]), |interface| interface.mac),
             maintenance: self.maintenance,
             ipv4,
             ipv6,
@@ -309,12 +312,18 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let interface = self.interfaces.get(usize::from(iface.0))?.info?;
         let host = self.hosts.get_mut(slot)?;
         let said = match output {
-            Output::Advertise(_) => Some(view.interval()),
-            Output::BowOut(_) => Some(Interval::BOW_OUT),
+            Output::Advertise(to) => Some((to, view.interval())),
+            Output::BowOut(to) => Some((to, Interval::BOW_OUT)),
             Output::Announce(_) | Output::Own | Output::Disown => None,
         };
+        let peer = said.and_then(|(to, _)| to.peer());
         let signed = match said {
-            Some(interval) => {
+            Some((to, interval)) => {
+                let to = match peer {
+                    Some(index) => self.peers.get(slot, index)?.address,
+                    None if to == Destination::IPV4 => MULTICAST_V4.into(),
+                    None => MULTICAST_V6.into(),
+                };
                 let counter = host.next_counter(&self.policy, chance);
                 self.memory.sent(self.now, slot, counter, interval);
                 let older = if host.signs_old() {
@@ -323,22 +332,23 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                     None
                 };
                 let digest = older.unwrap_or(&host.authenticator).sign(counter);
-                Signed { counter, digest }
+                Signed { to, counter, digest }
             }
             None => Signed::NOTHING,
         };
         let len = host.emit(output, &view, &interface, signed, frame)?;
-        match output {
-            Output::Advertise(Family::Ipv4) | Output::BowOut(Family::Ipv4) => bump(&mut self.stats.opackets),
-            Output::Advertise(Family::Ipv6) | Output::BowOut(Family::Ipv6) => bump(&mut self.stats.opackets6),
-            _ => {}
+        if said.is_some() {
+            bump(match Family::of(signed.to) {
+                Family::Ipv4 => &mut self.stats.opackets,
+                Family::Ipv6 => &mut self.stats.opackets6,
+            });
         }
         Some(Action::Transmit {
             iface,
             host: id,
             kind,
             len,
-            next_hop: None,
+            next_hop: peer.map(|_| signed.to),
             tx: TxId { host: id, output },
         })
     }

@@ -40,7 +40,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             host.changing = None;
             self.keys.clear(slot);
         }
-        host.keep_families();
+        host.keep_destinations();
         self.reschedule(slot);
     }
 

@@ -17,11 +17,14 @@ use crate::{Duration, EventSlot, GroupSlot, HostSlot, InterfaceSlot, LinkMode, T
 mod commands;
 mod demotion;
 mod ledger;
+mod neighbours;
 mod packets;
 mod properties;
 mod reconfigure;
 mod replays;
 mod sending;
+mod settings;
+mod unicast;
 
 const ETH0: IfaceId = IfaceId(0);
 const ETH1: IfaceId = IfaceId(1);
@@ -261,4 +264,6 @@ fn growing() -> Storage<'static, 4> {
     borrowed(16, 8, 8, 64)
         .with_replay_memory(memory.leak(), 64)
         .with_spare_keys(keys.leak(), 3)
+        .with_peers([crate::PeerSlot::EMPTY; 16 * 8].to_vec().leak(), 8)
+        .with_neighbours([crate::NeighbourSlot::EMPTY; 64].to_vec().leak())
 }

@@ -9,6 +9,7 @@ use carp_proto::{AdvSkew, Key, MacAddr, Vhid};
 
 use super::{ADDRS, SEGMENT};
 use crate::config::HostConfig;
+use crate::node::Peer;
 use crate::policy::Policy;
 use crate::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ pub struct NodePlan {
     pub(super) policy: Policy,
     pub(super) clock: Clock,
     pub(super) hosts: Vec<HostConfig<ADDRS>>,
+    pub(super) multicast: bool,
+    pub(super) peers: Vec<Peer>,
 }
 
 impl NodePlan {
@@ -31,6 +34,8 @@ impl NodePlan {
             policy: Policy::HARDENED,
             clock: Clock::default(),
             hosts: Vec::new(),
+            multicast: true,
+            peers: Vec::new(),
         }
     }
 
@@ -38,6 +43,14 @@ impl NodePlan {
     #[must_use]
     pub fn host(mut self, host: HostConfig<ADDRS>) -> Self {
         self.hosts.push(host);
+        self
+    }
+
+    /// With these unicast peers of all its virtual hosts: the addresses of other nodes.
+    #[must_use]
+    pub fn unicast(mut self, multicast: bool, peers: &[Peer]) -> Self {
+        self.multicast = multicast;
+        self.peers = peers.to_vec();
         self
     }
 

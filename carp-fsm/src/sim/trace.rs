@@ -8,7 +8,7 @@ use carp_proto::{Interval, Vhid};
 
 use super::NodeId;
 use super::faults::Fault;
-use crate::action::TransmitKind;
+use crate::action::{TransmitKind, TransmitResult};
 use crate::event::EventKind;
 use crate::id::HostId;
 use crate::machine::HandOver;
@@ -49,7 +49,7 @@ pub enum TraceKind {
     /// It sent a frame.
     Sent(TransmitKind),
     /// It tried to send a frame, and failed, as [`Sim::set_sending`](super::Sim::set_sending) wants it.
-    NotSent(TransmitKind),
+    NotSent(TransmitKind, TransmitResult),
     /// It accepted an advertisement.
     Heard {
         /// Whose.
@@ -60,6 +60,13 @@ pub enum TraceKind {
         interval: Interval,
         /// Byte 4, as received.
         demotion: u8,
+    },
+    /// It got an advertisement a second time, and saw that.
+    HeardAgain {
+        /// Whose.
+        from: NodeId,
+        /// The address that it came from.
+        source: IpAddr,
     },
     /// The simulation did something to it.
     Fault(Fault),
@@ -104,6 +111,11 @@ impl fmt::Display for TraceEntry {
                 (HandOver::NotMaster, _) => f.write_str("hand-over: not MASTER"),
             },
             TraceKind::Event(EventKind::TakenAway { .. }) => f.write_str("addresses taken away"),
+            TraceKind::Event(EventKind::Neighbour {
+                vhid, source, kind, ..
+            }) => {
+                write!(f, "neighbour {source} with vhid {vhid} {kind}")
+            }
             TraceKind::Event(EventKind::Lost(events)) => write!(f, "{events} events lost"),
             TraceKind::Owner { owner: true, .. } => f.write_str("owns the addresses"),
             TraceKind::Owner { owner: false, .. } => f.write_str("does not own the addresses"),
@@ -111,9 +123,17 @@ impl fmt::Display for TraceEntry {
             TraceKind::Sent(TransmitKind::Advertisement) => f.write_str("advertises"),
             TraceKind::Sent(TransmitKind::BowOut) => f.write_str("bows out"),
             TraceKind::Sent(TransmitKind::Announcement) => f.write_str("announces"),
-            TraceKind::NotSent(TransmitKind::Advertisement) => f.write_str("fails to advertise"),
-            TraceKind::NotSent(TransmitKind::BowOut) => f.write_str("fails to bow out"),
-            TraceKind::NotSent(TransmitKind::Announcement) => f.write_str("fails to announce"),
+            TraceKind::NotSent(kind, result) => {
+                f.write_str(match result {
+                    TransmitResult::Busy => "has no room to ",
+                    TransmitResult::Sent | TransmitResult::Error => "fails to ",
+                })?;
+                f.write_str(match kind {
+                    TransmitKind::Advertisement => "advertise",
+                    TransmitKind::BowOut => "bow out",
+                    TransmitKind::Announcement => "announce",
+                })
+            }
             TraceKind::Heard {
                 source,
                 interval,
@@ -127,6 +147,7 @@ impl fmt::Display for TraceEntry {
                 }
                 Ok(())
             }
+            TraceKind::HeardAgain { source, .. } => write!(f, "hears that again from {source}"),
             TraceKind::Fault(fault) => fault.fmt(f),
         }
     }

@@ -44,6 +44,9 @@ pub(super) const CARP_AND_VRRP: [SockFilter; 15] = [
     /* 14 */ accept(MAX_RECEIVED as u32),
 ];
 
+/// Passes nothing: for sockets that only send.
+pub(super) const NOTHING: [SockFilter; 1] = [accept(0)];
+
 const ETHER_TYPE: u32 = 12;
 const IP_PROTOCOL: u32 = carp_proto::IP_PROTOCOL as u32;
 const VLAN_ID_BITS: u32 = 0xfff;

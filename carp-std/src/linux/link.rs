@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::mem::{self, MaybeUninit};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
 
@@ -13,6 +14,7 @@ use super::janitor::Janitor;
 use super::netlink::{Monitor, Netlink};
 use super::owner;
 use super::packet::MAX_QUEUED;
+use super::unicast::Unicast;
 use crate::{Link, LinkError, OwnershipError, VirtualAddress, VirtualHost};
 
 /// The [`Link`] of Linux.
@@ -48,6 +50,8 @@ pub struct LinuxLink {
     /// Something failed that should not: look at all interfaces again.
     pub(super) look_again: bool,
     pub(super) guard: Option<Guard>,
+    /// Not before there is an interface.
+    unicast: Option<Unicast>,
     /// Not before there is a virtual host in VMAC mode.
     pub(super) janitor: Option<Janitor>,
 }
@@ -77,6 +81,7 @@ impl LinuxLink {
                 look_again: false,
                 guard: None,
                 janitor: None,
+                unicast: None,
             })
         };
         open().map_err(LinkError::os("watch the interfaces of this machine (rtnetlink)"))
@@ -112,6 +117,10 @@ impl LinuxLink {
             .netlink
             .addresses(found.index)
             .map_err(LinkError::os(describe()))?;
+        if self.unicast.is_none() {
+            let what = "open a raw IP socket of protocol 112";
+            self.unicast = Some(Unicast::open().map_err(LinkError::os(what))?);
+        }
         let info = info(&found, &addresses, &[]);
         self.interfaces.push(Slot {
             name: name.to_owned(),
@@ -168,11 +177,11 @@ impl LinuxLink {
             return;
         };
         for slot in &self.interfaces {
-            if let Some(open) = &slot.open {
-                guard.own(open.device(&slot.name, self.tags), &slot.owned);
-            }
+            let Some(open) = &slot.open else { continue };
+            guard.own(open.device(&slot.name, self.tags), &slot.owned);
             for vmac in slot.vmacs.values() {
                 guard.made(vmac.index, &vmac.name);
+                guard.own(vmac.device(open.index, self.tags), &vmac.owned);
             }
         }
     }
@@ -233,6 +242,10 @@ impl Link for LinuxLink {
         self.changes.pop_front()
     }
 
+    fn interface_name(&self, iface: IfaceId) -> Option<&str> {
+        self.interface_name(iface) // the inherent one
+    }
+
     fn poll_addresses(&mut self) -> Option<IfaceId> {
         self.readdressed.pop()
     }
@@ -244,7 +257,7 @@ impl Link for LinuxLink {
         let (present, also) = match host.mode {
             LinkMode::Plain => (&slot.present[..], &[][..]),
             LinkMode::Vmac => match slot.vmacs.get(&host.vhid) {
-                Some(vmac) if vmac.owner => (&vmac.present[..], &[][..]),
+                Some(vmac) if !vmac.owned.is_empty() => (&vmac.present[..], &[][..]),
                 Some(vmac) => (&vmac.present[..], &slot.present[..]),
                 None => (&[][..], &slot.present[..]),
             },
@@ -286,10 +299,14 @@ impl Link for LinuxLink {
         let Some(open) = self.get(iface).and_then(|slot| slot.open.as_ref()) else {
             return TransmitResult::Error;
         };
-        match open.socket.send(frame) {
-            Ok(()) => TransmitResult::Sent,
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS)) => TransmitResult::Busy,
-            Err(_) => TransmitResult::Error,
+        outcome(&open.socket.send(frame))
+    }
+
+    fn send_unicast(&mut self, iface: IfaceId, frame: &[u8], to: IpAddr) -> TransmitResult {
+        let open = self.get(iface).and_then(|slot| slot.open.as_ref());
+        match (open, &self.unicast) {
+            (Some(open), Some(unicast)) => outcome(&unicast.send(open.index, frame, to)),
+            _ => TransmitResult::Error,
         }
     }
 
@@ -307,6 +324,9 @@ impl Link for LinuxLink {
                 interface: slot.name.clone(),
             };
             return if owner { Err(gone) } else { Ok(()) };
+        }
+        if host.addresses.is_empty() {
+            return Ok(()); // an election about nothing that we could do
         }
         if host.mode == LinkMode::Vmac {
             return self.set_owner_vmac(host, owner);
@@ -335,6 +355,13 @@ impl Link for LinuxLink {
         }
     }
 
+    fn drop_addresses(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
+        match host.mode {
+            LinkMode::Plain => self.set_owner(host, false),
+            LinkMode::Vmac => self.drop_from_vmac(host),
+        }
+    }
+
     fn release(&mut self, host: &VirtualHost<'_>) {
         let iface = usize::from(host.iface.0);
         if host.mode == LinkMode::Vmac && iface < self.interfaces.len() {
@@ -346,6 +373,14 @@ impl Link for LinuxLink {
 impl AsFd for LinuxLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
+    }
+}
+
+fn outcome(sent: &io::Result<()>) -> TransmitResult {
+    match sent {
+        Ok(()) => TransmitResult::Sent,
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS)) => TransmitResult::Busy,
+        Err(_) => TransmitResult::Error,
     }
 }
 

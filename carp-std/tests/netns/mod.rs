@@ -1,6 +1,7 @@
 //! Network namespaces for tests, which remove themselves.
 #![allow(dead_code, reason = "not every test program needs all of it")]
 
+pub(crate) mod client;
 pub(crate) mod node;
 
 use std::io::{Read as _, Write as _};
@@ -90,6 +91,14 @@ impl Namespace {
         })
     }
 
+    /// Lays a cable from a port here, which is made, to `eth0` of a machine.
+    pub(crate) fn cable(&self, port: &str, machine: &Self) {
+        machine.ip(&format!(
+            "link add eth0 type veth peer name {port} netns {}",
+            self.0
+        ));
+    }
+
     fn open(&self) -> fs::File {
         fs::File::open(format!("/run/netns/{}", self.0)).unwrap()
     }
@@ -144,10 +153,7 @@ pub(crate) fn segment() -> (Namespace, Namespace, Namespace, Namespace) {
     switch.ip("link set switch up");
     let machine = |port: &str, address: &str| {
         let machine = Namespace::new();
-        machine.ip(&format!(
-            "link add eth0 type veth peer name {port} netns {}",
-            switch.0
-        ));
+        switch.cable(port, &machine);
         switch.ip(&format!("link set {port} master switch up"));
         machine.ip(&format!("address add {address}/24 dev eth0"));
         machine.ip("link set eth0 up");

@@ -48,8 +48,13 @@ impl Setup {
 
     /// On `eth0` of this thread's namespace.
     pub(crate) fn host(self) -> Host<LinuxLink, 4> {
+        self.on("eth0")
+    }
+
+    /// On an interface of this thread's namespace.
+    pub(crate) fn on(self, interface: &str) -> Host<LinuxLink, 4> {
         let mut link = LinuxLink::new().unwrap();
-        let eth0 = link.add_interface("eth0").unwrap();
+        let eth0 = link.add_interface(interface).unwrap();
         let mut config = HostConfig::new(
             eth0,
             Vhid::new(7).unwrap(),
@@ -88,12 +93,19 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn start(namespace: &Namespace, setup: Setup) -> Self {
+        Self::start_with(namespace, move || setup.host())
+    }
+
+    pub(crate) fn start_with(
+        namespace: &Namespace,
+        host: impl FnOnce() -> Host<LinuxLink, 4> + Send + 'static,
+    ) -> Self {
         let crash = Arc::new(AtomicBool::new(false));
         let dead = Arc::clone(&crash);
         let (sender, events) = mpsc::channel();
         let (hand_out, stopper) = mpsc::channel();
         let thread = namespace.spawn(move || {
-            let mut host = setup.host();
+            let mut host = host();
             hand_out.send(host.stopper()).unwrap();
             while !dead.load(Ordering::Relaxed) {
                 host.process(Clock.now()).unwrap();

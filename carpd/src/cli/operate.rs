@@ -11,10 +11,44 @@ pub(super) enum Operate {
     #[command(after_help = EXIT_CODES, long_about = "\
 Read the configuration file again, and apply what has changed in it. SIGHUP does the same.
 
-Virtual hosts that have not changed are not touched. Others change while they go on; only another dialect means that \
+Virtual hosts that have not changed are not touched. Others change while they go on; only another dialect or mode means that \
 the virtual host leaves and begins anew. A file with a mistake changes nothing: the mistakes are listed, and the exit \
 code is 1.")]
     Reload {
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Enter or leave maintenance mode, which lasts across restarts
+    #[command(args_conflicts_with_subcommands = true, after_help = EXIT_CODES, long_about = "\
+Enter or leave maintenance mode. Without a word: tell whether it holds.
+
+In maintenance mode this machine is the last choice: its advskew is 254, and it hands over what it is MASTER of, also \
+to a machine that does not preempt. It takes over only if nobody else is there. The mode is stored before anything \
+changes, so that a restart, an upgrade or a loss of power do not end it.")]
+    Maintenance {
+        #[command(subcommand)]
+        change: Option<ChangeMaintenance>,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Show or change settings by the names of FreeBSD's sysctls
+    #[command(after_help = EXIT_CODES, long_about = "\
+Show or change settings by the names of FreeBSD's sysctls, with or without net.inet.carp. in front:
+
+  allow                    0: every virtual host is in INIT
+  preempt                  1: take over from a slower master, where the configuration does not say otherwise
+  log                      0: no changes of state in the log; 1: these; 2: counts of bad packets, too
+  demotion                 the sum that is added to every advskew; a number is added to it, a negative one taken away
+  suppress_preempt         how many causes demote now; can only be read
+  ifdown_demotion_factor   demotion while an interface is down
+  senderr_demotion_factor  demotion while advertisements cannot be sent
+  dscp                     of advertisements, 0 to 63, or dialect: as the kernel of the dialect has it
+
+A change lasts until a restart, or until a reload finds another value in the configuration file than before.")]
+    Sysctl {
+        /// The key; with =VALUE, its new value. Without it: show all
+        #[arg(value_name = "KEY[=VALUE]")]
+        setting: Option<String>,
         #[command(flatten)]
         socket: Socket,
     },
@@ -115,6 +149,25 @@ pub(super) enum ForcedState {
     Master,
     /// Yield
     Backup,
+}
+
+/// Changes of maintenance mode.
+#[derive(Debug, Subcommand)]
+pub(super) enum ChangeMaintenance {
+    /// Hand everything over, and stay the last choice until it is left
+    Enter(Maintain),
+    /// Be what the configuration says again
+    Leave(Maintain),
+}
+
+/// How.
+#[derive(Debug, Args)]
+pub(super) struct Maintain {
+    /// Do not wait until the addresses have moved
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    #[command(flatten)]
+    pub(super) socket: Socket,
 }
 
 /// Changes of the causes of demotion.

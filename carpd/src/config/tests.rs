@@ -154,6 +154,15 @@ fn all_keys_arrive() {
     let loaded = check_file(&vectors().join("ok-full.toml"));
     let config = loaded.config.expect("no mistakes");
     assert_eq!(config.control_socket, Path::new("/run/carpd/other.sock"));
+    let expected = Settings {
+        allow: true,
+        preempt: true,
+        log: 2,
+        ifdown_demotion_factor: 255,
+        senderr_demotion_factor: 0,
+        dscp: carp_fsm::Dscp::new(63),
+    };
+    assert_eq!(config.settings, expected);
     let [lan, wan] = config.hosts.as_slice() else {
         panic!("two hosts")
     };
@@ -164,7 +173,7 @@ fn all_keys_arrive() {
     );
     assert_eq!(
         (lan.advbase, lan.advskew, lan.preempt),
-        (AdvBase::new(255), AdvSkew::new(240), false)
+        (AdvBase::new(255), AdvSkew::new(240), Some(false))
     );
     assert_eq!(lan.description.as_deref(), Some("LAN gateway"));
     assert_eq!(
@@ -178,7 +187,7 @@ fn all_keys_arrive() {
     );
     assert_eq!(
         (wan.advbase, wan.advskew, wan.preempt),
-        (AdvBase::new(1), AdvSkew::new(0), true)
+        (AdvBase::new(1), AdvSkew::new(0), None)
     );
     assert_eq!(wan.key, key, "without the line end");
     assert_eq!(wan.description, None);

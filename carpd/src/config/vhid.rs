@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::path::Path;
 
+use carp_fsm::LinkMode;
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
+use carp_std::OnRemoval;
 use toml::Spanned;
 
 use super::address::Vip;
@@ -12,7 +14,7 @@ use super::nodes::{ADVSKEW, Nodes};
 use super::report::Report;
 use super::secret::{self, mode_if_world_readable};
 use super::table::Table;
-use super::{Machine, Purpose};
+use super::{Machine, Purpose, TOP_KEYS};
 
 /// The keys of a `[[vhid]]` table.
 pub(super) const KEYS: &[&str] = &[
@@ -26,6 +28,8 @@ pub(super) const KEYS: &[&str] = &[
     "preempt",
     "description",
     "dialect",
+    "mode",
+    "on_removal",
     "allow_off_subnet",
 ];
 
@@ -47,12 +51,16 @@ pub struct VirtualHost {
     pub advbase: AdvBase,
     /// Added to `advbase`, in 1/256 s, 0 to 254. The lowest sum is master.
     pub advskew: AdvSkew,
-    /// Whether to take over from a master that advertises more slowly.
-    pub preempt: bool,
+    /// Whether to take over from a master that advertises more slowly; `None`: as [`Settings`](super::Settings) say.
+    pub preempt: Option<bool>,
     /// Free text for the status table.
     pub description: Option<String>,
     /// Whose rules to follow.
     pub dialect: Dialect,
+    /// Whose MAC address the virtual addresses have.
+    pub mode: LinkMode,
+    /// What a master does when somebody else takes its addresses off.
+    pub on_removal: OnRemoval,
 }
 
 impl VirtualHost {
@@ -81,21 +89,24 @@ pub(super) struct Draft {
     key: Option<Key>,
     advbase: u8,
     advskew: u8,
-    preempt: bool,
+    preempt: Option<bool>,
     description: Option<String>,
     dialect: Dialect,
+    mode: LinkMode,
+    on_removal: OnRemoval,
 }
 
 impl Draft {
     pub(super) fn read(
         table: &Table<'_>,
-        preempt: bool,
         nodes: Option<&Nodes>,
         context: &Context<'_>,
         report: &mut Report,
     ) -> Self {
         let belongs_above = |key: &str| {
-            (key == "control_socket").then_some("move it to the top of the file, above the first [[vhid]]")
+            TOP_KEYS
+                .contains(&key)
+                .then_some("move it to the top of the file, above the first [[vhid]]")
         };
         table.refuse_unknown_keys(KEYS, belongs_above, report);
         let dialect = dialect(table, report);
@@ -107,9 +118,11 @@ impl Draft {
             key: key(table, context, report),
             advbase: advbase(table, report),
             advskew: advskew(table, dialect, nodes, report),
-            preempt: table.boolean("preempt", report).unwrap_or(preempt),
+            preempt: table.boolean("preempt", report),
             description: description(table, report),
             dialect,
+            mode: mode(table, report),
+            on_removal: on_removal(table, report),
         }
     }
 
@@ -125,6 +138,8 @@ impl Draft {
             preempt: self.preempt,
             description: self.description,
             dialect: self.dialect,
+            mode: self.mode,
+            on_removal: self.on_removal,
         })
     }
 }
@@ -330,4 +345,28 @@ fn dialect(table: &Table<'_>, report: &mut Report) -> Dialect {
         );
         Dialect::default()
     })
+}
+
+fn mode(table: &Table<'_>, report: &mut Report) -> LinkMode {
+    let modes = [("plain", LinkMode::Plain), ("vmac", LinkMode::Vmac)];
+    one_of(table, "mode", &modes, report)
+}
+
+fn on_removal(table: &Table<'_>, report: &mut Report) -> OnRemoval {
+    let reactions = [("restore", OnRemoval::Restore), ("demote", OnRemoval::Demote)];
+    one_of(table, "on_removal", &reactions, report)
+}
+
+fn one_of<T: Copy + Default>(table: &Table<'_>, key: &str, values: &[(&str, T)], report: &mut Report) -> T {
+    let Some(name) = table.string(key, report) else {
+        return T::default();
+    };
+    if let Some((_, value)) = values.iter().find(|(value, _)| value == name.get_ref()) {
+        return *value;
+    }
+    let wrong = name.get_ref().escape_debug();
+    let names: Vec<_> = values.iter().map(|(value, _)| *value).collect();
+    let advice = format!("{key} cannot be {wrong}; write {}", names.join(" or "));
+    report.mistake(&name.span(), advice);
+    T::default()
 }

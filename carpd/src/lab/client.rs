@@ -1,5 +1,5 @@
 use std::io::BufRead;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,9 +10,10 @@ use std::time::Duration;
 use carp_fsm::Instant;
 use carp_std::linux::Clock;
 
-use super::measure::{Observation, Record};
+use super::measure::{Observation, Record, Succession};
+use super::node::Node;
 use super::process::Process;
-use super::topology::{INTERFACE, Namespace};
+use super::topology::Namespace;
 use super::{LabError, TempDir};
 
 /// How long nobody but the master may advertise until it counts as the only one.
@@ -32,18 +33,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts the probe: `carpd` is the executable of carpd, which has the probe in it. Waiting fails once
-    /// `interrupted` is true.
+    /// Starts the probe, which pings `target` and listens on `interface` for advertisements of the target's family:
+    /// `carpd` is the executable of carpd, which has the probe in it. Waiting fails once `interrupted` is true.
     pub fn start(
         carpd: &Path,
         namespace: &Namespace,
-        target: Ipv4Addr,
+        interface: &str,
+        target: IpAddr,
         dir: &TempDir,
         interrupted: Arc<AtomicBool>,
     ) -> Result<Self, LabError> {
         let mut command = namespace.command(carpd);
-        command.args(["lab-probe", &target.to_string(), INTERFACE]);
-        let (probe, pipe) = Process::start_piped("the client", &mut command, dir.path().join("client.log"))?;
+        command.args(["lab-probe", &target.to_string(), interface]);
+        let log = dir.path().join(format!("client-{interface}-{target}.log"));
+        let (probe, pipe) = Process::start_piped("the client", &mut command, log)?;
         let (sender, observations) = mpsc::channel();
         thread::spawn(move || {
             for line in pipe.lines().map_while(Result::ok) {
@@ -103,7 +106,7 @@ impl Client {
 
     /// Waits until `master` has been the only one to advertise for 1.5 s, and the latest pings were answered. Only what
     /// happens after the call counts. 1.5 s are longer than the interval of a node with an advskew below 128.
-    pub fn settle(&mut self, master: Ipv4Addr, patience: Duration) -> Result<(), LabError> {
+    pub fn settle(&mut self, master: &Node, patience: Duration) -> Result<(), LabError> {
         const ANSWERED: usize = 10;
         let start = Clock.now();
         self.wait(patience, &format!("{master} as the only master"), |record| {
@@ -115,9 +118,28 @@ impl Client {
                 .rev()
                 .take(ANSWERED)
                 .filter(|ping| ping.answered);
-            let settled =
-                from >= start && record.sole_master(from, 1) == Some(master) && answered.count() == ANSWERED;
-            settled.then_some(())
+            let alone = from >= start
+                && record
+                    .sole_master(from, 1)
+                    .is_some_and(|source| master.is_source(source));
+            (alone && answered.count() == ANSWERED).then_some(())
+        })
+    }
+
+    /// Waits until the second of two nodes has followed the first as master. `what` is for the error message.
+    pub fn succession(
+        &mut self,
+        [old, new]: [&Node; 2],
+        what: &str,
+        since: Instant,
+        patience: Duration,
+    ) -> Result<Succession, LabError> {
+        self.wait(patience, what, |record| {
+            record.succession(
+                |source| old.is_source(source),
+                |source| new.is_source(source),
+                since,
+            )
         })
     }
 

@@ -20,7 +20,7 @@ const B: usize = 1;
 pub(super) fn measure(lab: &mut Lab, runs: u32, measurements: &mut Vec<Measurement>) -> Result<(), LabError> {
     lab.start(A)?;
     lab.start(B)?;
-    lab.client.settle(lab.nodes[A].address(), PATIENCE)?;
+    lab.client.settle(&lab.nodes[A], PATIENCE)?;
     for run in 0..runs {
         for fault in Fault::ALL {
             // In the first run right after an advertisement: the longest outage that this fault can cause.
@@ -33,11 +33,11 @@ pub(super) fn measure(lab: &mut Lab, runs: u32, measurements: &mut Vec<Measureme
 }
 
 fn after_advertisement(lab: &mut Lab, wait: Duration) -> Result<(), LabError> {
-    let (now, master) = (Clock.now(), lab.nodes[A].address());
+    let (now, master) = (Clock.now(), &lab.nodes[A]);
     lab.client.wait(PATIENCE, "an advertisement of A", |record| {
         record
             .since(now)
-            .any(|advertisement| advertisement.source == master)
+            .any(|advertisement| master.is_source(advertisement.source))
             .then_some(())
     })?;
     lab.client.pause(wait)
@@ -54,18 +54,17 @@ fn observe(
         Event::Loss(fault) => (fault, A, B),
         Event::Return(fault) => (fault, B, A),
     };
-    let (old, new) = (&lab.nodes[from], &lab.nodes[to]);
-    let (old_address, new_address) = (old.address(), new.address());
+    let (old, new) = (from, to);
     let (from, to) = (party(lab, from), party(lab, to));
     tell(format_args!("{event}: {from} -> {to}"));
 
     let start = Clock.now();
     happen(lab, fault)?;
     let what = format!("{to} to take over");
-    let succession = lab.client.wait(PATIENCE, &what, |record| {
-        record.succession(old_address, new_address, start)
-    })?;
-    lab.client.settle(new_address, PATIENCE)?;
+    let succession = lab
+        .client
+        .succession([&lab.nodes[old], &lab.nodes[new]], &what, start, PATIENCE)?;
+    lab.client.settle(&lab.nodes[new], PATIENCE)?;
     if event == Event::Loss(Fault::Stop) {
         lab.nodes[A].wait_for_end()?;
     }
@@ -92,7 +91,7 @@ fn cause(lab: &mut Lab, fault: Fault) -> Result<(), LabError> {
             lab.nodes[A].terminate();
             Ok(())
         }
-        Fault::Pull => lab.topology.unplug(1),
+        Fault::Pull => lab.topology.unplug(0, 1),
     }
 }
 
@@ -103,7 +102,7 @@ fn heal(lab: &mut Lab, fault: Fault) -> Result<(), LabError> {
             lab.topology.unblock(1)
         }
         Fault::Stop => lab.start(A),
-        Fault::Pull => lab.topology.plug(1),
+        Fault::Pull => lab.topology.plug(0, 1),
     }
 }
 

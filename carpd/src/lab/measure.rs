@@ -1,6 +1,6 @@
 //! What the client observes, and the numbers that follow from it. Pure calculation.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use carp_fsm::{Duration, Instant};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub struct Advertisement {
     #[serde(with = "micros")]
     pub at: Instant,
     /// Who sent it.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Its virtual host.
     pub vhid: u8,
     /// Its advbase.
@@ -90,21 +90,26 @@ impl Record {
         }
     }
 
-    /// How `new` followed `old`, if it advertised since `since`.
-    pub fn succession(&self, old: Ipv4Addr, new: Ipv4Addr, since: Instant) -> Option<Succession> {
+    /// How `new` followed `old`, if it advertised since `since`. Each says whether a source address is its own.
+    pub fn succession(
+        &self,
+        old: impl Fn(IpAddr) -> bool,
+        new: impl Fn(IpAddr) -> bool,
+        since: Instant,
+    ) -> Option<Succession> {
         let first = self
             .since(since)
-            .find(|advertisement| advertisement.source == new)?
+            .find(|advertisement| new(advertisement.source))?
             .at;
         let mut before = self.advertisements.iter().rev();
         let last = before
-            .find(|advertisement| advertisement.source == old && advertisement.at <= first)?
+            .find(|advertisement| old(advertisement.source) && advertisement.at <= first)?
             .at;
         Some(Succession { last, first })
     }
 
     /// The only node that advertised since `since`, if it did so at least `count` times.
-    pub fn sole_master(&self, since: Instant, count: usize) -> Option<Ipv4Addr> {
+    pub fn sole_master(&self, since: Instant, count: usize) -> Option<IpAddr> {
         let master = self.since(since).next()?.source;
         let alone = self
             .since(since)
@@ -155,16 +160,22 @@ mod micros {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
-    const A: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-    const B: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+    const A: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const B: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
     const fn millis(at: u64) -> Instant {
         Instant::from_micros(at * 1000)
     }
 
-    fn record(advertisements: &[(u64, Ipv4Addr)], lost: &[bool]) -> Record {
+    fn is(node: IpAddr) -> impl Fn(IpAddr) -> bool {
+        move |source| source == node
+    }
+
+    fn record(advertisements: &[(u64, IpAddr)], lost: &[bool]) -> Record {
         let advertisement = |&(at, source)| Advertisement {
             at: millis(at),
             source,
@@ -195,19 +206,19 @@ mod tests {
             &[(0, B), (1000, A), (2000, A), (5391, B), (5400, A), (6782, B)],
             &[],
         );
-        let succession = seen.succession(A, B, millis(2001));
+        let succession = seen.succession(is(A), is(B), millis(2001));
         let expected = Succession {
             last: millis(2000),
             first: millis(5391),
         };
         assert_eq!(succession, Some(expected));
-        assert_eq!(seen.succession(A, B, millis(6783)), None, "nothing new");
+        assert_eq!(seen.succession(is(A), is(B), millis(6783)), None, "nothing new");
         assert_eq!(
-            seen.succession(B, A, millis(0)).map(|found| found.last),
+            seen.succession(is(B), is(A), millis(0)).map(|found| found.last),
             Some(millis(0))
         );
         assert_eq!(
-            record(&[(1, B)], &[]).succession(A, B, millis(0)),
+            record(&[(1, B)], &[]).succession(is(A), is(B), millis(0)),
             None,
             "nothing old"
         );

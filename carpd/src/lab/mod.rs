@@ -1,6 +1,6 @@
 //! `carpd lab`: real daemons, real packets, real faults, and what a client of the virtual address notices.
 //!
-//! Two nodes and a client on one switch, in network namespaces of their own. Its parts are public so that tests can
+//! Nodes and a client on a switch, in network namespaces of their own. Its parts are public so that tests can
 //! build other situations from them. `docs/lab.md` describes the measurements.
 
 mod client;
@@ -15,7 +15,7 @@ pub mod topology;
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -29,10 +29,12 @@ pub use self::node::{Node, Setup, Software};
 pub use self::process::TempDir;
 
 use self::report::{Measurement, Report};
-use self::topology::Topology;
+use self::topology::{INTERFACE, Topology, Wiring};
 
 /// The virtual address of the lab.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+/// The same for IPv6.
+pub const VIP_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10);
 /// The virtual host of the lab.
 pub const VHID: u8 = 7;
 /// The advskew of the node that is master when all is well, and that of the other one.
@@ -49,34 +51,91 @@ pub struct Options {
     pub carpd: PathBuf,
 }
 
-/// Two nodes and a client on one switch.
+/// Nodes, and a client of their virtual address.
 ///
 /// The fields are in the order in which they go away: the namespaces when no process is left in them.
 #[derive(Debug)]
-pub struct Lab {
-    /// The nodes A and B, on stations 1 and 2.
-    pub nodes: [Node; 2],
-    /// The client, on station 3.
+pub struct Lab<const N: usize = 2> {
+    /// The nodes A, B and so on, on stations 1, 2 and so on.
+    pub nodes: [Node; N],
+    /// The client, on the next station.
     pub client: Client,
     /// The network.
     pub topology: Topology,
-    _files: TempDir,
+    files: TempDir,
+    carpd: PathBuf,
+    interrupted: Arc<AtomicBool>,
 }
 
-impl Lab {
+/// The surroundings of the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How many networks there are; each station is on all of them.
+    pub networks: u8,
+    /// Whether there is IPv6.
+    pub ipv6: bool,
+    /// What the client pings. It listens for advertisements of the same family.
+    pub target: IpAddr,
+}
+
+impl Default for Plan {
+    /// One switch, no IPv6.
+    fn default() -> Self {
+        Self {
+            networks: 1,
+            ipv6: false,
+            target: VIP.into(),
+        }
+    }
+}
+
+impl<const N: usize> Lab<N> {
     /// Builds the network and starts the client. The nodes do not run yet.
-    pub fn new(carpd: &Path, setups: [Setup; 2], interrupted: Arc<AtomicBool>) -> Result<Self, LabError> {
-        let dir = TempDir::new()?;
-        let [a, b] = setups;
-        let nodes = [Node::new(carpd, 1, a, &dir)?, Node::new(carpd, 2, b, &dir)?];
-        let topology = Topology::new(3)?;
-        let client = Client::start(carpd, topology.station(3), VIP, &dir, interrupted)?;
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 250 nodes.
+    pub fn new(
+        carpd: &Path,
+        plan: Plan,
+        setups: [Setup; N],
+        interrupted: Arc<AtomicBool>,
+    ) -> Result<Self, LabError> {
+        let files = TempDir::new()?;
+        let mut nodes = Vec::new();
+        for (station, setup) in (1..=250).zip(setups) {
+            nodes.push(Node::new(carpd, station, setup, &files)?);
+        }
+        let Ok(nodes) = nodes.try_into() else {
+            panic!("at most 250 nodes")
+        };
+        let topology = Topology::new(Wiring {
+            stations: Self::CLIENT,
+            networks: plan.networks,
+            ipv6: plan.ipv6,
+        })?;
+        let station = topology.station(Self::CLIENT);
+        let stop = Arc::clone(&interrupted);
+        let client = Client::start(carpd, station, INTERFACE, plan.target, &files, stop)?;
         Ok(Self {
             nodes,
             client,
             topology,
-            _files: dir,
+            files,
+            carpd: carpd.to_owned(),
+            interrupted,
         })
+    }
+
+    /// The station of the client.
+    #[expect(clippy::cast_possible_truncation, reason = "checked in new")]
+    pub const CLIENT: u8 = N as u8 + 1;
+
+    /// Another client on the station of the first one.
+    pub fn another_client(&self, interface: &str, target: IpAddr) -> Result<Client, LabError> {
+        let station = self.topology.station(Self::CLIENT);
+        let stop = Arc::clone(&self.interrupted);
+        Client::start(&self.carpd, station, interface, target, &self.files, stop)
     }
 
     /// Starts a node.
@@ -96,10 +155,11 @@ pub fn check(peer: Option<Software>) -> Result<(), LabError> {
     }
     installed("ip", "iproute2")?;
     installed("bridge", "iproute2")?;
-    if peer == Some(Software::Ucarp) {
-        installed("ucarp", "ucarp")?;
+    match peer {
+        None | Some(Software::Carpd) => Ok(()),
+        Some(Software::Ucarp) => installed("ucarp", "ucarp"),
+        Some(Software::Keepalived) => installed("keepalived", "keepalived"),
     }
-    Ok(())
 }
 
 /// Measures, and tells on standard error how far it is.
@@ -128,7 +188,7 @@ fn measure_all(options: &Options, measurements: &mut Vec<Measurement>) -> Result
             software[0], software[1]
         ));
         let setups = [0, 1].map(|node| Setup::new(software[node], ADVSKEWS[node]));
-        let mut lab = Lab::new(&options.carpd, setups, Arc::clone(&interrupted))?;
+        let mut lab = Lab::new(&options.carpd, Plan::default(), setups, Arc::clone(&interrupted))?;
         let result = faults::measure(&mut lab, options.runs, measurements);
         if let Err(LabError::NeverHappened { .. }) = result {
             for node in &lab.nodes {

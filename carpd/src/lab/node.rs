@@ -1,5 +1,5 @@
-use std::fmt;
-use std::net::Ipv4Addr;
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -26,30 +26,54 @@ pub enum Software {
     Carpd,
     /// UCarp, as packaged by Debian.
     Ucarp,
+    /// keepalived, as packaged by Debian, which speaks VRRP.
+    Keepalived,
 }
 
-/// How a node is configured.
+/// How a node is configured. It has one virtual host; carpd can have more.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// What runs on it.
     pub software: Software,
-    /// Its advskew; its advbase is 1.
+    /// Its advskew; its advbase is 1. For keepalived: 254 less its priority.
     pub advskew: u8,
     /// Whether it takes over from a slower master.
     pub preempt: bool,
     /// The password, 1 to 19 printable characters.
     pub password: String,
+    /// The interface of the virtual host.
+    pub interface: String,
+    /// The virtual addresses, each with its prefix length. UCarp has the first one only.
+    pub addresses: Vec<String>,
+    /// Lines for the top of carpd's configuration file.
+    pub top: String,
+    /// Lines for its virtual host; tables may follow.
+    pub more: String,
 }
 
 impl Setup {
-    /// A node that preempts, with the password of the lab.
+    /// A node that preempts, with the address and the password of the lab.
     pub fn new(software: Software, advskew: u8) -> Self {
         Self {
             software,
             advskew,
             preempt: true,
             password: "carpd lab".to_owned(),
+            interface: INTERFACE.to_owned(),
+            addresses: vec![format!("{VIP}/{PREFIX_LEN}")],
+            top: String::new(),
+            more: String::new(),
         }
+    }
+
+    /// The first virtual address.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn vip(&self) -> &str {
+        let (address, _) = self.addresses[0].split_once('/').unwrap_or_default();
+        address
     }
 }
 
@@ -60,7 +84,7 @@ pub struct Node {
     setup: Setup,
     carpd: PathBuf,
     files: PathBuf,
-    /// The configuration, or for UCarp the password.
+    /// The configuration; for UCarp the password.
     config: PathBuf,
     process: Option<Process>,
     starts: u32,
@@ -72,16 +96,17 @@ impl Node {
         let config = match setup.software {
             Software::Carpd => dir.write(
                 &format!("node{station}.toml"),
-                &config(&socket(dir.path(), station), &setup),
+                &carpd_config(&socket(dir.path(), station), &setup),
             )?,
             Software::Ucarp => {
                 for (name, verb) in [("up", "add"), ("down", "del")] {
                     let script =
                         format!("#!/bin/sh\nexec ip address {verb} \"$2/{PREFIX_LEN}\" dev \"$1\"\n");
-                    dir.write(&format!("node{station}-{name}"), &script)?;
+                    dir.write_script(&format!("node{station}-{name}"), &script)?;
                 }
                 dir.write(&format!("node{station}.password"), &setup.password)?
             }
+            Software::Keepalived => dir.write(&format!("node{station}.conf"), &keepalived_config(&setup))?,
         };
         Ok(Self {
             station,
@@ -99,9 +124,17 @@ impl Node {
         self.station
     }
 
-    /// Its own address.
+    /// Its own address on the first network.
     pub fn address(&self) -> Ipv4Addr {
-        Topology::address(self.station)
+        Topology::address(0, self.station)
+    }
+
+    /// Whether an advertisement with this source is its own.
+    pub fn is_source(&self, source: IpAddr) -> bool {
+        match source {
+            IpAddr::V4(address) => address.octets()[3] == self.station,
+            IpAddr::V6(address) => address.octets()[15] == self.station,
+        }
     }
 
     /// How it is configured.
@@ -112,7 +145,16 @@ impl Node {
     /// Starts its daemon, as on a machine that has just been booted: without what the one before may have left.
     pub fn start(&mut self, topology: &Topology) -> Result<(), LabError> {
         let namespace = topology.station(self.station);
-        namespace.ip(&format!("address flush dev {INTERFACE} to {VIP}/32"))?;
+        for address in &self.setup.addresses {
+            let (address, _) = address.split_once('/').unwrap_or_default();
+            namespace.ip(&format!("address flush to {address}"))?;
+        }
+        self.resume(topology)
+    }
+
+    /// Starts its daemon as on a machine on which it has died a moment ago.
+    pub fn resume(&mut self, topology: &Topology) -> Result<(), LabError> {
+        let namespace = topology.station(self.station);
         let mut command = match self.setup.software {
             Software::Carpd => {
                 let mut command = namespace.command(&self.carpd);
@@ -124,6 +166,11 @@ impl Node {
                 self.ucarp_options(&mut command);
                 command
             }
+            Software::Keepalived => {
+                let mut command = namespace.command("keepalived");
+                self.keepalived_options(&mut command);
+                command
+            }
         };
         self.starts += 1;
         let log = self
@@ -133,7 +180,7 @@ impl Node {
         Ok(())
     }
 
-    /// Kills its daemon. The address stays on the machine if it was there.
+    /// Kills its daemon. The address stays on the machine if it was there, unless something else takes it off.
     pub fn kill(&mut self) {
         self.process = None;
     }
@@ -176,11 +223,16 @@ impl Node {
         self.process.as_ref().map(Process::log).unwrap_or_default()
     }
 
-    /// Whether the virtual address is on its interface.
+    /// The process of its daemon.
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    /// Whether the first virtual address is on the machine.
     pub fn has_address(&self, topology: &Topology) -> Result<bool, LabError> {
         let shown = topology
             .station(self.station)
-            .ip(&format!("-o address show dev {INTERFACE} to {VIP}/32"))?;
+            .ip(&format!("-o address show to {}", self.setup.vip()))?;
         Ok(!shown.is_empty())
     }
 
@@ -201,8 +253,13 @@ impl Node {
     fn ucarp_options(&self, command: &mut Command) {
         let script = |name: &str| self.files.join(format!("node{}-{name}", self.station));
         command
-            .args(["--interface", INTERFACE, "--srcip", &self.address().to_string()])
-            .args(["--vhid", &VHID.to_string(), "--addr", &VIP.to_string()])
+            .args([
+                "--interface",
+                &self.setup.interface,
+                "--srcip",
+                &self.address().to_string(),
+            ])
+            .args(["--vhid", &VHID.to_string(), "--addr", self.setup.vip()])
             .args(["--advbase", "1", "--advskew", &self.setup.advskew.to_string()])
             .arg("--passfile")
             .arg(&self.config)
@@ -214,6 +271,24 @@ impl Node {
         if self.setup.preempt {
             command.arg("--preempt");
         }
+    }
+
+    fn keepalived_options(&self, command: &mut Command) {
+        let pid = |of: &str| self.files.join(format!("node{}-{of}.pid", self.station));
+        command
+            .args([
+                "--vrrp",
+                "--dont-fork",
+                "--log-console",
+                "--no-syslog",
+                "--log-detail",
+            ])
+            .args(["--dont-respawn", "--use-file"])
+            .arg(&self.config)
+            .arg("--pid")
+            .arg(pid("parent"))
+            .arg("--vrrp_pid")
+            .arg(pid("vrrp"));
     }
 }
 
@@ -230,6 +305,7 @@ impl fmt::Display for Software {
         f.write_str(match self {
             Self::Carpd => "carpd",
             Self::Ucarp => "ucarp",
+            Self::Keepalived => "keepalived",
         })
     }
 }
@@ -238,26 +314,50 @@ fn socket(dir: &Path, station: u8) -> PathBuf {
     dir.join(format!("node{station}.sock"))
 }
 
-fn config(socket: &Path, setup: &Setup) -> String {
+fn carpd_config(socket: &Path, setup: &Setup) -> String {
     let Setup {
         advskew,
         preempt,
-        password,
+        interface,
+        top,
+        more,
         ..
     } = setup;
-    let (socket, password) = (
-        toml::Value::from(&*socket.to_string_lossy()),
-        toml::Value::from(password.as_str()),
-    );
+    let text = |text: &str| toml::Value::from(text);
+    let (socket, password) = (text(&socket.to_string_lossy()), text(&setup.password));
+    let addresses = toml::Value::from(setup.addresses.clone());
     format!(
         "control_socket = {socket}\n\
+         {top}\n\
          [[vhid]]\n\
-         interface = \"{INTERFACE}\"\n\
+         interface = \"{interface}\"\n\
          vhid = {VHID}\n\
-         addresses = [\"{VIP}/{PREFIX_LEN}\"]\n\
+         addresses = {addresses}\n\
          password = {password}\n\
          advbase = 1\n\
          advskew = {advskew}\n\
-         preempt = {preempt}\n"
+         preempt = {preempt}\n\
+         {more}\n"
+    )
+}
+
+fn keepalived_config(setup: &Setup) -> String {
+    let Setup {
+        advskew,
+        preempt,
+        interface,
+        addresses,
+        ..
+    } = setup;
+    let mut list = String::new();
+    for address in addresses {
+        let _ = writeln!(list, "        {address} dev {interface}");
+    }
+    let nopreempt = if *preempt { "" } else { "    nopreempt\n" };
+    format!(
+        "global_defs {{\n    vrrp_version 3\n}}\n\
+         vrrp_instance lab {{\n    state BACKUP\n    interface {interface}\n    virtual_router_id {VHID}\n    \
+         priority {}\n    advert_int 1\n{nopreempt}    virtual_ipaddress {{\n{list}    }}\n}}\n",
+        254 - advskew
     )
 }

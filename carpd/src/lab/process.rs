@@ -123,15 +123,24 @@ impl TempDir {
         &self.0
     }
 
-    /// Writes a file that only its owner can read (and run), and returns its path.
+    /// Writes a file that only its owner can read, and returns its path.
     pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, LabError> {
+        self.write_with(0o600, name, text)
+    }
+
+    /// Writes a file that only its owner can read and run, and returns its path.
+    pub fn write_script(&self, name: &str, text: &str) -> Result<PathBuf, LabError> {
+        self.write_with(0o700, name, text)
+    }
+
+    fn write_with(&self, mode: u32, name: &str, text: &str) -> Result<PathBuf, LabError> {
         let path = self.0.join(name);
         let write = || {
             let mut file = fs::OpenOptions::new()
                 .write(true)
                 .create(true)
                 .truncate(true)
-                .mode(0o700)
+                .mode(mode)
                 .open(&path)?;
             std::io::Write::write_all(&mut file, text.as_bytes())
         };

@@ -236,7 +236,7 @@ impl Case {
 
     fn limit(&self) -> Limit {
         match self.to.software {
-            Software::Ucarp => Limit::None,
+            Software::Ucarp | Software::Keepalived => Limit::None,
             Software::Carpd if self.is_silent() => Limit::Formula,
             Software::Carpd => Limit::FewPings,
         }

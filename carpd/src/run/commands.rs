@@ -5,11 +5,12 @@ use std::net::IpAddr;
 
 use carp_fsm::{Duration, Event, EventKind, HandOver, HostId, HostStatus, Instant, State};
 
-use super::events::{Journal, millis};
-use super::hosts::{Difference, Member};
-use super::reload::Asker;
-use super::{Carp, Daemon, demotion, report};
-use crate::control::{ALL, Answer, Command, Forced, Job, Outcome};
+use super::Daemon;
+use super::carry_out::{Plan, Step, carry_out};
+use super::errands::{Asker, Errand};
+use super::events::millis;
+use super::hosts::{self, Difference, Member};
+use crate::control::{Answer, Command, Job, Outcome};
 
 /// How long `enable` waits for the election to be decided. A master with advbase 1 is heard, or missed, sooner.
 const ELECTION: Duration = Duration::from_secs(10);
@@ -29,20 +30,15 @@ struct Waiting {
     hosts: Vec<Watched>,
 }
 
-/// What becomes of a command.
-enum Step {
-    Done(Answer),
-    Wait(Wish, Vec<HostId>),
-    Reload,
-}
-
 #[derive(Clone, Copy)]
-enum Wish {
+pub(super) enum Wish {
     Disabled,
     Enabled,
     HandedOver,
     State(State),
     Reloaded,
+    Maintained,
+    MaintainedNoLonger,
 }
 
 /// A virtual host that a command is about, and what has happened to it since.
@@ -70,8 +66,11 @@ impl Commands {
         match carry_out(&job.command, daemon, now) {
             Err(why) => job.answer(Answer::refusal(why)),
             Ok(Step::Done(answer)) => job.answer(answer),
-            Ok(Step::Reload) => daemon.reloader.ask(Asker::Client(job)),
-            Ok(Step::Wait(wish, ids)) => {
+            Ok(Step::Errand(Plan::Reload)) => daemon.errands.ask(Errand::Reload(Asker::Client(job))),
+            Ok(Step::Errand(Plan::Store { maintenance })) => {
+                daemon.errands.ask(Errand::Store { job, maintenance });
+            }
+            Ok(Step::Wait(wish, ids, outcomes)) => {
                 let hosts = before.into_iter().filter(|(id, _)| ids.contains(id));
                 let hosts = hosts
                     .map(|(id, was)| Watched::new(id, daemon.journal.name(id), was))
@@ -80,11 +79,41 @@ impl Commands {
                     job,
                     wish,
                     since: now,
-                    outcomes: Vec::new(),
+                    outcomes,
                     hosts,
                 });
             }
         }
+    }
+
+    /// Answers who has asked for maintenance mode, now or when its outcome is known.
+    pub(super) fn maintained(
+        &mut self,
+        job: Job,
+        maintenance: bool,
+        stored: Result<Vec<(HostId, String, State)>, String>,
+        now: Instant,
+    ) {
+        let hosts = match stored {
+            Ok(hosts) => hosts,
+            Err(why) => return job.answer(Answer::refusal(why)),
+        };
+        let (wish, text) = if maintenance {
+            (Wish::Maintained, "entered")
+        } else {
+            (Wish::MaintainedNoLonger, "left")
+        };
+        let outcomes = vec![hosts::outcome("maintenance".to_owned(), text.to_owned())];
+        if matches!(job.command, Command::Maintenance { wait: false, .. }) {
+            return job.answer(Answer::report(outcomes));
+        }
+        self.waiting.push(Waiting {
+            job,
+            wish,
+            since: now,
+            outcomes,
+            hosts: hosts.into_iter().map(Watched::from).collect(),
+        });
     }
 
     /// Answers a reload, now or when those that were removed have left.
@@ -105,9 +134,7 @@ impl Commands {
             wish: Wish::Reloaded,
             since: now,
             outcomes,
-            hosts: removed
-                .map(|(id, name, was)| Watched::new(id, name, was))
-                .collect(),
+            hosts: removed.map(Watched::from).collect(),
         });
     }
 
@@ -119,8 +146,13 @@ impl Commands {
                     host.peer = peer.or(host.peer);
                 }
                 EventKind::HandOver {
-                    host: id, outcome, ..
-                } if id == host.id => host.hand_over = Some(outcome),
+                    host: id,
+                    outcome,
+                    peer,
+                } if id == host.id => {
+                    host.hand_over = Some(outcome);
+                    host.peer = peer.or(host.peer);
+                }
                 _ => {}
             }
         }
@@ -144,138 +176,10 @@ impl Commands {
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.waiting
             .iter()
-            .filter(|waiting| matches!(waiting.wish, Wish::Enabled))
+            .filter(|waiting| matches!(waiting.wish, Wish::Enabled | Wish::MaintainedNoLonger))
             .map(|waiting| waiting.since + ELECTION)
             .min()
     }
-}
-
-fn carry_out(command: &Command, daemon: &mut Daemon, now: Instant) -> Result<Step, String> {
-    let Daemon {
-        carp,
-        journal,
-        stopping,
-        ..
-    } = daemon;
-    let changes = !matches!(command, Command::Status {} | Command::Events { .. });
-    if *stopping && changes {
-        return Err("carpd is stopping; wait until it runs again".into());
-    }
-    Ok(match command {
-        Command::Status {} => Step::Done(Answer::Status(Box::new(report::status(carp, journal, now)))),
-        Command::Events { after } => Step::Done(Answer::Events(journal.events(now, *after))),
-        Command::Reload {} => Step::Reload,
-        Command::Disable { target } => {
-            let ids = find(journal, target)?;
-            set_enabled(carp, journal, &ids, false, now)?;
-            Step::Wait(Wish::Disabled, ids)
-        }
-        Command::Enable { target } => {
-            let ids = find(journal, target)?;
-            for id in &ids {
-                refuse_while_leaving(carp, journal, *id)?;
-            }
-            set_enabled(carp, journal, &ids, true, now)?;
-            Step::Wait(Wish::Enabled, ids)
-        }
-        Command::Handover { target } => {
-            let ids = masters(carp, journal, find(journal, target)?, target)?;
-            for id in &ids {
-                refuse_while_leaving(carp, journal, *id)?;
-            }
-            for id in &ids {
-                let known = carp.node_mut().hand_over(now, *id);
-                known.map_err(|error| error.to_string())?;
-            }
-            Step::Wait(Wish::HandedOver, ids)
-        }
-        Command::State { target, state } => {
-            let ids = find(journal, target)?;
-            let state = match state {
-                Forced::Master => State::Master,
-                Forced::Backup => State::Backup,
-            };
-            for id in &ids {
-                refuse_while_leaving(carp, journal, *id)?;
-                if let Some(reason) = carp.node().status(*id).and_then(|status| status.init_reason) {
-                    let name = journal.name(*id);
-                    return Err(format!(
-                        "{name} is INIT ({reason}), which cannot be left by force; mend that"
-                    ));
-                }
-            }
-            for id in &ids {
-                let known = carp.node_mut().force_state(now, *id, state);
-                known.map_err(|error| error.to_string())?;
-            }
-            Step::Wait(Wish::State(state), ids)
-        }
-        Command::Demote { cause, weight } => Step::Done(Answer::report(demotion::enter(
-            carp, journal, now, cause, *weight,
-        )?)),
-        Command::Clear { cause } => Step::Done(Answer::report(demotion::clear(carp, journal, now, cause)?)),
-        Command::ClearAll { force } => {
-            Step::Done(Answer::report(demotion::clear_all(carp, journal, now, *force)?))
-        }
-    })
-}
-
-fn set_enabled(
-    carp: &mut Carp,
-    journal: &mut Journal,
-    ids: &[HostId],
-    enabled: bool,
-    now: Instant,
-) -> Result<(), String> {
-    for member in journal
-        .members
-        .iter_mut()
-        .filter(|member| ids.contains(&member.id))
-    {
-        let known = carp.node_mut().set_enabled(now, member.id, enabled);
-        known.map_err(|error| error.to_string())?;
-        member.enabled = enabled;
-    }
-    Ok(())
-}
-
-/// The virtual hosts that are meant.
-fn find(journal: &Journal, target: &str) -> Result<Vec<HostId>, String> {
-    let members = journal.members.iter();
-    let named = members.filter(|member| target == ALL || member.host.name() == target);
-    let ids: Vec<_> = named.map(|member| member.id).collect();
-    if ids.is_empty() {
-        let names: Vec<_> = journal.members.iter().map(|member| member.host.name()).collect();
-        let (target, names) = (target.escape_debug(), names.join(", "));
-        return Err(format!("there is no virtual host {target}; write one of {names}"));
-    }
-    Ok(ids)
-}
-
-/// Of all virtual hosts, those that can be handed over. A single one has to be MASTER.
-fn masters(carp: &Carp, journal: &Journal, ids: Vec<HostId>, target: &str) -> Result<Vec<HostId>, String> {
-    if target != ALL
-        && let [id] = ids[..]
-        && let Some(state) = carp.node().state(id).filter(|state| *state != State::Master)
-    {
-        let name = journal.name(id);
-        return Err(format!("{name} is {state} here; hand it over where it is MASTER"));
-    }
-    let is_master = |id: &HostId| carp.node().state(*id) == Some(State::Master);
-    let masters: Vec<_> = ids.into_iter().filter(is_master).collect();
-    if masters.is_empty() {
-        return Err("no virtual host is MASTER here; hand over where they are".into());
-    }
-    Ok(masters)
-}
-
-/// What bows out already can be disabled, but nothing else: its departure would end otherwise than announced.
-fn refuse_while_leaving(carp: &Carp, journal: &Journal, id: HostId) -> Result<(), String> {
-    if carp.node().status(id).is_some_and(|status| status.leaving) {
-        let name = journal.name(id);
-        return Err(format!("{name} is just bowing out; try again in a second"));
-    }
-    Ok(())
 }
 
 impl Waiting {
@@ -296,6 +200,12 @@ impl Waiting {
         }
         let is_open = matches!(self.wish, Wish::Reloaded) && !journal.waiting.is_empty();
         self.hosts.iter().all(|host| host.outcome.is_some()) && !is_open
+    }
+}
+
+impl From<(HostId, String, State)> for Watched {
+    fn from((id, name, was): (HostId, String, State)) -> Self {
+        Self::new(id, name, was)
     }
 }
 
@@ -337,7 +247,18 @@ impl Watched {
                     (State::Backup, None) => None,
                 }
             }
-            Wish::HandedOver => match self.hand_over {
+            Wish::MaintainedNoLonger => {
+                let heard = status.peer.filter(|peer| peer.at >= since);
+                match (state, heard) {
+                    (State::Backup, None) if now < since + ELECTION => None,
+                    (State::Backup, Some(peer)) => {
+                        Some((true, format!("BACKUP; the master is {}", peer.source)))
+                    }
+                    _ => Some((true, is)),
+                }
+            }
+            Wish::Maintained if self.was != State::Master => Some((true, is)),
+            Wish::HandedOver | Wish::Maintained => match self.hand_over {
                 Some(HandOver::Done(_)) if state == State::Master => {
                     Some((false, "handed over, but MASTER again".to_owned()))
                 }

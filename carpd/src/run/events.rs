@@ -28,6 +28,8 @@ pub(super) struct Journal {
     /// The place of each name in the configuration.
     pub(super) order: HashMap<String, usize>,
     pub(super) started: Instant,
+    /// 0: the log has no changes of state.
+    pub(super) log_level: u8,
     /// Names of the causes of demotion that the operator has entered, by their number in [`Cause::External`].
     pub(super) external: BTreeMap<u8, String>,
     /// The last transition of each virtual host that had one.
@@ -50,6 +52,7 @@ impl Journal {
             waiting: Vec::new(),
             order: HashMap::new(),
             started,
+            log_level: 1,
             external: BTreeMap::new(),
             last: HashMap::new(),
             said: HashMap::new(),
@@ -100,7 +103,13 @@ impl Journal {
 
     /// Writes and remembers what has happened `at` an instant.
     pub(super) fn record(&mut self, now: Instant, at: Instant, text: String, what: What, log: &mut Log) {
-        log.line(&text);
+        let is_carps_own = matches!(
+            what,
+            What::Transition { .. } | What::Demotion { .. } | What::Handover { .. }
+        );
+        if self.log_level > 0 || !is_carps_own {
+            log.line(&text);
+        }
         if self.records.len() == REMEMBERED {
             self.records.pop_front();
         }
@@ -180,6 +189,25 @@ impl Journal {
                 let line = format!("carpd: {name}: somebody else took addresses off; putting them back");
                 let virtual_host = self.name(host);
                 (line, What::TakenAway { virtual_host })
+            }
+            EventKind::Neighbour {
+                host,
+                iface,
+                vhid,
+                source,
+                kind,
+            } => {
+                let interface = carp.link().interface_name(iface).unwrap_or("?");
+                let whose = if host.is_some() { "our vhid" } else { "vhid" };
+                let line = format!("carpd: {interface}: {source} {kind} ({whose} {vhid})");
+                let what = What::Neighbour {
+                    interface: interface.to_owned(),
+                    vhid: vhid.get(),
+                    ours: host.is_some(),
+                    source,
+                    what: kind.to_string(),
+                };
+                (line, what)
             }
             EventKind::Lost(count) => (format!("carpd: {count} events lost"), What::Other {}),
             other => (format!("carpd: {other:?}"), What::Other {}),

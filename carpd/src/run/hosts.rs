@@ -12,7 +12,7 @@ use carp_std::Prefix;
 
 use super::Carp;
 use super::events::Journal;
-use crate::config::{MAX_ADDRESSES, VirtualHost};
+use crate::config::{MAX_ADDRESSES, Settings, VirtualHost};
 use crate::control::Outcome;
 
 /// A virtual host that the node has.
@@ -40,6 +40,8 @@ pub(super) struct Difference {
     pub(super) removed: Vec<(HostId, String, State)>,
     changed: usize,
     added: usize,
+    /// Settings that are other ones now.
+    pub(super) set: usize,
     unchanged: usize,
 }
 
@@ -50,6 +52,7 @@ impl fmt::Display for Difference {
             (self.changed, "changed"),
             (self.added, "added"),
             (self.removed.len(), "removed"),
+            (self.set, "set"),
             (self.unchanged, "unchanged"),
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
@@ -59,15 +62,21 @@ impl fmt::Display for Difference {
 }
 
 /// Opens the interfaces of the configuration. An error has changed nothing.
-pub(super) fn wanted(carp: &mut Carp, hosts: &[VirtualHost]) -> Result<Vec<Wanted>, Box<dyn Error>> {
+pub(super) fn wanted(
+    carp: &mut Carp,
+    hosts: &[VirtualHost],
+    settings: Settings,
+) -> Result<Vec<Wanted>, Box<dyn Error>> {
     let mut all = Vec::new();
     for host in hosts {
         let iface = carp.link_mut().add_interface(&host.interface)?;
         let mut config = HostConfig::new(iface, host.vhid, host.key.clone());
         config.advbase = host.advbase;
         config.advskew = host.advskew;
-        config.preempt = host.preempt;
+        config.preempt = host.preempt.unwrap_or(settings.preempt);
+        config.dscp = settings.dscp;
         config.dialect = host.dialect;
+        config.mode = host.mode;
         config.addresses = AddressSet::try_from_iter(host.addresses.iter().map(|vip| vip.ip))?;
         all.push(Wanted {
             config,
@@ -96,11 +105,11 @@ pub(super) fn apply(carp: &mut Carp, journal: &mut Journal, wanted: Vec<Wanted>,
             journal.waiting.push(wanted);
             continue;
         };
-        if member.host.dialect != wanted.host.dialect {
-            // For the protocol that is another one: the old one leaves first.
+        if let Some(key) = replacing(&member.host, &wanted.host) {
+            // That is another virtual host: the old one leaves first.
             wanted.enabled = member.enabled;
             difference.changed += 1;
-            let text = "replaced (dialect)".to_owned();
+            let text = format!("replaced ({key})");
             difference.outcomes.push(outcome(name, text));
             journal.waiting.push(wanted);
             leave(carp, journal, member, now);
@@ -121,6 +130,7 @@ pub(super) fn apply(carp: &mut Carp, journal: &mut Journal, wanted: Vec<Wanted>,
                 },
             });
             if result.is_ok() {
+                carp.set_on_removal(member.id, wanted.host.on_removal);
                 member.host = wanted.host;
             }
         }
@@ -142,7 +152,12 @@ fn leave(carp: &mut Carp, journal: &mut Journal, member: Member, now: Instant) {
 
 /// Adds those that wait and whose place is free: one with the same interface and vhid may have to leave first.
 /// Returns whether there were any.
-pub(super) fn insert_waiting(carp: &mut Carp, journal: &mut Journal, now: Instant) -> Result<bool, String> {
+pub(super) fn insert_waiting(
+    carp: &mut Carp,
+    journal: &mut Journal,
+    allow: bool,
+    now: Instant,
+) -> Result<bool, String> {
     let is_free = |wanted: &mut Wanted| {
         let Wanted { config, .. } = wanted;
         carp.node().find(config.iface, config.vhid).is_none()
@@ -159,7 +174,8 @@ pub(super) fn insert_waiting(carp: &mut Carp, journal: &mut Journal, now: Instan
         let id = carp
             .insert(now, config, prefix)
             .map_err(|error| format!("vhid {} on {}: {error}", host.vhid, host.interface))?;
-        if !enabled {
+        carp.set_on_removal(id, host.on_removal);
+        if !(enabled && allow) {
             carp.node_mut()
                 .set_enabled(now, id, false)
                 .map_err(|error| error.to_string())?;
@@ -169,6 +185,35 @@ pub(super) fn insert_waiting(carp: &mut Carp, journal: &mut Journal, now: Instan
     let Journal { members, order, .. } = journal;
     members.sort_by_cached_key(|member| order.get(&member.host.name()).copied());
     Ok(any)
+}
+
+/// Makes the virtual hosts go by other settings.
+pub(super) fn adopt(
+    carp: &mut Carp,
+    journal: &Journal,
+    before: Settings,
+    settings: Settings,
+    now: Instant,
+) -> Result<(), String> {
+    for Member { id, host, enabled } in &journal.members {
+        let Some(config) = carp.node().config(*id) else {
+            continue;
+        };
+        let preempt = host.preempt.unwrap_or(settings.preempt);
+        if (config.preempt, config.dscp) != (preempt, settings.dscp) {
+            let mut config = config.clone();
+            (config.preempt, config.dscp) = (preempt, settings.dscp);
+            carp.node_mut()
+                .reconfigure(now, *id, config)
+                .map_err(|error| error.to_string())?;
+        }
+        if before.allow != settings.allow && *enabled {
+            carp.node_mut()
+                .set_enabled(now, *id, settings.allow)
+                .map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// With which prefix length each address is put on the interface.
@@ -181,6 +226,15 @@ fn prefixes(host: &VirtualHost) -> impl Fn(IpAddr) -> Prefix + use<> {
     }
 }
 
+/// The key that differs and makes it another virtual host.
+fn replacing(old: &VirtualHost, new: &VirtualHost) -> Option<&'static str> {
+    let keys = [
+        ("dialect", old.dialect != new.dialect),
+        ("mode", old.mode != new.mode),
+    ];
+    keys.iter().find(|(_, differs)| *differs).map(|(key, _)| *key)
+}
+
 /// The keys that differ.
 fn changed(old: &VirtualHost, new: &VirtualHost) -> Vec<&'static str> {
     let keys = [
@@ -190,12 +244,13 @@ fn changed(old: &VirtualHost, new: &VirtualHost) -> Vec<&'static str> {
         ("advskew", old.advskew != new.advskew),
         ("preempt", old.preempt != new.preempt),
         ("description", old.description != new.description),
+        ("on_removal", old.on_removal != new.on_removal),
     ];
     let differing = keys.into_iter().filter(|(_, differs)| *differs);
     differing.map(|(key, _)| key).collect()
 }
 
-fn outcome(subject: String, text: String) -> Outcome {
+pub(super) fn outcome(subject: String, text: String) -> Outcome {
     Outcome {
         subject,
         done: true,

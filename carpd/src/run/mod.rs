@@ -1,12 +1,15 @@
 //! `carpd run`: a host of `carp-std`, its log, its control socket and its signals, in one loop.
 
+mod bad_packets;
+mod carry_out;
 mod commands;
 mod demotion;
+mod errands;
 mod events;
 mod hosts;
 mod notify;
-mod reload;
 mod report;
+mod sysctl;
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -19,23 +22,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use carp_fsm::{GroupId, Instant, Policy};
+use carp_fsm::{GroupId, HostId, Instant, Policy, State};
 use carp_std::Host;
 use carp_std::linux::{Clock, LinuxLink, random_seed};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::config::{Config, MAX_ADDRESSES};
+use crate::config::{Config, MAX_ADDRESSES, Settings};
 use crate::control::Server;
 use crate::events::What;
-use crate::log::Log;
+use crate::log::{Log, rfc3339, wall_clock};
+use crate::maintenance::Store;
 
+use bad_packets::BadPackets;
 use commands::Commands;
+use errands::{Asker, Done, Errand, Errands, FromFile};
 use events::Journal;
-use hosts::Difference;
+use hosts::{Difference, Member};
 use notify::Notify;
-use reload::{Asker, FromFile, Reloader};
 
 /// An OpenBSD peer repeats one counter for ever. Whoever leaves `dialect` alone beside one would take every
 /// advertisement of it for a replay, and both would be MASTER; so nothing is taken for a replay until that can be
@@ -48,6 +53,9 @@ const POLICY: Policy = Policy {
 /// The host of carpd.
 type Carp = Host<LinuxLink, MAX_ADDRESSES>;
 
+/// From this log level on, bad packets are told of.
+const LOG_BAD_PACKETS: u8 = 2;
+
 /// The group in which all virtual hosts of carpd are.
 const GROUP: GroupId = GroupId(0);
 
@@ -55,11 +63,18 @@ const GROUP: GroupId = GroupId(0);
 struct Daemon {
     carp: Carp,
     journal: Journal,
-    reloader: Reloader,
+    bad_packets: BadPackets,
+    errands: Errands,
     log: Log,
     notify: Notify,
-    /// Where it listens, which no reload changes.
-    control_socket: PathBuf,
+    /// Since when maintenance mode holds.
+    maintenance: Option<String>,
+    /// What holds for all virtual hosts now.
+    settings: Settings,
+    /// The same, as the file last had it.
+    configured: Settings,
+    /// Where it listens, and where it stores its state: no reload changes them.
+    paths: [(&'static str, PathBuf); 2],
     stopping: bool,
 }
 
@@ -75,23 +90,38 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
     let hangup = wake.on_signals(&[SIGHUP])?;
     let mut carp = Carp::new(LinuxLink::new()?, POLICY, random_seed()?)?;
     let mut journal = Journal::new(Clock.now());
-    let wanted = hosts::wanted(&mut carp, &config.hosts)?;
+    let store = Store::new(&config.state_directory);
+    let maintenance = store.get()?;
+    carp.node_mut()
+        .set_maintenance(Clock.now(), maintenance.is_some());
+    let settings = config.settings;
+    let wanted = hosts::wanted(&mut carp, &config.hosts, settings)?;
     hosts::apply(&mut carp, &mut journal, wanted, Clock.now());
-    hosts::insert_waiting(&mut carp, &mut journal, Clock.now())?;
+    hosts::insert_waiting(&mut carp, &mut journal, settings.allow, Clock.now())?;
     let server = Server::start(&config.control_socket, wake.waker()?)?;
     start_guard(carp.link_mut()).map_err(|error| format!("cannot start the guard process: {error}"))?;
     let mut daemon = Daemon {
         carp,
         journal,
-        reloader: Reloader::new(file, node, wake.waker()?),
+        bad_packets: BadPackets::new(Clock.now()),
+        errands: Errands::new(file, node, store, wake.waker()?),
         log: Log::start(io::stdout())?,
         notify: Notify::from_environment(Clock.now())
             .map_err(|error| format!("cannot use NOTIFY_SOCKET: {error}"))?,
-        control_socket: config.control_socket.clone(),
+        maintenance,
+        settings,
+        configured: settings,
+        paths: paths(config),
         stopping: false,
     };
+    sysctl::adopt(&mut daemon, settings, Clock.now())?;
     daemon.carp.process(Clock.now())?;
     daemon.journal.start(&daemon.carp, config, &mut daemon.log);
+    if let Some(since) = &daemon.maintenance {
+        daemon.log.line(&format!(
+            "carpd: in maintenance since {since}; carpd maintenance leave ends it"
+        ));
+    }
     daemon.notify.ready();
 
     let mut commands = Commands::default();
@@ -107,20 +137,21 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
             commands.begin(job, &mut daemon, Clock.now());
             continue;
         }
-        if let Some((asker, read)) = daemon.reloader.next() {
-            let difference = daemon.reload(read, Clock.now());
-            if let Asker::Client(job) = asker {
-                commands.reloaded(job, difference, Clock.now());
-            }
+        if let Some(done) = daemon.errands.next() {
+            daemon.finish(done, &mut commands, Clock.now());
             continue;
         }
         if daemon.stopping && daemon.carp.node().is_quiet() {
             break;
         }
-        let deadlines = [commands.deadline(), daemon.notify.alive(now)];
+        let deadlines = [
+            commands.deadline(),
+            daemon.notify.alive(now),
+            daemon.bad_packets.deadline(),
+        ];
         wake.wait(&daemon.carp, deadlines.into_iter().flatten().min())?;
         if hangup.swap(false, Ordering::Relaxed) && !daemon.stopping {
-            daemon.reloader.ask(Asker::Signal);
+            daemon.errands.ask(Errand::Reload(Asker::Signal));
         }
         if terminate.swap(false, Ordering::Relaxed) && !daemon.stopping {
             daemon.stop();
@@ -141,6 +172,10 @@ impl Daemon {
             self.journal.write(&self.carp, now, event, &mut self.log);
         }
         self.journal.write_errors(&self.carp, &mut self.log);
+        let is_wanted = self.settings.log >= LOG_BAD_PACKETS;
+        if let Some(line) = self.bad_packets.look(&mut self.carp, is_wanted, now) {
+            self.log.line(&line);
+        }
         self.journal.forget_removed(&self.carp);
     }
 
@@ -149,10 +184,43 @@ impl Daemon {
         if self.stopping {
             return false;
         }
-        hosts::insert_waiting(&mut self.carp, &mut self.journal, now).unwrap_or_else(|error| {
+        let allow = self.settings.allow;
+        hosts::insert_waiting(&mut self.carp, &mut self.journal, allow, now).unwrap_or_else(|error| {
             self.log.line(&format!("carpd: {error}"));
             false
         })
+    }
+
+    /// Goes on with what needed the disk.
+    fn finish(&mut self, done: Done, commands: &mut Commands, now: Instant) {
+        match done {
+            Done::Read(asker, read) => {
+                let difference = self.reload(read, now);
+                if let Asker::Client(job) = asker {
+                    commands.reloaded(job, difference, now);
+                }
+            }
+            Done::Stored(job, maintenance, stored) => {
+                let stored = stored.map(|()| self.maintain(maintenance, now));
+                commands.maintained(job, maintenance, stored, now);
+            }
+        }
+    }
+
+    /// Enters or leaves maintenance mode, which is stored by now. Returns the virtual hosts as they were.
+    fn maintain(&mut self, maintenance: bool, now: Instant) -> Vec<(HostId, String, State)> {
+        let state = |member: &Member| {
+            let state = self.carp.node().state(member.id);
+            (member.id, member.host.name(), state.unwrap_or(State::Init))
+        };
+        let before = self.journal.members.iter().map(state).collect();
+        self.maintenance = maintenance.then(|| rfc3339(wall_clock()));
+        self.carp.node_mut().set_maintenance(now, maintenance);
+        let line = if maintenance { "entered" } else { "left" };
+        let line = format!("carpd: maintenance {line}");
+        let what = What::Maintenance { entered: maintenance };
+        self.journal.record(now, now, line, what, &mut self.log);
+        before
     }
 
     /// Applies a configuration that has been read, or tells why not: then nothing has changed.
@@ -185,14 +253,24 @@ impl Daemon {
         if self.stopping {
             return Err("carpd is stopping".into());
         }
-        if config.control_socket != self.control_socket {
+        let changed = self.paths.iter().zip(paths(config));
+        if let Some(((key, path), _)) = changed.into_iter().find(|(old, new)| *old != new) {
             return Err(format!(
-                "control_socket is {} until carpd is restarted; write that, or restart carpd",
-                self.control_socket.display()
+                "{key} is {} until carpd is restarted; write that, or restart carpd",
+                path.display()
             ));
         }
-        let wanted = hosts::wanted(&mut self.carp, &config.hosts).map_err(|error| error.to_string())?;
-        Ok(hosts::apply(&mut self.carp, &mut self.journal, wanted, now))
+        let (settings, changed) = sysctl::merge(self.settings, self.configured, config.settings);
+        let wanted = hosts::wanted(&mut self.carp, &config.hosts, settings);
+        let wanted = wanted.map_err(|error| error.to_string())?;
+        self.configured = config.settings;
+        let mut difference = hosts::apply(&mut self.carp, &mut self.journal, wanted, now);
+        sysctl::adopt(self, settings, now)?;
+        difference.set = changed.len();
+        let changed = changed.into_iter();
+        let changed = changed.map(|(key, text)| hosts::outcome(key, text));
+        difference.outcomes.extend(changed);
+        Ok(difference)
     }
 
     /// Begins to hand everything over.
@@ -202,6 +280,13 @@ impl Daemon {
         self.notify.stopping();
         self.carp.node_mut().shutdown(Clock.now());
     }
+}
+
+fn paths(config: &Config) -> [(&'static str, PathBuf); 2] {
+    [
+        ("control_socket", config.control_socket.clone()),
+        ("state_directory", config.state_directory.clone()),
+    ]
 }
 
 /// The guard is this program again, even if its file has been replaced by now.

@@ -6,12 +6,16 @@ use carp_fsm::Instant;
 
 use super::events::{Journal, millis};
 use super::hosts::Member;
-use super::{Carp, GROUP};
+use super::{Carp, Daemon, GROUP, sysctl};
 use crate::log::{rfc3339, wall_clock};
 use crate::status::{self, Demotion, DemotionCause, HostStatus, Peer, SCHEMA, STATE_SYNC, Status};
 
+/// What FreeBSD makes of every advskew above it: in maintenance, or demoted.
+const STEPPED_BACK: u8 = 240;
+
 /// All that is known now.
-pub(super) fn status(carp: &Carp, journal: &Journal, now: Instant) -> Status {
+pub(super) fn status(daemon: &Daemon, now: Instant) -> Status {
+    let Daemon { carp, journal, .. } = daemon;
     let wall = wall_clock();
     let node = carp.node();
     let causes = node.causes(GROUP).map(|holding| DemotionCause {
@@ -30,6 +34,8 @@ pub(super) fn status(carp: &Carp, journal: &Journal, now: Instant) -> Status {
             total: node.demotion(GROUP),
             causes: causes.collect(),
         },
+        maintenance: daemon.maintenance.clone(),
+        sysctl: sysctl::all(daemon),
         virtual_hosts: journal
             .members
             .iter()
@@ -74,13 +80,15 @@ fn host(
         advbase: configured.advbase.get(),
         advskew: configured.advskew.get(),
         advskew_sent: host.advskew.get(),
-        preempt: configured.preempt,
+        preempt: carp.node().config(id).is_some_and(|config| config.preempt),
         dialect: configured.dialect.to_string(),
         last_peer: host.peer.map(|peer| Peer {
             address: peer.source,
             advbase: peer.interval.base().get(),
             advskew: peer.interval.skew().get(),
             age_ms: millis(now - peer.at),
+            steps_back: peer.interval.skew().get() >= STEPPED_BACK
+                && now - peer.at < carp_fsm::Duration::from_micros(3 * peer.interval.micros()),
         }),
     })
 }

@@ -68,6 +68,38 @@ fn killed_after(number: usize, millis: u64) {
 }
 
 #[test]
+fn the_interface_with_the_virtual_mac_goes_too() {
+    let Some(network) = Network::new("guard-vmac") else {
+        return;
+    };
+    let daemon = network.start("here", "mode = \"vmac\"");
+    daemon.wait_for("BACKUP -> MASTER");
+    assert!(network.has_vip("carp7-here") && !network.has_vip("here"));
+    // The guard of a guard that was killed knows everything, too.
+    kill_process(guard_of(&daemon), Signal::KILL).expect("it runs");
+    daemon.wait_for("carpd: the guard process has ended; it is started again");
+    guard_of(&daemon);
+    let killed = Clock.now();
+    daemon.signal(Signal::KILL);
+    let is_there = || network.ip(&["-o", "link", "show"]).contains("carp7-here");
+    while is_there() {
+        assert!(Clock.now() - killed < LIMIT, "it is left");
+    }
+    let _ = writeln!(
+        io::stderr(),
+        "without the interface after {} s",
+        Clock.now() - killed
+    );
+
+    let daemon = network.start("here", "mode = \"vmac\"");
+    daemon.wait_for("INIT -> BACKUP");
+    assert!(is_there(), "made in time");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.exit_code(), Some(0));
+    assert!(!is_there());
+}
+
+#[test]
 fn a_thousand_addresses_go_as_quickly() {
     let Some(network) = Network::new("guard-many") else {
         return;

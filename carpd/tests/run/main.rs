@@ -7,9 +7,11 @@ mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod guard;
+mod maintenance;
 mod network;
 mod operate;
 mod reload;
+mod sysctl;
 mod systemd;
 mod words;
 

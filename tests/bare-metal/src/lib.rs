@@ -112,6 +112,7 @@ pub fn auth() {
     let receiver = Receiver {
         dialect: any_dialect(),
         unicast: any(),
+        min_ttl: None,
         authenticators: &authenticators,
     };
     black_box(

@@ -1,4 +1,4 @@
-//! Who wins, once more and independently: `docs/protocol.md` §8 to §10, for advbase 1 as everywhere in the model.
+//! Who wins, once more and independently: `docs/protocol.md` §8 to §10.
 //! Times are in microseconds. Nothing here is taken from the crates that are checked.
 
 use std::fmt;
@@ -7,6 +7,9 @@ use carp_proto::Dialect;
 
 /// The bow-out 255/255 as an interval.
 pub const BOW_OUT: u16 = 0xffff;
+
+/// Between two advertisements of a node in maintenance: 1/254.
+pub const LONGEST_PERIOD: u64 = 1_992_187;
 
 /// advskew with demotion, as the dialect puts it on the wire and compares it.
 pub fn effective_skew(dialect: Dialect, advskew: u8, demotion: u16) -> u8 {
@@ -44,13 +47,13 @@ impl fmt::Display for Rank {
 }
 
 /// The rank of a node of this configuration.
-pub fn rank(dialect: Dialect, advskew: u8, demotion: u16) -> Rank {
+pub fn rank(dialect: Dialect, advbase: u8, advskew: u8, demotion: u16) -> Rank {
     Rank {
         demotion: match dialect {
             Dialect::OpenBsd => u8::try_from(demotion).unwrap_or(u8::MAX),
             _ => 0,
         },
-        interval: 0x100 | u16::from(effective_skew(dialect, advskew, demotion)),
+        interval: u16::from(advbase) << 8 | u16::from(effective_skew(dialect, advskew, demotion)),
     }
 }
 
@@ -59,7 +62,8 @@ pub fn takes_over(dialect: Dialect, preempt: bool, own: Rank, heard: Rank) -> bo
     let by_demotion = dialect == Dialect::OpenBsd;
     let preempts =
         preempt && own.interval < heard.interval && (!by_demotion || heard.demotion >= own.demotion);
-    let outlasts = heard.interval > 0x300 | (own.interval & 0xff);
+    let (base, skew) = (u32::from(own.interval >> 8), u32::from(own.interval & 0xff));
+    let outlasts = u32::from(heard.interval) > ((3 * base) << 8 | skew) && !(by_demotion && base == 0);
     preempts || outlasts || by_demotion && heard.demotion > own.demotion
 }
 
@@ -77,15 +81,20 @@ pub fn yields(dialect: Dialect, own: Rank, heard: Rank, lower_source: bool) -> b
 /// advskew of whoever is in maintenance mode.
 pub const MAINTENANCE: u8 = 254;
 
+/// Between two advertisements of a node of this rank.
+pub fn period(rank: Rank) -> u64 {
+    u64::from(rank.interval) * 1_000_000 / 256
+}
+
 /// How long a BACKUP waits in silence; in maintenance mode, after everybody else.
-pub fn master_down(dialect: Dialect, advskew: u8, maintenance: bool) -> u64 {
+pub fn master_down(dialect: Dialect, advbase: u8, advskew: u8, maintenance: bool) -> u64 {
     let micros = |skew| u64::from(skew) * 1_000_000 / 256;
     if maintenance {
-        return master_down(dialect, MAINTENANCE, false) + micros(advskew);
+        return master_down(dialect, advbase, MAINTENANCE, false) + micros(advskew);
     }
-    let skew = micros(advskew);
+    let (base, skew) = (u64::from(advbase) * 1_000_000, micros(advskew));
     match dialect {
-        Dialect::OpenBsd => 3 * (1_000_000 + skew),
-        _ => 3_000_000 + skew,
+        Dialect::OpenBsd => 3 * (base + skew),
+        _ => 3 * base + skew,
     }
 }

@@ -9,7 +9,7 @@ use carp_proto::Dialect;
 
 use super::promises::Violation;
 use super::reference;
-use super::scenario::{Fault, Scenario};
+use super::scenario::{ADVBASE, Fault, Scenario};
 use super::search::Identity;
 use super::step::Step;
 use super::world::World;
@@ -205,8 +205,7 @@ pub fn bound(scenario: &Scenario) -> Duration {
     let patience = scenario
         .members
         .iter()
-        .map(|member| reference::master_down(member.dialect, member.advskew, maintenance));
-    let longest_period = 1_937_500;
+        .map(|member| reference::master_down(member.dialect, ADVBASE, member.advskew, maintenance));
     let on_trial = match scenario.policy.senderr_retry {
         Some(retry) if scenario.faults.contains(&Fault::SendErrors) => retry.as_micros(),
         _ => 0,
@@ -221,7 +220,7 @@ pub fn bound(scenario: &Scenario) -> Duration {
             + refused
             + scenario.policy.leave_wait.as_micros()
             + scenario.policy.linger.as_micros()
-            + 2 * (patience.max().unwrap_or(0) + longest_period),
+            + 2 * (patience.max().unwrap_or(0) + reference::LONGEST_PERIOD),
     )
 }
 

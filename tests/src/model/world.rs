@@ -8,7 +8,7 @@ use carp_fsm::{Cause, GroupId, Instant, Node, State, Storage};
 use super::adapter::Message;
 use super::promises::Violation;
 use super::reference::{self, Rank};
-use super::scenario::{DEMOTION, Scenario, TICK};
+use super::scenario::{ADVBASE, DEMOTION, Scenario, TICK};
 use super::seat::{Seat, configuration, interface};
 use super::step::Step;
 
@@ -91,7 +91,8 @@ impl<'s> World<'s> {
             (
                 (seat.link, seat.isolated, seat.demoted, seat.enabled),
                 (seat.shutdown, seat.send_errors, seat.owner, seat.resigned),
-                (seat.sending, seat.paused, seat.refuses, seat.maintenance),
+                (seat.sending, seat.paused, seat.refuses),
+                (seat.maintenance, seat.tied),
             )
                 .hash(&mut state);
             let Some((node, host)) = &seat.running else {
@@ -107,6 +108,7 @@ impl<'s> World<'s> {
                 quiet
                     .min(reference::master_down(
                         member.dialect,
+                        ADVBASE,
                         member.advskew,
                         seat.maintenance,
                     ))

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "not every test program needs all of it")]
 
 use std::io::Write as _;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use carp_fsm::Instant;
 use carp_std::linux::Clock;
 use carpd::lab::measure::Succession;
-use carpd::lab::{Lab, Node, Setup, Software, check};
+use carpd::lab::{Lab, Node, Plan, Setup, check};
 use serde_json::Value;
 
 /// The node on station 1.
@@ -22,20 +22,23 @@ pub(crate) const B: usize = 1;
 /// For everything that has to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Two nodes that do not run yet, and a client. `None`: something is missing, and this is not the place where that
+/// Nodes that do not run yet, and a client. `None`: something is missing, and this is not the place where that
 /// matters.
-pub(crate) fn lab(nodes: [Setup; 2]) -> Option<Lab> {
-    let peer = nodes
-        .iter()
-        .map(|node| node.software)
-        .find(|&software| software != Software::Carpd);
-    if let Err(missing) = check(peer) {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
-        // Not `eprintln!`: the harness keeps what a passing test prints.
-        let _ = writeln!(std::io::stderr(), "LEFT OUT: {missing}");
-        return None;
+pub(crate) fn lab<const N: usize>(nodes: [Setup; N]) -> Option<Lab<N>> {
+    lab_in(Plan::default(), nodes)
+}
+
+/// The same, in other surroundings.
+pub(crate) fn lab_in<const N: usize>(plan: Plan, nodes: [Setup; N]) -> Option<Lab<N>> {
+    for node in &nodes {
+        if let Err(missing) = check(Some(node.software)) {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
+            // Not `eprintln!`: the harness keeps what a passing test prints.
+            let _ = writeln!(std::io::stderr(), "LEFT OUT: {missing}");
+            return None;
+        }
     }
-    Some(Lab::new(carpd(), nodes, Arc::default()).unwrap())
+    Some(Lab::new(carpd(), plan, nodes, Arc::default()).unwrap())
 }
 
 /// The executable.
@@ -81,16 +84,16 @@ pub(crate) fn transitions(node: &Node) -> Vec<String> {
 }
 
 /// Waits until a node is the only master and answers.
-pub(crate) fn settle(lab: &mut Lab, master: usize) {
-    let address = lab.nodes[master].address();
-    let settled = lab.client.settle(address, PATIENCE);
+pub(crate) fn settle<const N: usize>(lab: &mut Lab<N>, master: usize) {
+    let settled = lab.client.settle(&lab.nodes[master], PATIENCE);
     let logs = || lab.nodes.each_ref().map(Node::log).join("\n");
-    settled.unwrap_or_else(|error| panic!("{error}\n{}", logs()));
-    assert_eq!(owners(lab), [master == A, master == B], "who has the address");
+    settled.unwrap_or_else(|error| panic!("{} is not the master: {error}\n{}", lab.nodes[master], logs()));
+    let expected = std::array::from_fn(|node| node == master);
+    assert_eq!(owners(lab), expected, "who has the address");
 }
 
-/// Which of the nodes has the virtual address on its interface. One that was killed keeps it, but does not count.
-pub(crate) fn owners(lab: &Lab) -> [bool; 2] {
+/// Which of the nodes has the virtual address. One that was killed does not count.
+pub(crate) fn owners<const N: usize>(lab: &Lab<N>) -> [bool; N] {
     lab.nodes
         .each_ref()
         .map(|node| node.is_up() && node.has_address(&lab.topology).unwrap())
@@ -98,39 +101,52 @@ pub(crate) fn owners(lab: &Lab) -> [bool; 2] {
 
 /// Kills a master and cuts it off, and waits for its successor.
 pub(crate) fn crash(lab: &mut Lab, node: usize) -> Succession {
+    crash_to(lab, node, 1 - node)
+}
+
+/// The same where there are more than two.
+pub(crate) fn crash_to<const N: usize>(lab: &mut Lab<N>, node: usize, heir: usize) -> Succession {
     let start = Clock.now();
     lab.topology.block(lab.nodes[node].station()).unwrap();
     lab.nodes[node].kill();
-    succession(lab, node, start)
+    succession_to(lab, node, heir, start)
 }
 
 /// Lets a node come back after [`crash`].
-pub(crate) fn reboot(lab: &mut Lab, node: usize) {
+pub(crate) fn reboot<const N: usize>(lab: &mut Lab<N>, node: usize) {
     lab.start(node).unwrap();
     lab.topology.unblock(lab.nodes[node].station()).unwrap();
 }
 
 /// Waits until the other node has followed `old` as master.
 pub(crate) fn succession(lab: &mut Lab, old: usize, since: Instant) -> Succession {
-    let (old, new) = (lab.nodes[old].address(), lab.nodes[1 - old].address());
-    lab.client
-        .wait(PATIENCE, &format!("{new} to take over from {old}"), |record| {
-            record.succession(old, new, since)
-        })
-        .unwrap()
+    succession_to(lab, old, 1 - old, since)
+}
+
+/// Waits until `new` has followed `old` as master.
+pub(crate) fn succession_to<const N: usize>(
+    lab: &mut Lab<N>,
+    old: usize,
+    new: usize,
+    since: Instant,
+) -> Succession {
+    let (old, new) = (&lab.nodes[old], &lab.nodes[new]);
+    let what = format!("{new} to take over from {old}");
+    lab.client.succession([old, new], &what, since, PATIENCE).unwrap()
 }
 
 /// Waits until something holds.
-pub(crate) fn eventually(lab: &mut Lab, what: &str, holds: impl Fn(&Lab) -> bool) {
+pub(crate) fn eventually<const N: usize>(lab: &mut Lab<N>, what: &str, holds: impl Fn(&Lab<N>) -> bool) {
     let end = Clock.now() + PATIENCE.into();
     while !holds(lab) {
-        assert!(Clock.now() < end, "waited in vain: {what}");
+        let logs = || lab.nodes.each_ref().map(Node::log).join("\n");
+        assert!(Clock.now() < end, "waited in vain: {what}\n{}", logs());
         lab.client.pause(Duration::from_millis(20)).unwrap();
     }
 }
 
 /// Lets time pass and returns who advertised meanwhile.
-pub(crate) fn masters_during(lab: &mut Lab, time: Duration) -> Vec<Ipv4Addr> {
+pub(crate) fn masters_during<const N: usize>(lab: &mut Lab<N>, time: Duration) -> Vec<IpAddr> {
     let start = Clock.now();
     lab.client.pause(time).unwrap();
     let mut masters: Vec<_> = lab

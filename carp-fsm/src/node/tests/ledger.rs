@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::host::Destination;
 use crate::ledger::LedgerError;
 use crate::random::SplitMix64;
-use crate::state::Family;
 
 const GROUP1: GroupId = GroupId(1);
 
@@ -38,7 +38,7 @@ impl Bench {
     }
 
     fn report(&mut self, host: HostId, result: TransmitResult) {
-        let output = Output::Advertise(Family::Ipv4);
+        let output = Output::Advertise(Destination::IPV4);
         let tx = TxId { host, output };
         self.node.handle_transmit_result(self.now, tx, result);
     }

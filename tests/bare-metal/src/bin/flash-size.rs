@@ -91,6 +91,7 @@ mod parts {
         let receiver = Receiver {
             dialect: black_box(Dialect::FreeBsd),
             unicast: black_box(false),
+            min_ttl: None,
             authenticators: &authenticators,
         };
         let fallback = receiver.dialect;

@@ -1,0 +1,23 @@
+//! Settings of the whole node that change while it runs.
+
+use super::Node;
+use crate::id::GroupId;
+use crate::time::Instant;
+
+/// # Settings
+impl<const ADDRS: usize> Node<'_, ADDRS> {
+    /// Changes [`Policy::ifdown_demotion_factor`](crate::Policy::ifdown_demotion_factor) and
+    /// [`Policy::senderr_demotion_factor`](crate::Policy::senderr_demotion_factor). Faults that last count
+    /// with the new weights at once.
+    pub fn set_demotion_factors(&mut self, now: Instant, ifdown: u16, senderr: u16) {
+        let now = self.clamp(now);
+        self.policy.ifdown_demotion_factor = ifdown;
+        self.policy.senderr_demotion_factor = senderr;
+        for group in (0..self.group_count()).map(GroupId) {
+            let fault = self.observed_causes(group).next();
+            if let Some(fault) = fault {
+                self.weigh(now, group, fault.cause, true);
+            }
+        }
+    }
+}

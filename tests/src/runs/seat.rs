@@ -1,0 +1,161 @@
+//! What is known of a node apart from the node itself, told by the trace and by what was done to it.
+
+use carp_fsm::{Duration, Instant, State};
+use carp_proto::Dialect;
+
+use super::plan::Member;
+use crate::model::reference::{self, Rank};
+
+/// Demotion by the operator.
+pub(super) const OPERATOR: u16 = 100;
+
+#[derive(Clone, Debug)]
+pub(super) struct Seat {
+    /// What was done to it.
+    pub(super) running: bool,
+    pub(super) paused: bool,
+    pub(super) link: bool,
+    pub(super) enabled: bool,
+    pub(super) shutdown: bool,
+    pub(super) demoted: bool,
+    pub(super) maintenance: bool,
+    /// In maintenance mode now or earlier: farewells that began there may take longer.
+    pub(super) maintained: bool,
+    pub(super) refuses: bool,
+    pub(super) isolated: bool,
+    /// A command since the last check.
+    pub(super) forced: bool,
+    pub(super) handing_over: bool,
+    /// What it did.
+    pub(super) state: State,
+    pub(super) owner: Option<bool>,
+    /// Refused addresses may be asked for again.
+    pub(super) refused: bool,
+    pub(super) resigned: bool,
+    /// BACKUP because it yielded to an equal.
+    pub(super) tied: bool,
+    pub(super) demotion: u16,
+    pub(super) heard: Option<(Rank, usize)>,
+    /// By its own clock: entered BACKUP, or heard an advertisement over IPv4, and over IPv6.
+    pub(super) quiet: [Instant; 2],
+    pub(super) failing: bool,
+    errors: u8,
+    successes: u8,
+    pub(super) failing_since: Instant,
+}
+
+impl Seat {
+    pub(super) fn started(now: Instant) -> Self {
+        Self {
+            running: true,
+            paused: false,
+            link: true,
+            enabled: true,
+            shutdown: false,
+            demoted: false,
+            maintenance: false,
+            maintained: false,
+            refuses: false,
+            isolated: false,
+            forced: false,
+            handing_over: false,
+            state: State::Init,
+            owner: None,
+            refused: false,
+            resigned: false,
+            tied: false,
+            demotion: 0,
+            heard: None,
+            quiet: [now; 2],
+            failing: false,
+            errors: 0,
+            successes: 0,
+            failing_since: now,
+        }
+    }
+
+    /// A new process; what surrounds it stays.
+    pub(super) fn restarted(&self, now: Instant) -> Self {
+        Self {
+            link: self.link,
+            refuses: self.refuses,
+            isolated: self.isolated,
+            ..Self::started(now)
+        }
+    }
+
+    pub(super) fn can_act(&self) -> bool {
+        self.running && !self.paused
+    }
+
+    /// Takes part.
+    pub(super) fn healthy(&self) -> bool {
+        self.running && self.link && self.enabled && !self.shutdown
+    }
+
+    pub(super) fn rank(&self, member: &Member) -> Rank {
+        let host = &member.host;
+        let advskew = if self.maintenance {
+            reference::MAINTENANCE
+        } else {
+            host.advskew.get()
+        };
+        reference::rank(host.dialect, host.advbase.get(), advskew, self.demotion)
+    }
+
+    /// How long it waits in silence.
+    pub(super) fn patience(&self, member: &Member) -> Duration {
+        let (dialect, base, skew) = (
+            member.host.dialect,
+            member.host.advbase.get(),
+            member.host.advskew.get(),
+        );
+        Duration::from_micros(reference::master_down(dialect, base, skew, self.maintenance))
+    }
+
+    /// How much longer it may wait: less than one advertisement interval, after a tie.
+    pub(super) fn parting(&self, member: &Member) -> Duration {
+        let longest = u64::from(member.host.advbase.get()) + 1;
+        Duration::from_secs(if self.tied { longest } else { 0 })
+    }
+
+    /// How long it waits for a successor. Who is in maintenance waits for a slower master to be heard again.
+    pub(super) fn farewell(&self, member: &Member) -> Duration {
+        let slowest = Duration::from_secs(if self.maintained { 4 } else { 0 });
+        member.policy.leave_wait + slowest
+    }
+
+    /// The sum of what holds.
+    pub(super) fn holds(&self) -> u16 {
+        [(self.demoted, OPERATOR), (!self.link, 240), (self.failing, 240)]
+            .into_iter()
+            .filter_map(|(holds, weight)| holds.then_some(weight))
+            .sum()
+    }
+
+    /// Three errors demote: altogether if hardened, else in a row. Three successes in a row make good again, unless it
+    /// is FreeBSD 13 itself.
+    pub(super) fn count(&mut self, sent: bool, member: &Member, now: Instant) {
+        let adds_up = member.policy.senderr_adds_up;
+        if sent {
+            self.successes = (self.successes + 1).min(3);
+            let forgives = adds_up || member.host.dialect != Dialect::FreeBsd;
+            if self.successes == 3 && (forgives || !self.failing) {
+                self.forgive();
+            } else if !adds_up && !self.failing {
+                self.errors = 0;
+            }
+        } else {
+            self.successes = 0;
+            self.errors = (self.errors + 1).min(3);
+            if self.errors == 3 && !self.failing {
+                self.failing = true;
+                self.failing_since = now;
+            }
+        }
+    }
+
+    pub(super) fn forgive(&mut self) {
+        (self.failing, self.errors, self.successes) = (false, 0, 0);
+    }
+}

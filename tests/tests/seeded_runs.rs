@@ -1,0 +1,107 @@
+//! Seeded runs at the size that every change has to pass; `docs/proof.md` says what they show, and how to run more.
+
+use carp_fsm::sim::{ADDRS, NodePlan, Sim, TraceKind, virtual_host};
+use carp_fsm::{Cause, Duration, EventKind, GroupId, HostConfig, State};
+use carp_proto::{AdvBase, Dialect, Vhid};
+use carp_tests::runs::{run, tell};
+
+#[test]
+fn a_thousand_runs_keep_every_promise() {
+    for seed in 0..1_000 {
+        if let Some(violation) = run(seed).violation {
+            panic!("seed {seed}: {violation}\ncargo run --release -p carp-tests --bin sim -- --seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let (log, report) = tell(7);
+    assert_eq!(tell(7).0, log);
+    assert_ne!(tell(8).0, log);
+    assert!(report.faults > 0 && report.events > 10 && report.settled_after <= report.bound);
+}
+
+/// What never happens is not tested.
+#[test]
+fn the_runs_meet_everything_that_can_happen() {
+    let logs: Vec<String> = (0..300).flat_map(|seed| tell(seed).0).collect();
+    let log = logs.join("\n");
+    for expected in [
+        "freebsd hardened",
+        "openbsd hardened",
+        "netbsd hardened",
+        "ucarp hardened",
+        "openbsd as the kernel",
+        "1 IPv4 and 1 IPv6",
+        "0 IPv4 and 1 IPv6",
+        "INIT -> BACKUP (initialization complete)",
+        "BACKUP -> MASTER (master timed out)",
+        "BACKUP -> MASTER (preempting a slower master)",
+        "BACKUP -> MASTER (preempting a more demoted master)",
+        "BACKUP -> MASTER (master will time out)",
+        "BACKUP -> MASTER (user requested)",
+        "MASTER -> BACKUP (more frequent advertisement received)",
+        "MASTER -> BACKUP (handed over)",
+        "MASTER -> BACKUP (user requested)",
+        "-  maintenance",
+        "MASTER -> INIT (hardware interface down)",
+        "MASTER -> INIT (disabled)",
+        "MASTER -> INIT (shutting down)",
+        "MASTER -> INIT (address refused)",
+        "hand-over called off",
+        "bows out",
+        "fails to advertise",
+        "has no room to advertise",
+        "hears that again",
+        "hears 255/255",
+        "(send error)",
+        "(interface down)",
+        "cannot take the addresses",
+        "crash",
+        "stops to run",
+        "no longer reaches",
+    ] {
+        assert!(log.contains(expected), "in 300 runs, {expected:?} never happened");
+    }
+}
+
+/// OpenBSD's two ways of comparing contradict each other where advbases differ: by demotion the slow master is better,
+/// but it is so slow that it "will time out". All nodes of a virtual host should have one advbase.
+#[test]
+fn a_demoted_openbsd_backup_and_a_master_three_times_slower_never_settle() {
+    let vhid = Vhid::new(7).unwrap();
+    let host = |base| -> HostConfig<ADDRS> {
+        HostConfig {
+            dialect: Dialect::OpenBsd,
+            advbase: AdvBase::new(base),
+            ..virtual_host(vhid, 100)
+        }
+    };
+    let changes = |slow| {
+        let mut sim = Sim::new(1);
+        let a = sim.add(NodePlan::new("a", [10, 0, 0, 1]).host(host(1))).unwrap();
+        sim.add(NodePlan::new("b", [10, 0, 0, 2]).host(host(slow)))
+            .unwrap();
+        sim.command(a, |node, now| {
+            node.demote(now, GroupId(0), Cause::Operator, 1).unwrap();
+        });
+        sim.run_for(Duration::from_secs(60));
+        sim.take_trace();
+        sim.run_for(Duration::from_secs(60));
+        let trace = sim.take_trace().into_iter();
+        let to_master = |kind| {
+            matches!(
+                kind,
+                TraceKind::Event(EventKind::Transition {
+                    to: State::Master,
+                    ..
+                })
+            )
+        };
+        trace.filter(|entry| to_master(entry.kind)).count()
+    };
+    assert_eq!(changes(1), 0);
+    assert_eq!(changes(2), 0);
+    assert!(changes(4) > 10);
+}
