@@ -216,7 +216,8 @@ impl Machine {
         match (self.role, departure) {
             (_, Departure::Offer) => {
                 if let Role::Master { offers, .. } = &mut self.role {
-                    *offers = true;
+                    // Without time to wait for whoever is better, nothing can be offered.
+                    *offers = view.policy.leave_wait > Duration::ZERO;
                 }
                 Effects::default()
             }
