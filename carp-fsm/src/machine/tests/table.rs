@@ -40,6 +40,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         down6: None,
         resigned,
         starting: false,
+        ties: 0,
     };
     let role = match letter {
         'I' => Role::Init { reason, retry: None },
@@ -54,6 +55,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
             reannounce: view.reannounce(),
             answer_from: now,
             offers: letter == 'O',
+            ties: 0,
         },
         'H' => leaving(Departure::HandOver),
         'X' => leaving(Departure::Offer),
