@@ -32,10 +32,10 @@ enum Role {
         reannounce: u8,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
-        /// Instead of the next advertisement, bow out for whoever is better.
-        offers: bool,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
         ties: u8,
+        /// Instead of the next advertisement, bow out for whoever is better.
+        offers: bool,
     },
     /// Bowed out; still owner, no longer advertising, until the successor is heard.
     Leaving {
@@ -89,6 +89,17 @@ impl Machine {
         matches!(self.role, Role::Leaving { .. })
     }
 
+    const fn handing_over_since(&self) -> Option<Instant> {
+        match self.role {
+            Role::Leaving {
+                since,
+                then: Departure::HandOver | Departure::Offer,
+                ..
+            } => Some(since),
+            _ => None,
+        }
+    }
+
     /// When [`Input::Timeout`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         match self.role {
@@ -101,20 +112,13 @@ impl Machine {
 
     /// One step. Every rule of the election is below this line.
     pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
-        let asked = match self.role {
-            Role::Leaving {
-                since,
-                then: Departure::HandOver | Departure::Offer,
-                ..
-            } => Some(since),
-            _ => None,
-        };
+        let asked = self.handing_over_since();
         let mut effects = self.react(now, input, view);
         if effects.transition.is_some() {
             self.since = now;
         }
-        // Whatever ends a hand-over, who asked for it is told.
-        if let Some(since) = asked.filter(|_| !self.is_leaving()) {
+        // Whatever ends a hand-over, a stop that overrides it included, who asked for it is told.
+        if let Some(since) = asked.filter(|_| self.handing_over_since().is_none()) {
             effects.hand_over = effects.hand_over.or(Some(HandOver::NobodyTookOver(now - since)));
         }
         effects
@@ -182,8 +186,8 @@ impl Machine {
             next_ad: now + view.period(view.effective_skew()),
             reannounce: 0,
             answer_from: now,
-            offers: false,
             ties: 0,
+            offers: false,
         };
         Effects {
             wishes: Wishes::ADVERTISE,
@@ -490,8 +494,8 @@ impl Machine {
             next_ad,
             reannounce: view.reannounce(),
             answer_from: now,
-            offers: false,
             ties,
+            offers: false,
         };
         let wishes = Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE);
         changed(from, State::Master, reason, wishes)

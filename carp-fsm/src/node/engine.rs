@@ -212,9 +212,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.step(now, slot, input, None);
     }
 
-    /// The addresses of a host changed.
-    pub(super) fn readdress(&mut self, now: Instant, slot: u16) {
-        if !self.policy.live_changes {
+    /// The addresses of a host changed. Kernels then start it over, OpenBSD's only if one was added.
+    pub(super) fn readdress(&mut self, now: Instant, slot: u16, added: bool) {
+        let host = self.hosts.get(slot);
+        let by_removal = host.is_some_and(|host| host.config.dialect.rules().removal_restarts);
+        if !self.policy.live_changes && (added || by_removal) {
             self.step(now, slot, Input::Stop(InitReason::AddressesChanged), None);
         }
         self.settle(now, slot);
