@@ -12,6 +12,7 @@ mod maintenance;
 mod network;
 mod operate;
 mod reload;
+mod strangers;
 mod sysctl;
 mod systemd;
 mod words;
