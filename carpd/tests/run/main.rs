@@ -6,6 +6,7 @@
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+mod failover;
 mod guard;
 mod hooks;
 mod maintenance;
