@@ -1,4 +1,5 @@
 use std::fmt::{self, Write as _};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,6 +50,8 @@ pub struct Setup {
     pub top: String,
     /// Lines for its virtual host; tables may follow.
     pub more: String,
+    /// Another executable of carpd than the lab's.
+    pub executable: Option<PathBuf>,
 }
 
 impl Setup {
@@ -63,6 +66,7 @@ impl Setup {
             addresses: vec![format!("{VIP}/{PREFIX_LEN}")],
             top: String::new(),
             more: String::new(),
+            executable: None,
         }
     }
 
@@ -108,10 +112,11 @@ impl Node {
             }
             Software::Keepalived => dir.write(&format!("node{station}.conf"), &keepalived_config(&setup))?,
         };
+        let carpd = setup.executable.clone().unwrap_or_else(|| carpd.to_owned());
         Ok(Self {
             station,
             setup,
-            carpd: carpd.to_owned(),
+            carpd,
             files: dir.path().to_owned(),
             config,
             process: None,
@@ -140,6 +145,15 @@ impl Node {
     /// How it is configured.
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// Changes the configuration of carpd, which will read it when it is told to.
+    pub fn configure(&mut self, setup: Setup) -> Result<(), LabError> {
+        let text = carpd_config(&self.socket(), &setup);
+        let doing = format!("write {}", self.config.display());
+        fs::write(&self.config, text).map_err(LabError::system(doing))?;
+        self.setup = setup;
+        Ok(())
     }
 
     /// Starts its daemon, as on a machine that has just been booted: without what the one before may have left.
