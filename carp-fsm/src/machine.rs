@@ -23,6 +23,8 @@ enum Role {
         /// Until the preempt delay has passed, a living master is left alone: services here are still
         /// starting.
         starting: bool,
+        /// Yielded to an equal so many times in a row, and has heard no master since.
+        ties: u8,
     },
     Master {
         next_ad: Instant,
@@ -30,6 +32,8 @@ enum Role {
         reannounce: u8,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
+        /// As in BACKUP before; forgotten with the first periodic advertisement.
+        ties: u8,
     },
     /// Bowed out; still owner, no longer advertising, until the successor is heard.
     Leaving {
@@ -127,8 +131,14 @@ impl Machine {
                 lower_source,
             } => match self.role {
                 Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
-                Role::Master { .. } if master_yields(interval, demotion, lower_source, view) => {
-                    self.become_backup(now, Reason::MoreFrequentAdvertisement, false, view)
+                Role::Master { ties, .. } if master_yields(interval, demotion, lower_source, view) => {
+                    let ties = if view.policy.parts_equals && is_tie(interval, demotion, view) {
+                        // 0 is no tie.
+                        ties.checked_add(1).unwrap_or(1)
+                    } else {
+                        0
+                    };
+                    self.enter_backup(now, Reason::MoreFrequentAdvertisement, false, ties, view)
                 }
                 Role::Master { .. } if interval != Interval::BOW_OUT => {
                     self.answer_worse_master(now, interval, view)
@@ -165,6 +175,7 @@ impl Machine {
             next_ad: now + view.period(view.effective_skew()),
             reannounce: 0,
             answer_from: now,
+            ties: 0,
         };
         Effects {
             wishes: Wishes::ADVERTISE,
@@ -264,13 +275,22 @@ impl Machine {
         if willing && outlasted(peer, view) {
             return self.become_master(now, Reason::MasterWillTimeOut, view);
         }
-        if let Role::Backup { down4, down6, .. } = &mut self.role {
+        if let Role::Backup {
+            down4, down6, ties, ..
+        } = &mut self.role
+        {
             let down = match family {
                 Family::Ipv4 => down4,
                 Family::Ipv6 => down6,
             };
             // A family in which we have no address has no timer to start (`carp_find_ifa`).
-            *down = down.map(|_| now + view.master_down());
+            if let Some(down) = down {
+                let quiet = view.waits(*ties) - (*down - now);
+                if view.is_one_period(quiet) {
+                    *ties = 0;
+                }
+                *down = now + view.waits(*ties);
+            }
         }
         Effects::default()
     }
@@ -331,8 +351,12 @@ impl Machine {
             // Either family alone is enough (`carp_master_down`, §8).
             Role::Backup { .. } => self.become_master(now, Reason::MasterTimedOut, view),
             Role::Master {
-                next_ad, reannounce, ..
+                next_ad,
+                reannounce,
+                ties,
+                ..
             } => {
+                *ties = 0;
                 // Counted from the deadline, not from now, so that lateness does not add up; what was
                 // slept through is not made up for.
                 let period = view.period(view.effective_skew());
@@ -362,14 +386,17 @@ impl Machine {
     /// What changed is advertised at once (`carp_demote_adj`, §10).
     fn demotion_changed(&mut self, now: Instant, worse: bool, view: &View) -> Effects {
         let told = worse || view.policy.tells_recovery || view.dialect.rules().tells_recovery;
-        if let Role::Master { next_ad, .. } = &mut self.role
-            && told
-        {
-            *next_ad = now + view.period(view.effective_skew());
-            return Effects {
-                wishes: Wishes::ADVERTISE,
-                ..Effects::default()
-            };
+        match &mut self.role {
+            Role::Master { next_ad, .. } if told => {
+                *next_ad = now + view.period(view.effective_skew());
+                return Effects {
+                    wishes: Wishes::ADVERTISE,
+                    ..Effects::default()
+                };
+            }
+            // No longer the equal that it was.
+            Role::Backup { ties, .. } => *ties = 0,
+            _ => {}
         }
         Effects::default()
     }
@@ -383,7 +410,12 @@ impl Machine {
         }
         let mut wishes = Wishes::default();
         match &mut self.role {
-            Role::Backup { down4, down6, .. } => (*down4, *down6) = view.down_timers(now),
+            Role::Backup {
+                down4, down6, ties, ..
+            } => {
+                *ties = 0;
+                (*down4, *down6) = view.down_timers(now, *ties);
+            }
             Role::Master { next_ad, .. } => {
                 *next_ad = now + view.period(view.effective_skew());
                 if live {
@@ -421,23 +453,40 @@ impl Machine {
         // The first interval uses the skew as configured: `carp_setrun` sets the timer after
         // `carp_send_ad` did (§8).
         let next_ad = now + view.period(view.base_skew());
+        let ties = match self.role {
+            Role::Backup { ties, .. } => ties,
+            _ => 0,
+        };
         self.role = Role::Master {
             next_ad,
             reannounce: view.reannounce(),
             answer_from: now,
+            ties,
         };
         let wishes = Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE);
         changed(from, State::Master, reason, wishes)
     }
 
     fn become_backup(&mut self, now: Instant, reason: Reason, resigned: bool, view: &View) -> Effects {
+        self.enter_backup(now, reason, resigned, 0, view)
+    }
+
+    fn enter_backup(
+        &mut self,
+        now: Instant,
+        reason: Reason,
+        resigned: bool,
+        ties: u8,
+        view: &View,
+    ) -> Effects {
         let from = self.state();
-        let (down4, down6) = view.down_timers(now);
+        let (down4, down6) = view.down_timers(now, ties);
         self.role = Role::Backup {
             down4,
             down6,
             resigned,
             starting: from == State::Init && view.preempt_delay > Duration::ZERO,
+            ties,
         };
         let wishes = if from == State::Master {
             Wishes::DISOWN
@@ -469,6 +518,17 @@ fn master_yields(peer: Interval, peer_demotion: Demotion, lower_source: bool, vi
             peer_demotion < mine || (peer_demotion == mine && own >= peer)
         }
         TieRule::HigherLittleEndianSource => own > peer || (own == peer && lower_source),
+    }
+}
+
+/// Would the sender have yielded to us just as well?
+fn is_tie(peer: Interval, peer_demotion: Demotion, view: &View) -> bool {
+    let equal = peer == view.interval();
+    match view.dialect.rules().tie {
+        TieRule::Hearer => equal,
+        TieRule::HearerUnlessLessDemoted => equal && peer_demotion == view.demotion_byte(),
+        // Only one of the two yields.
+        TieRule::HigherLittleEndianSource => false,
     }
 }
 

@@ -78,6 +78,7 @@ pub struct Node<'s, const ADDRS: usize> {
     memory: Memory<'s>,
     keys: Keys<'s>,
     peers: Peers<'s>,
+    neighbours: Neighbours<'s>,
     random: SplitMix64,
     now: Instant,
     shutting_down: bool,
@@ -103,6 +104,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             memory: Memory::new(storage.counters, storage.counters_per_host),
             keys: Keys::new(storage.keys, storage.keys_per_host),
             peers: Peers::new(storage.peers, storage.peers_per_host),
+            neighbours: Neighbours::new(storage.neighbours, storage.neighbours_limit),
             random: SplitMix64::new(seed),
             now: Instant::ZERO,
             shutting_down: false,
@@ -395,6 +397,7 @@ mod groups;
 mod inspect;
 mod keys;
 mod maintenance;
+mod neighbours;
 mod peers;
 mod receive;
 mod replay;
@@ -404,6 +407,8 @@ mod tests;
 
 pub use inspect::HostStatus;
 use keys::Keys;
+use neighbours::Neighbours;
+pub use neighbours::{Neighbour, NeighbourKind};
 use peers::Peers;
 pub use peers::{Peer, PeersError};
 use replay::Memory;

@@ -23,6 +23,11 @@ pub struct Policy {
     /// clients that believed it are put right, within one network delay. At most four times per
     /// advertisement interval.
     pub answer_worse_master: bool,
+    /// Who yielded to an equal master waits a little longer before it takes over again: less than one
+    /// advertisement interval, derived from the MAC address, another time after each tie in a row. Kernels
+    /// wait equally long, meet again, and may do so for ever. Who has heard a master since waits no longer
+    /// than the dialect says.
+    pub parts_equals: bool,
     /// Periodic advertisements are counted from when the last one was due, so that lateness does not add
     /// up. Kernels count from when it was sent.
     pub keeps_pace: bool,
@@ -83,6 +88,7 @@ impl Policy {
         linger: Duration::from_millis(20),
         reannounce: 2,
         answer_worse_master: true,
+        parts_equals: true,
         keeps_pace: true,
         fresh_counters: true,
         hears_in_init: true,
@@ -108,6 +114,7 @@ impl Policy {
         linger: Duration::ZERO,
         reannounce: 0,
         answer_worse_master: false,
+        parts_equals: false,
         keeps_pace: false,
         fresh_counters: false,
         hears_in_init: false,

@@ -12,7 +12,7 @@ use crate::host::Host;
 #[cfg(feature = "alloc")]
 use crate::host::MAX_PEERS;
 use crate::ledger::Ledger;
-use crate::node::Peer;
+use crate::node::{Neighbour, Peer};
 use crate::time::Instant;
 
 /// Memory of a [`Node`](crate::Node).
@@ -42,6 +42,8 @@ pub struct Storage<'s, const ADDRS: usize> {
     pub(crate) keys_per_host: usize,
     pub(crate) peers: Pool<'s, PeerSlot>,
     pub(crate) peers_per_host: usize,
+    pub(crate) neighbours: Pool<'s, NeighbourSlot>,
+    pub(crate) neighbours_limit: usize,
 }
 
 impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
@@ -64,6 +66,8 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
             keys_per_host: 0,
             peers: Pool::Borrowed(&mut []),
             peers_per_host: 0,
+            neighbours: Pool::Borrowed(&mut []),
+            neighbours_limit: 0,
         }
     }
 
@@ -103,6 +107,15 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
         self.peers_per_host = per_host;
         self
     }
+
+    /// With room for this many others that are told of when they speak here what is not understood or should
+    /// not be here ([`EventKind::Neighbour`](crate::EventKind::Neighbour)), 80 bytes each.
+    #[must_use]
+    pub fn with_neighbours(mut self, memory: &'s mut [NeighbourSlot]) -> Self {
+        self.neighbours_limit = memory.len();
+        self.neighbours = Pool::Borrowed(memory);
+        self
+    }
 }
 
 #[cfg(feature = "alloc")]
@@ -130,6 +143,8 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
             keys_per_host: 3,
             peers: Pool::Growing(Vec::new()),
             peers_per_host: MAX_PEERS,
+            neighbours: Pool::Growing(Vec::new()),
+            neighbours_limit: 64,
         }
     }
 }
@@ -290,6 +305,24 @@ impl PeerSlot {
 }
 
 const _: () = assert!(size_of::<PeerSlot>() <= 20);
+
+/// Memory of one other that spoke here what is not understood or should not be here.
+#[derive(Clone, Copy, Debug)]
+pub struct NeighbourSlot {
+    pub(crate) neighbour: Option<Neighbour>,
+    /// When it was last found out what is wrong with it.
+    pub(crate) looked: Option<Instant>,
+}
+
+impl NeighbourSlot {
+    /// Nobody.
+    pub const EMPTY: Self = Self {
+        neighbour: None,
+        looked: None,
+    };
+}
+
+const _: () = assert!(size_of::<NeighbourSlot>() <= 80);
 
 /// A slice of the caller's, or a vector.
 pub(crate) enum Pool<'s, T> {

@@ -67,6 +67,19 @@ pub enum What {
         /// Whether the cause holds now.
         holds: bool,
     },
+    /// Somebody on the network is not understood, or should not be there.
+    Neighbour {
+        /// The interface.
+        interface: String,
+        /// Its vhid, or VRRP's number.
+        vhid: u8,
+        /// Whether that is a vhid of ours.
+        ours: bool,
+        /// Its address.
+        source: IpAddr,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A master that said goodbye has an answer, or none.
     Handover {
         /// `eth0@7`.
@@ -80,6 +93,11 @@ pub enum What {
     TakenAway {
         /// `eth0@7`.
         virtual_host: String,
+    },
+    /// Maintenance mode was entered or left.
+    Maintenance {
+        /// Entered; otherwise left.
+        entered: bool,
     },
     /// The configuration file was read again.
     Reload {

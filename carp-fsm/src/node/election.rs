@@ -25,6 +25,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             memory: self.memory.fork()?,
             keys: self.keys.fork()?,
             peers: self.peers.fork()?,
+            neighbours: self.neighbours.fork()?,
             random: self.random.clone(),
             now: self.now,
             shutting_down: self.shutting_down,

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use carp_proto::{Interval, MAX_FRAME_LEN, MULTICAST_V4, MULTICAST_V6, TieRule};
+use carp_proto::{Interval, MAX_FRAME_LEN, MULTICAST_V4, MULTICAST_V6, MacAddr, TieRule};
 
 use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
@@ -37,6 +37,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub(super) fn view(&self, slot: u16) -> Option<View> {
         let host = self.hosts.get(slot)?;
         let HostConfig {
+            iface,
             dialect,
             advbase,
             advskew,
@@ -46,6 +47,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             ..
         } = host.config;
         let (Families { ipv4, ipv6 }, demotion) = (host.waits(), self.demotion(group));
+        let interface = self.interface(iface);
         Some(View {
             dialect,
             policy: self.policy,
@@ -54,6 +56,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             demotion,
             preempt,
             preempt_delay,
+            mac: interface.map_or(MacAddr([0; 6]), |interface| interface.mac),
             maintenance: self.maintenance,
             ipv4,
             ipv6,

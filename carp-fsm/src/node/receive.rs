@@ -4,6 +4,7 @@ use core::slice::from_ref;
 
 use carp_proto::{Advertisement, CounterRule, Receiver, Rejection, RxMeta, Verified};
 
+use super::NeighbourKind;
 use super::Node;
 use super::keys::Age;
 use super::replay::Verdict;
@@ -33,7 +34,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Family::Ipv6 => &mut self.stats.ipackets6,
         });
         let found = self.verify(iface, family, meta, payload);
-        let (slot, advertisement, age) = found.inspect_err(|rejection| self.stats.count(*rejection))?;
+        let (slot, advertisement, age) = found.inspect_err(|rejection| {
+            self.stats.count(*rejection);
+            self.note_rejected(now, iface, meta, payload, *rejection);
+        })?;
 
         let interval = advertisement.interval();
         let lower_source = self.has_lower_source(slot, iface, meta.src);
@@ -46,18 +50,19 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             } else {
                 Verdict::Fresh
             };
-            let counter = match verdict {
+            let repeated = match verdict {
                 Verdict::Fresh => None,
-                Verdict::Duplicate => Some(&mut self.stats.duplicates),
-                Verdict::Own => Some(&mut self.stats.loops),
-                Verdict::Replay => Some(&mut self.stats.replays),
-            };
-            if let Some(counter) = counter {
-                bump(counter);
-                if verdict == Verdict::Duplicate {
+                Verdict::Duplicate => {
+                    bump(&mut self.stats.duplicates);
                     return self.hosts.id(slot).ok_or(Rejection::BadVhid);
                 }
+                Verdict::Own => Some((&mut self.stats.loops, NeighbourKind::Loop)),
+                Verdict::Replay => Some((&mut self.stats.replays, NeighbourKind::Replay)),
+            };
+            if let Some((counter, kind)) = repeated {
+                bump(counter);
                 self.stats.count(Rejection::BadAuth);
+                self.note(now, iface, advertisement.vhid, meta, kind, payload);
                 return Err(Rejection::BadAuth);
             }
             host.peer = Some(PeerSeen {

@@ -36,17 +36,23 @@ use vhid::Draft;
 
 /// Where the control socket is unless the file or the command line says otherwise.
 pub const DEFAULT_CONTROL_SOCKET: &str = "/run/carpd/control.sock";
+/// Where maintenance mode is stored unless the file or systemd says otherwise.
+pub const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/carpd";
 
 /// Largest configuration file in bytes, so that a wrong path (`/dev/zero`) cannot eat the memory.
 const MAX_FILE: u64 = 1 << 20;
 /// Longest path of a Unix socket that every system takes.
 const MAX_SOCKET_PATH: usize = 103;
+/// Longest path otherwise.
+const MAX_PATH: usize = 1024;
 
 /// A configuration without mistakes.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Path of the control socket.
     pub control_socket: PathBuf,
+    /// Where maintenance mode is stored.
+    pub state_directory: PathBuf,
     /// Which of the `[nodes]` this machine is, if the file has them.
     pub node: Option<String>,
     /// What holds for all virtual hosts.
@@ -98,6 +104,8 @@ pub struct Machine {
     pub node: Option<String>,
     /// Where systemd has put the credentials of the service, if it has.
     pub credentials: Option<PathBuf>,
+    /// Where systemd wants the state of the service to be, if it has said.
+    pub state: Option<PathBuf>,
 }
 
 impl Machine {
@@ -108,6 +116,8 @@ impl Machine {
             host_name: nodes::host_name(),
             node,
             credentials: env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            state: env::var_os("STATE_DIRECTORY")
+                .and_then(|directories| env::split_paths(&directories).next()),
         }
     }
 }
@@ -160,6 +170,7 @@ pub fn check(path: &Path, text: &str, purpose: Purpose, machine: &Machine) -> Lo
 /// Keys at the top of the file, before the first `[[vhid]]`.
 const TOP_KEYS: &[&str] = &[
     "control_socket",
+    "state_directory",
     "allow",
     "preempt",
     "log",
@@ -182,21 +193,15 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     };
     top.refuse_unknown_keys(TOP_KEYS, belongs_below, report);
 
-    let control_socket = match top.string("control_socket", report) {
-        None => PathBuf::from(DEFAULT_CONTROL_SOCKET),
-        Some(text) => {
-            let path = text.get_ref();
-            if !path.starts_with('/') || path.len() > MAX_SOCKET_PATH {
-                let advice =
-                    format!("write one like {DEFAULT_CONTROL_SOCKET:?}, of at most {MAX_SOCKET_PATH} bytes");
-                report.mistake(
-                    &text.span(),
-                    format!("control_socket is not a usable path; {advice}"),
-                );
-            }
-            PathBuf::from(*text.get_ref())
-        }
-    };
+    let control_socket = full_path(
+        &top,
+        "control_socket",
+        DEFAULT_CONTROL_SOCKET,
+        MAX_SOCKET_PATH,
+        report,
+    );
+    let state_directory = full_path(&top, "state_directory", DEFAULT_STATE_DIRECTORY, MAX_PATH, report);
+    let state_directory = state_directory.or_else(|| context.machine.state.clone());
     let settings = Settings::read(&top, report);
 
     let Machine { node, host_name, .. } = context.machine;
@@ -214,11 +219,22 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
         .map(Draft::finish)
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
-        control_socket,
+        control_socket: control_socket.unwrap_or_else(|| DEFAULT_CONTROL_SOCKET.into()),
+        state_directory: state_directory.unwrap_or_else(|| DEFAULT_STATE_DIRECTORY.into()),
         node: nodes.and_then(|nodes| nodes.this().map(str::to_owned)),
         settings,
         hosts,
     })
+}
+
+fn full_path(top: &Table<'_>, key: &str, example: &str, max: usize, report: &mut Report) -> Option<PathBuf> {
+    let text = top.string(key, report)?;
+    let path = *text.get_ref();
+    if !path.starts_with('/') || path.len() > max {
+        let advice = format!("write one like {example:?}, of at most {max} bytes");
+        report.mistake(&text.span(), format!("{key} is not a usable path; {advice}"));
+    }
+    Some(PathBuf::from(path))
 }
 
 fn vhid_tables<'a>(document: &'a DeTable<'a>, report: &mut Report) -> Vec<Table<'a>> {

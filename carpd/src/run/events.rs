@@ -190,6 +190,25 @@ impl Journal {
                 let virtual_host = self.name(host);
                 (line, What::TakenAway { virtual_host })
             }
+            EventKind::Neighbour {
+                host,
+                iface,
+                vhid,
+                source,
+                kind,
+            } => {
+                let interface = carp.link().interface_name(iface).unwrap_or("?");
+                let whose = if host.is_some() { "our vhid" } else { "vhid" };
+                let line = format!("carpd: {interface}: {source} {kind} ({whose} {vhid})");
+                let what = What::Neighbour {
+                    interface: interface.to_owned(),
+                    vhid: vhid.get(),
+                    ours: host.is_some(),
+                    source,
+                    what: kind.to_string(),
+                };
+                (line, what)
+            }
             EventKind::Lost(count) => (format!("carpd: {count} events lost"), What::Other {}),
             other => (format!("carpd: {other:?}"), What::Other {}),
         }

@@ -4,10 +4,10 @@ mod bad_packets;
 mod carry_out;
 mod commands;
 mod demotion;
+mod errands;
 mod events;
 mod hosts;
 mod notify;
-mod reload;
 mod report;
 mod sysctl;
 
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use carp_fsm::{GroupId, Instant, Policy};
+use carp_fsm::{GroupId, HostId, Instant, Policy, State};
 use carp_std::Host;
 use carp_std::linux::{Clock, LinuxLink, random_seed};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -32,14 +32,15 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::config::{Config, MAX_ADDRESSES, Settings};
 use crate::control::Server;
 use crate::events::What;
-use crate::log::Log;
+use crate::log::{Log, rfc3339, wall_clock};
+use crate::maintenance::Store;
 
 use bad_packets::BadPackets;
 use commands::Commands;
+use errands::{Asker, Done, Errand, Errands, FromFile};
 use events::Journal;
-use hosts::Difference;
+use hosts::{Difference, Member};
 use notify::Notify;
-use reload::{Asker, FromFile, Reloader};
 
 /// An OpenBSD peer repeats one counter for ever. Whoever leaves `dialect` alone beside one would take every
 /// advertisement of it for a replay, and both would be MASTER; so nothing is taken for a replay until that can be
@@ -63,15 +64,17 @@ struct Daemon {
     carp: Carp,
     journal: Journal,
     bad_packets: BadPackets,
-    reloader: Reloader,
+    errands: Errands,
     log: Log,
     notify: Notify,
+    /// Since when maintenance mode holds.
+    maintenance: Option<String>,
     /// What holds for all virtual hosts now.
     settings: Settings,
     /// The same, as the file last had it.
     configured: Settings,
-    /// Where it listens, which no reload changes.
-    control_socket: PathBuf,
+    /// Where it listens, and where it stores its state: no reload changes them.
+    paths: [(&'static str, PathBuf); 2],
     stopping: bool,
 }
 
@@ -87,6 +90,10 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
     let hangup = wake.on_signals(&[SIGHUP])?;
     let mut carp = Carp::new(LinuxLink::new()?, POLICY, random_seed()?)?;
     let mut journal = Journal::new(Clock.now());
+    let store = Store::new(&config.state_directory);
+    let maintenance = store.get()?;
+    carp.node_mut()
+        .set_maintenance(Clock.now(), maintenance.is_some());
     let settings = config.settings;
     let wanted = hosts::wanted(&mut carp, &config.hosts, settings)?;
     hosts::apply(&mut carp, &mut journal, wanted, Clock.now());
@@ -97,18 +104,24 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         carp,
         journal,
         bad_packets: BadPackets::new(Clock.now()),
-        reloader: Reloader::new(file, node, wake.waker()?),
+        errands: Errands::new(file, node, store, wake.waker()?),
         log: Log::start(io::stdout())?,
         notify: Notify::from_environment(Clock.now())
             .map_err(|error| format!("cannot use NOTIFY_SOCKET: {error}"))?,
+        maintenance,
         settings,
         configured: settings,
-        control_socket: config.control_socket.clone(),
+        paths: paths(config),
         stopping: false,
     };
     sysctl::adopt(&mut daemon, settings, Clock.now())?;
     daemon.carp.process(Clock.now())?;
     daemon.journal.start(&daemon.carp, config, &mut daemon.log);
+    if let Some(since) = &daemon.maintenance {
+        daemon.log.line(&format!(
+            "carpd: in maintenance since {since}; carpd maintenance leave ends it"
+        ));
+    }
     daemon.notify.ready();
 
     let mut commands = Commands::default();
@@ -124,11 +137,8 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
             commands.begin(job, &mut daemon, Clock.now());
             continue;
         }
-        if let Some((asker, read)) = daemon.reloader.next() {
-            let difference = daemon.reload(read, Clock.now());
-            if let Asker::Client(job) = asker {
-                commands.reloaded(job, difference, Clock.now());
-            }
+        if let Some(done) = daemon.errands.next() {
+            daemon.finish(done, &mut commands, Clock.now());
             continue;
         }
         if daemon.stopping && daemon.carp.node().is_quiet() {
@@ -141,7 +151,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         ];
         wake.wait(&daemon.carp, deadlines.into_iter().flatten().min())?;
         if hangup.swap(false, Ordering::Relaxed) && !daemon.stopping {
-            daemon.reloader.ask(Asker::Signal);
+            daemon.errands.ask(Errand::Reload(Asker::Signal));
         }
         if terminate.swap(false, Ordering::Relaxed) && !daemon.stopping {
             daemon.stop();
@@ -181,6 +191,38 @@ impl Daemon {
         })
     }
 
+    /// Goes on with what needed the disk.
+    fn finish(&mut self, done: Done, commands: &mut Commands, now: Instant) {
+        match done {
+            Done::Read(asker, read) => {
+                let difference = self.reload(read, now);
+                if let Asker::Client(job) = asker {
+                    commands.reloaded(job, difference, now);
+                }
+            }
+            Done::Stored(job, maintenance, stored) => {
+                let stored = stored.map(|()| self.maintain(maintenance, now));
+                commands.maintained(job, maintenance, stored, now);
+            }
+        }
+    }
+
+    /// Enters or leaves maintenance mode, which is stored by now. Returns the virtual hosts as they were.
+    fn maintain(&mut self, maintenance: bool, now: Instant) -> Vec<(HostId, String, State)> {
+        let state = |member: &Member| {
+            let state = self.carp.node().state(member.id);
+            (member.id, member.host.name(), state.unwrap_or(State::Init))
+        };
+        let before = self.journal.members.iter().map(state).collect();
+        self.maintenance = maintenance.then(|| rfc3339(wall_clock()));
+        self.carp.node_mut().set_maintenance(now, maintenance);
+        let line = if maintenance { "entered" } else { "left" };
+        let line = format!("carpd: maintenance {line}");
+        let what = What::Maintenance { entered: maintenance };
+        self.journal.record(now, now, line, what, &mut self.log);
+        before
+    }
+
     /// Applies a configuration that has been read, or tells why not: then nothing has changed.
     fn reload(&mut self, read: FromFile, now: Instant) -> Result<Difference, String> {
         self.notify.reloading();
@@ -211,10 +253,11 @@ impl Daemon {
         if self.stopping {
             return Err("carpd is stopping".into());
         }
-        if config.control_socket != self.control_socket {
+        let changed = self.paths.iter().zip(paths(config));
+        if let Some(((key, path), _)) = changed.into_iter().find(|(old, new)| *old != new) {
             return Err(format!(
-                "control_socket is {} until carpd is restarted; write that, or restart carpd",
-                self.control_socket.display()
+                "{key} is {} until carpd is restarted; write that, or restart carpd",
+                path.display()
             ));
         }
         let (settings, changed) = sysctl::merge(self.settings, self.configured, config.settings);
@@ -237,6 +280,13 @@ impl Daemon {
         self.notify.stopping();
         self.carp.node_mut().shutdown(Clock.now());
     }
+}
+
+fn paths(config: &Config) -> [(&'static str, PathBuf); 2] {
+    [
+        ("control_socket", config.control_socket.clone()),
+        ("state_directory", config.state_directory.clone()),
+    ]
 }
 
 /// The guard is this program again, even if its file has been replaced by now.

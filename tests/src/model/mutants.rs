@@ -82,15 +82,27 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a copy that the network made is news",
         "node/receive.rs",
-        "Verdict::Duplicate => Some(&mut self.stats.duplicates),",
-        "Verdict::Duplicate => None,",
+        "Verdict::Fresh => None,",
+        "Verdict::Fresh | Verdict::Duplicate => None,",
     ),
     // Timers.
     mutant(
         "hearing the master does not restart the master-down timer",
         "machine.rs",
-        "*down = down.map(|_| now + view.master_down());",
-        "*down = down.filter(|_| now >= Instant::ZERO);",
+        "*down = now + view.waits(*ties);",
+        "*down = (*down).max(now);",
+    ),
+    mutant(
+        "equals wait equally long",
+        "machine/view.rs",
+        "if ties == 0 {",
+        "if ties < u8::MAX {",
+    ),
+    mutant(
+        "who tied once waits longer for ever",
+        "machine.rs",
+        "if view.is_one_period(quiet) {",
+        "if view.is_one_period(quiet) && *ties == u8::MAX {",
     ),
     mutant(
         "a BACKUP without a master-down timer",

@@ -38,6 +38,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         down6: None,
         resigned,
         starting: false,
+        ties: 0,
     };
     let role = match letter {
         'I' => Role::Init { reason, retry: None },
@@ -51,6 +52,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
             next_ad: until,
             reannounce: view.reannounce(),
             answer_from: now,
+            ties: 0,
         },
         'H' => leaving(Departure::HandOver),
         'S' => leaving(Departure::Stop(reason)),
