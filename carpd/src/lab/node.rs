@@ -70,6 +70,15 @@ impl Setup {
         }
     }
 
+    /// The same with another `mode` of carpd's virtual host; none if empty.
+    #[must_use]
+    pub fn with_mode(mut self, mode: &str) -> Self {
+        if !mode.is_empty() {
+            self.more = format!("mode = \"{mode}\"\n{}", self.more);
+        }
+        self
+    }
+
     /// The first virtual address.
     ///
     /// # Panics
@@ -100,7 +109,7 @@ impl Node {
         let config = match setup.software {
             Software::Carpd => dir.write(
                 &format!("node{station}.toml"),
-                &carpd_config(&socket(dir.path(), station), &setup),
+                &carpd_config(dir.path(), station, &setup),
             )?,
             Software::Ucarp => {
                 for (name, verb) in [("up", "add"), ("down", "del")] {
@@ -149,7 +158,7 @@ impl Node {
 
     /// Changes the configuration of carpd, which will read it when it is told to.
     pub fn configure(&mut self, setup: Setup) -> Result<(), LabError> {
-        let text = carpd_config(&self.socket(), &setup);
+        let text = carpd_config(&self.files, self.station, &setup);
         let doing = format!("write {}", self.config.display());
         fs::write(&self.config, text).map_err(LabError::system(doing))?;
         self.setup = setup;
@@ -328,7 +337,7 @@ fn socket(dir: &Path, station: u8) -> PathBuf {
     dir.join(format!("node{station}.sock"))
 }
 
-fn carpd_config(socket: &Path, setup: &Setup) -> String {
+fn carpd_config(files: &Path, station: u8, setup: &Setup) -> String {
     let Setup {
         advskew,
         preempt,
@@ -337,11 +346,14 @@ fn carpd_config(socket: &Path, setup: &Setup) -> String {
         more,
         ..
     } = setup;
-    let text = |text: &str| toml::Value::from(text);
-    let (socket, password) = (text(&socket.to_string_lossy()), text(&setup.password));
+    let path = |path: PathBuf| toml::Value::from(&*path.to_string_lossy());
+    let socket = path(socket(files, station));
+    let state = path(files.join(format!("node{station}-state")));
+    let password = toml::Value::from(setup.password.as_str());
     let addresses = toml::Value::from(setup.addresses.clone());
     format!(
         "control_socket = {socket}\n\
+         state_directory = {state}\n\
          {top}\n\
          [[vhid]]\n\
          interface = \"{interface}\"\n\

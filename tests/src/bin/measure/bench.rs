@@ -21,6 +21,9 @@ use crate::figure::{Figure, Limit};
 pub(crate) const A: usize = 0;
 pub(crate) const B: usize = 1;
 
+/// Whose MAC address the virtual addresses have.
+pub(crate) const MODES: [&str; 2] = ["plain", "vmac"];
+
 /// For whatever has to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -8,7 +8,7 @@ use carp_std::linux::Clock;
 use carpd::lab::measure::master_down;
 use carpd::lab::{Client, Lab, LabError, Node, Plan, Setup, Software};
 
-use crate::bench::{A, B, Bench, PATIENCE, millis, router};
+use crate::bench::{A, B, Bench, MODES, PATIENCE, millis, router};
 use crate::figure::Limit;
 
 /// Of a master with advskew 0. Crashes are spread over it.
@@ -16,8 +16,14 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
     for &software in bench.software() {
-        crashes(bench, software)?;
-        heals(bench, software)?;
+        let modes: &[_] = match software {
+            Software::Carpd => &MODES,
+            Software::Ucarp | Software::Keepalived => &[""],
+        };
+        for mode in modes {
+            crashes(bench, software, mode)?;
+            heals(bench, software, mode)?;
+        }
     }
     pulls(bench, true)?;
     pulls(bench, false)
@@ -31,10 +37,10 @@ fn formula(software: Software) -> f64 {
     }
 }
 
-fn pair(bench: &Bench, software: Software) -> Result<Lab, LabError> {
+fn pair(bench: &Bench, software: Software, mode: &str) -> Result<Lab, LabError> {
     bench.pair(
         Plan::default(),
-        [0, 100].map(|advskew| Setup::new(software, advskew)),
+        [0, 100].map(|advskew| Setup::new(software, advskew).with_mode(mode)),
     )
 }
 
@@ -50,8 +56,8 @@ fn after_advertisement(lab: &mut Lab) -> Result<(), LabError> {
 }
 
 /// Port blocked and SIGKILL together.
-fn crashes(bench: &mut Bench, software: Software) -> Result<(), LabError> {
-    let mut lab = pair(bench, software)?;
+fn crashes(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabError> {
+    let mut lab = pair(bench, software, mode)?;
     let (mut late, mut outages) = (Vec::new(), Vec::new());
     let times = bench.times(if software == Software::Carpd { 3 } else { 1 }, 10);
     for time in 0..times {
@@ -77,14 +83,15 @@ fn crashes(bench: &mut Bench, software: Software) -> Result<(), LabError> {
         ),
         Software::Ucarp | Software::Keepalived => (&[], &[]),
     };
-    bench.add("crash: detection less formula", software, "ms", late, detection);
-    bench.add("crash: outage for a client", software, "ms", outages, outage);
+    let whom = format!("{software} {mode}");
+    bench.add("crash: detection less formula", &whom, "ms", late, detection);
+    bench.add("crash: outage for a client", &whom, "ms", outages, outage);
     Ok(())
 }
 
 /// The master is cut off, and comes back when the other one is master, too.
-fn heals(bench: &mut Bench, software: Software) -> Result<(), LabError> {
-    let mut lab = pair(bench, software)?;
+fn heals(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabError> {
+    let mut lab = pair(bench, software, mode)?;
     let mut lost = Vec::new();
     for _ in 0..bench.times(1, 10) {
         lab.topology.block(1)?;
@@ -100,7 +107,7 @@ fn heals(bench: &mut Bench, software: Software) -> Result<(), LabError> {
     };
     bench.add(
         "partition healed: outage for a client",
-        software,
+        format_args!("{software} {mode}"),
         "ms",
         lost,
         limits,

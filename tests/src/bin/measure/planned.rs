@@ -10,13 +10,13 @@ use carp_std::linux::Clock;
 use carpd::lab::topology::{PREFIX_LEN, PREFIX_LEN_V6, Topology};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP_V6};
 
-use crate::bench::{A, B, Bench, PATIENCE, command, millis, router, system};
+use crate::bench::{A, B, Bench, MODES, PATIENCE, command, millis, router, system};
 use crate::figure::Limit;
 
 /// What is done, how, and who is master afterwards.
 type Step = (&'static str, fn(&Bench, &mut Lab) -> Result<(), LabError>, usize);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 9] = [
     ("clean stop", |_, lab| stop(lab, A), B),
     ("return and preemption", |_, lab| lab.start(A), A),
     (
@@ -34,6 +34,21 @@ const STEPS: [Step; 6] = [
         |bench, lab| order(bench, lab, B, &["handover", "--all"]),
         A,
     ),
+    (
+        "maintenance entered",
+        |bench, lab| order(bench, lab, A, &["maintenance", "enter"]),
+        B,
+    ),
+    (
+        "restart in maintenance",
+        |_, lab| stop(lab, A).and_then(|()| lab.start(A)),
+        B,
+    ),
+    (
+        "maintenance left",
+        |bench, lab| order(bench, lab, A, &["maintenance", "leave"]),
+        A,
+    ),
     ("reload", |bench, lab| order(bench, lab, A, &["reload"]), A),
 ];
 /// What other implementations can do, too: no more than this many of the steps.
@@ -43,20 +58,23 @@ const OF_OTHERS: usize = 2;
 const WINDOW: Duration = Duration::from_secs(10);
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    let v4 = |software| [0, 100].map(|advskew| Setup::new(software, advskew));
-    let v6 = v4(Software::Carpd).map(|setup| Setup {
-        addresses: vec![format!("{VIP_V6}/{PREFIX_LEN_V6}")],
-        ..setup
-    });
+    let pair = |software| [0, 100].map(|advskew| Setup::new(software, advskew));
     let plan_v6 = Plan {
         ipv6: true,
         target: VIP_V6.into(),
         ..Plan::default()
     };
-    steps(bench, "carpd IPv4", Plan::default(), v4(Software::Carpd), &STEPS)?;
-    steps(bench, "carpd IPv6", plan_v6, v6, &STEPS)?;
+    for mode in MODES {
+        let v4 = pair(Software::Carpd).map(|setup| setup.with_mode(mode));
+        let v6 = v4.clone().map(|setup| Setup {
+            addresses: vec![format!("{VIP_V6}/{PREFIX_LEN_V6}")],
+            ..setup
+        });
+        steps(bench, &format!("carpd {mode} IPv4"), Plan::default(), v4, &STEPS)?;
+        steps(bench, &format!("carpd {mode} IPv6"), plan_v6, v6, &STEPS)?;
+    }
     for &software in &bench.software()[1..] {
-        let setups = v4(software);
+        let setups = pair(software);
         steps(
             bench,
             &software.to_string(),
