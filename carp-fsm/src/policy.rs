@@ -60,6 +60,10 @@ pub struct Policy {
     /// A node that wakes later than this for a deadline hears the packets already waiting before any
     /// of its timers acts. `None`: timers act at once.
     pub late: Option<Duration>,
+    /// When one virtual host of a group is lost to a dead link or to sending that fails, the MASTERs of the
+    /// group that are still MASTER at their next advertisement bow out for whoever is better: demotion alone
+    /// moves nothing where the peer does not preempt. If nobody better answers, they stay.
+    pub fails_over_as_group: bool,
     /// Demotion while an interface of the group is down (`net.inet.carp.ifdown_demotion_factor`).
     pub ifdown_demotion_factor: u16,
     /// Demotion of every group from the start until [`Node::handle_ready`](crate::Node::handle_ready),
@@ -98,6 +102,7 @@ impl Policy {
         senderr_adds_up: true,
         tells_recovery: true,
         late: Some(Duration::from_millis(50)),
+        fails_over_as_group: true,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,
         senderr_demotion_factor: 240,
@@ -124,6 +129,7 @@ impl Policy {
         senderr_adds_up: false,
         tells_recovery: false,
         late: None,
+        fails_over_as_group: false,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,
         senderr_demotion_factor: 240,

@@ -4,6 +4,7 @@
 pub mod invalid;
 pub mod model;
 pub mod runs;
+pub mod transcript;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -113,14 +113,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.events.push(now, kind);
         }
         if let Some(outcome) = effects.hand_over {
-            if matches!(outcome, HandOver::Done(_)) {
+            let done = matches!(outcome, HandOver::Done(_));
+            if done {
                 // The successor is there; a bow-out that still waits would only disturb it.
                 host.pending.silence();
             }
             let kind = EventKind::HandOver {
                 host: id,
                 outcome,
-                peer,
+                peer: peer.filter(|_| done),
             };
             self.events.push(now, kind);
         }
@@ -211,9 +212,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.step(now, slot, input, None);
     }
 
-    /// The addresses of a host changed.
-    pub(super) fn readdress(&mut self, now: Instant, slot: u16) {
-        if !self.policy.live_changes {
+    /// The addresses of a host changed. Kernels then start it over, OpenBSD's only if one was added.
+    pub(super) fn readdress(&mut self, now: Instant, slot: u16, added: bool) {
+        let host = self.hosts.get(slot);
+        let by_removal = host.is_some_and(|host| host.config.dialect.rules().removal_restarts);
+        if !self.policy.live_changes && (added || by_removal) {
             self.step(now, slot, Input::Stop(InitReason::AddressesChanged), None);
         }
         self.settle(now, slot);
