@@ -134,6 +134,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.hosts.push_ready(slot);
         }
         self.reschedule(slot);
+        if effects.transition.is_some() {
+            self.suspect_split(now, slot);
+        }
     }
 
     pub(super) fn reschedule(&mut self, slot: u16) {
@@ -158,9 +161,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.run_timer(now, due.1);
             // Only where time ends, and no deadline can be set beyond it.
             if self.hosts.earliest() == Some(due) {
-                return;
+                break;
             }
         }
+        self.look_for_splits(now);
     }
 
     fn run_timer(&mut self, now: Instant, slot: u16) {

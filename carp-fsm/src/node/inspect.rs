@@ -7,6 +7,7 @@ use crate::config::{HostConfig, InterfaceInfo};
 use crate::host::{Changing, Host, PeerSeen};
 use crate::id::{GroupId, HostId, IfaceId};
 use crate::ledger::Holding;
+use crate::machine::earlier;
 use crate::state::{InitReason, State};
 use crate::stats::Stats;
 use crate::time::Instant;
@@ -117,7 +118,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// When [`handle_timeout`](Self::handle_timeout) is due; `None`: only when something else happens.
     /// Once in the past, it stays there until handled.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.hosts.earliest().map(|(deadline, _)| deadline)
+        let hosts = self.hosts.earliest().map(|(deadline, _)| deadline);
+        earlier(hosts, self.look_at)
     }
 
     /// After [`shutdown`](Self::shutdown): nothing is owned here any longer, nothing left to send.
