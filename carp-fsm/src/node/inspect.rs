@@ -4,7 +4,7 @@ use carp_proto::{AdvBase, AdvSkew, Vhid};
 
 use super::Node;
 use crate::config::{HostConfig, InterfaceInfo};
-use crate::host::{Changing, Host, PeerSeen};
+use crate::host::{Host, PeerSeen};
 use crate::id::{GroupId, HostId, IfaceId};
 use crate::ledger::Holding;
 use crate::machine::earlier;
@@ -67,7 +67,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             advbase: view.interval().base(),
             advskew: view.interval().skew(),
             demotion: view.demotion,
-            signs_old_until: host.changing.filter(|_| host.signs_old()).map(Changing::until),
+            signs_old_until: host.changing.and_then(|_| self.keys.signs_until(slot)),
             peer: host.peer,
         })
     }
@@ -118,8 +118,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// When [`handle_timeout`](Self::handle_timeout) is due; `None`: only when something else happens.
     /// Once in the past, it stays there until handled.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let hosts = self.hosts.earliest().map(|(deadline, _)| deadline);
-        earlier(hosts, self.look_at)
+        let host = self.hosts.earliest().map(|(deadline, _)| deadline);
+        earlier(earlier(host, self.keys.next), self.look_at)
     }
 
     /// After [`shutdown`](Self::shutdown): nothing is owned here any longer, nothing left to send.

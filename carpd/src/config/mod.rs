@@ -5,6 +5,7 @@
 
 mod address;
 mod fit;
+mod hooks;
 mod interface;
 mod nodes;
 mod process;
@@ -26,6 +27,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use address::Vip;
+pub use hooks::Hook;
 pub use interface::Interface;
 pub use process::Process;
 pub use report::{Finding, Report, Severity};
@@ -33,7 +35,7 @@ pub use settings::{MAX_DSCP, MAX_LOG, Settings};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
 
 use nodes::Nodes;
-use table::{Table, type_of};
+use table::{Table, tables};
 use vhid::Draft;
 
 /// Where the control socket is unless the file or the command line says otherwise.
@@ -59,6 +61,8 @@ pub struct Config {
     pub state_directory: PathBuf,
     /// Which of the `[nodes]` this machine is, if the file has them.
     pub node: Option<String>,
+    /// Programs that are told what happens, in the order of the file.
+    pub hooks: Vec<Hook>,
     /// What holds for all virtual hosts.
     pub settings: Settings,
     /// The virtual hosts, in the order of the file; at least one.
@@ -183,6 +187,7 @@ const TOP_KEYS: &[&str] = &[
     "ifdown_demotion_factor",
     "senderr_demotion_factor",
     "dscp",
+    "hooks",
     "nodes",
     "vhid",
 ];
@@ -210,6 +215,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     let state_directory = state_directory.or_else(|| context.machine.state.clone());
     let process = Process::read(&top, report);
     let settings = Settings::read(&top, report);
+    let hooks = hooks::read(document, report);
 
     let Machine { node, host_name, .. } = context.machine;
     let nodes = Nodes::read(document, node.as_deref(), host_name.as_deref(), report);
@@ -230,6 +236,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
         control_socket: control_socket.unwrap_or_else(|| DEFAULT_CONTROL_SOCKET.into()),
         state_directory: state_directory.unwrap_or_else(|| DEFAULT_STATE_DIRECTORY.into()),
         node: nodes.and_then(|nodes| nodes.this().map(str::to_owned)),
+        hooks,
         settings,
         hosts,
     })
@@ -264,22 +271,7 @@ fn vhid_tables<'a>(document: &'a DeTable<'a>, report: &mut Report) -> Vec<Table<
     if array.is_empty() {
         report.mistake(&value.span(), "no virtual host; write a [[vhid]] table for each");
     }
-    let mut tables = Vec::new();
-    for element in array {
-        if let DeValue::Table(items) = element.get_ref() {
-            tables.push(Table {
-                items,
-                header: element.span(),
-            });
-        } else {
-            let what = type_of(element);
-            report.mistake(
-                &element.span(),
-                format!("vhid contains {what}; write a [[vhid]] table instead"),
-            );
-        }
-    }
-    tables
+    tables(array, "vhid", report)
 }
 
 fn refuse_equal_vhids(drafts: &[Draft], report: &mut Report) {
