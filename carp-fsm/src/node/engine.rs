@@ -54,7 +54,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             advbase,
             advskew,
             demotion,
-            preempt,
+            // Whoever is better takes the rest.
+            preempt: preempt || (self.policy.fails_over_as_group && self.is_split(group)),
             preempt_delay,
             mac: interface.map_or(MacAddr([0; 6]), |interface| interface.mac),
             maintenance: self.maintenance,

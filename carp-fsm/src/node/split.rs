@@ -53,6 +53,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.look_at = earlier(self.look_at, Some(look_at));
     }
 
+    pub(super) fn is_split(&self, group: GroupId) -> bool {
+        self.groups
+            .get(usize::from(group.0))
+            .is_some_and(|group| group.split)
+    }
+
     pub(super) fn look_for_splits(&mut self, now: Instant) {
         if self.look_at.take_if(|at| *at <= now).is_some() {
             for group in 0..self.group_count() {

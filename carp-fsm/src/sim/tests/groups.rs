@@ -279,3 +279,33 @@ fn shared_load_on_one_interface_is_not_split() {
         assert_eq!(splits(&sim, id), []);
     }
 }
+
+#[test]
+fn a_split_group_ends_at_the_better_node() {
+    // When one link was lost, the other node was no better; now it is.
+    let (mut sim, ids) = routers(&[Policy::HARDENED; 2], |_, _| {});
+    for id in &ids {
+        sim.set_link_on(*id, WAN, LinkState::Down);
+    }
+    sim.run_for(seconds(10));
+    let plugged = sim.now();
+    sim.set_link_on(ids[1], WAN, LinkState::Up);
+    sim.run_for(seconds(10));
+    assert_eq!(owners(&sim), [(); 3].map(|()| vec![ids[1]]));
+    never_without_owner(&sim, LAN, plugged);
+    let all = splits(&sim, ids[1]);
+    assert!(matches!(all[..], [(_, Some((WAN, _))), (_, None)]), "{all:?}");
+
+    // A bow-out that is lost.
+    let (mut sim, ids) = routers(&[Policy::HARDENED; 2], |_, _| {});
+    sim.set_link_on(ids[0], WAN, LinkState::Down);
+    sim.run_for(Duration::from_millis(1_900));
+    sim.cut(ids[0], ids[1]);
+    sim.run_for(Duration::from_millis(200));
+    sim.heal(ids[0], ids[1]);
+    sim.run_for(Duration::from_millis(900));
+    let [_, lan, _] = owners(&sim);
+    assert_eq!(lan, [ids[0]], "nobody took over");
+    sim.run_for(seconds(10));
+    assert_eq!(owners(&sim), [(); 3].map(|()| vec![ids[1]]));
+}
