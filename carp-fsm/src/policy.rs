@@ -74,7 +74,8 @@ pub struct Policy {
     pub late: Option<Duration>,
     /// When one virtual host of a group is lost to a dead link or to sending that fails, the MASTERs of the
     /// group that are still MASTER at their next advertisement bow out for whoever is better: demotion alone
-    /// moves nothing where the peer does not preempt. If nobody better answers, they stay.
+    /// moves nothing where the peer does not preempt. If nobody better answers, they stay. And while a group
+    /// is split ([`EventKind::SplitMaster`](crate::EventKind)), its virtual hosts preempt.
     pub fails_over_as_group: bool,
     /// Demotion while an interface of the group is down (`net.inet.carp.ifdown_demotion_factor`).
     pub ifdown_demotion_factor: u16,

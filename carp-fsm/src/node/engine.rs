@@ -54,7 +54,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             advbase,
             advskew,
             demotion,
-            preempt,
+            // Whoever is better takes the rest.
+            preempt: preempt || (self.policy.fails_over_as_group && self.is_split(group)),
             preempt_delay,
             mac: interface.map_or(MacAddr([0; 6]), |interface| interface.mac),
             maintenance: self.maintenance,
@@ -137,6 +138,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.hosts.push_ready(slot);
         }
         self.reschedule(slot);
+        if effects.transition.is_some() {
+            self.suspect_split(now, slot);
+        }
     }
 
     pub(super) fn reschedule(&mut self, slot: u16) {
@@ -162,9 +166,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.run_timer(now, due.1);
             // Only where time ends, and no deadline can be set beyond it.
             if self.hosts.earliest() == Some(due) {
-                return;
+                break;
             }
         }
+        self.look_for_splits(now);
     }
 
     fn run_timer(&mut self, now: Instant, slot: u16) {

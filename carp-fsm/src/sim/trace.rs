@@ -110,6 +110,10 @@ impl fmt::Display for TraceEntry {
                 }
                 (HandOver::NotMaster, _) => f.write_str("hand-over: not MASTER"),
             },
+            TraceKind::Event(EventKind::SplitMaster { .. }) => {
+                f.write_str("split: MASTER on one interface, BACKUP on another")
+            }
+            TraceKind::Event(EventKind::SplitMasterEnded { .. }) => f.write_str("no longer split"),
             TraceKind::Event(EventKind::TakenAway { .. }) => f.write_str("addresses taken away"),
             TraceKind::Event(EventKind::Neighbour {
                 vhid, source, kind, ..
