@@ -22,7 +22,7 @@ pub struct Policy {
     /// How often in a row each address is announced when taking over, 1 to 8.
     pub announce_burst: u8,
     /// How often a MASTER announces its addresses for as long as it is one: with the periodic advertisement
-    /// that comes next after so long (at most 65 535 of them). For switches and neighbours that forget, or were
+    /// that comes next after so long, at least with each 255th. For switches and neighbours that forget, or were
     /// told something wrong. 0: never again after [`reannounce`](Self::reannounce).
     pub announce_refresh: Duration,
     /// So many announcements the whole node sends at once, and then so many in each
@@ -35,6 +35,11 @@ pub struct Policy {
     /// clients that believed it are put right, within one network delay. At most four times per
     /// advertisement interval.
     pub answer_worse_master: bool,
+    /// Who yielded to an equal master waits a little longer before it takes over again: less than one
+    /// advertisement interval, derived from the MAC address, another time after each tie in a row. Kernels
+    /// wait equally long, meet again, and may do so for ever. Who has heard a master since waits no longer
+    /// than the dialect says.
+    pub parts_equals: bool,
     /// Periodic advertisements are counted from when the last one was due, so that lateness does not add
     /// up. Kernels count from when it was sent.
     pub keeps_pace: bool,
@@ -67,6 +72,10 @@ pub struct Policy {
     /// A node that wakes later than this for a deadline hears the packets already waiting before any
     /// of its timers acts. `None`: timers act at once.
     pub late: Option<Duration>,
+    /// When one virtual host of a group is lost to a dead link or to sending that fails, the MASTERs of the
+    /// group that are still MASTER at their next advertisement bow out for whoever is better: demotion alone
+    /// moves nothing where the peer does not preempt. If nobody better answers, they stay.
+    pub fails_over_as_group: bool,
     /// Demotion while an interface of the group is down (`net.inet.carp.ifdown_demotion_factor`).
     pub ifdown_demotion_factor: u16,
     /// Demotion of every group from the start until [`Node::handle_ready`](crate::Node::handle_ready),
@@ -99,6 +108,7 @@ impl Policy {
         announce_frames: 100,
         announce_window: Duration::from_millis(10),
         answer_worse_master: true,
+        parts_equals: true,
         keeps_pace: true,
         fresh_counters: true,
         hears_in_init: true,
@@ -108,6 +118,7 @@ impl Policy {
         senderr_adds_up: true,
         tells_recovery: true,
         late: Some(Duration::from_millis(50)),
+        fails_over_as_group: true,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,
         senderr_demotion_factor: 240,
@@ -128,6 +139,7 @@ impl Policy {
         announce_frames: 0,
         announce_window: Duration::ZERO,
         answer_worse_master: false,
+        parts_equals: false,
         keeps_pace: false,
         fresh_counters: false,
         hears_in_init: false,
@@ -137,6 +149,7 @@ impl Policy {
         senderr_adds_up: false,
         tells_recovery: false,
         late: None,
+        fails_over_as_group: false,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,
         senderr_demotion_factor: 240,
