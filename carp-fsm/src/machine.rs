@@ -152,7 +152,7 @@ impl Machine {
                 Role::Init { .. } | Role::Master { .. } => Effects::default(),
                 Role::Leaving { .. } if interval == Interval::BOW_OUT => Effects::default(),
                 Role::Leaving { since, then, .. } => {
-                    let better = (interval, demotion) != (view.interval(), view.demotion_byte())
+                    let better = !is_tie(interval, demotion, view)
                         && master_yields(interval, demotion, lower_source, view);
                     self.heard_successor(now, better, since, then, view)
                 }
@@ -216,7 +216,8 @@ impl Machine {
         match (self.role, departure) {
             (_, Departure::Offer) => {
                 if let Role::Master { offers, .. } = &mut self.role {
-                    *offers = true;
+                    // Without a wait nobody could answer.
+                    *offers = view.policy.leave_wait > Duration::ZERO;
                 }
                 Effects::default()
             }
