@@ -22,7 +22,7 @@ pub struct Policy {
     /// How often in a row each address is announced when taking over, 1 to 8.
     pub announce_burst: u8,
     /// How often a MASTER announces its addresses for as long as it is one: with the periodic advertisement
-    /// that comes next after so long (at most 65 535 of them). For switches and neighbours that forget, or were
+    /// that comes next after so long, at least with each 255th. For switches and neighbours that forget, or were
     /// told something wrong. 0: never again after [`reannounce`](Self::reannounce).
     pub announce_refresh: Duration,
     /// So many announcements the whole node sends at once, and then so many in each
