@@ -2,6 +2,8 @@
 
 use core::net::IpAddr;
 
+use carp_proto::Interval;
+
 use crate::id::{GroupId, HostId};
 use crate::ledger::Cause;
 use crate::machine::HandOver;
@@ -58,6 +60,16 @@ pub enum EventKind {
         outcome: HandOver,
         /// Source address of the successor, if there is one.
         peer: Option<IpAddr>,
+    },
+    /// A virtual host left the [fast profile](crate::Profile::Fast): somebody advertises with an advbase of 1
+    /// or more, so not all members have it.
+    FastProfileLeft {
+        /// Which virtual host.
+        host: HostId,
+        /// Source of the advertisement.
+        peer: IpAddr,
+        /// What it advertised.
+        interval: Interval,
     },
     /// Somebody else took addresses of a MASTER off. They are put back and announced.
     TakenAway {

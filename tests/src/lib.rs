@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod fast;
 pub mod model;
 pub mod runs;
 

@@ -1,9 +1,9 @@
 //! Key and addresses of one virtual host, and what others may still have of them while they change.
 
-use carp_proto::{Authenticator, HmacVariant};
+use carp_proto::{AdvBase, Authenticator, HmacVariant, Interval};
 
 use super::Host;
-use crate::config::HostConfig;
+use crate::config::{HostConfig, Profile};
 use crate::time::{Duration, Instant};
 
 /// Other nodes may still go by the key and the addresses from before a change (§11).
@@ -111,6 +111,23 @@ impl<const ADDRS: usize> Host<ADDRS> {
             Some(Changing::Signs { waits, .. }) => waits,
             _ => self.families(),
         }
+    }
+
+    /// advbase, and the dead ratio of the fast profile while that holds.
+    pub(crate) fn cadence(&self) -> (AdvBase, Option<u8>) {
+        match self.config.profile {
+            Profile::Normal => (self.config.advbase, None),
+            Profile::Fast { .. } if self.left_fast => (AdvBase::new(1), None),
+            Profile::Fast { dead_ratio } => (self.config.advbase, Some(dead_ratio)),
+        }
+    }
+
+    /// Leaves the fast profile, if it has it, for whoever advertises like this.
+    pub(crate) fn leaves_fast(&mut self, heard: Interval) -> bool {
+        let fast = self.cadence().1.is_some();
+        let leaves = fast && heard.base().get() > 0 && heard != Interval::BOW_OUT;
+        self.left_fast |= leaves;
+        leaves
     }
 
     fn families(&self) -> Families {

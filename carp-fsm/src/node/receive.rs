@@ -7,6 +7,7 @@ use carp_proto::{Advertisement, CounterRule, Receiver, Rejection, RxMeta, Verifi
 use super::Node;
 use super::keys::Age;
 use super::replay::Verdict;
+use crate::event::EventKind;
 use crate::host::PeerSeen;
 use crate::id::{HostId, IfaceId};
 use crate::machine::Input;
@@ -65,9 +66,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 interval,
                 at: now,
             });
+            let leaves_fast = host.leaves_fast(interval);
             // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
             if age == Age::InForce && host.signs_old() && !self.keys.is_replaced(slot, payload) {
                 self.all_changed(now, slot);
+            }
+            if leaves_fast && let Some(host) = self.hosts.id(slot) {
+                let peer = meta.src;
+                let kind = EventKind::FastProfileLeft { host, peer, interval };
+                self.events.push(now, kind);
             }
         }
         let input = Input::Heard {

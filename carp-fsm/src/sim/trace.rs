@@ -79,6 +79,7 @@ impl TraceKind {
             Self::Event(
                 EventKind::Transition { host, .. }
                 | EventKind::HandOver { host, .. }
+                | EventKind::FastProfileLeft { host, .. }
                 | EventKind::TakenAway { host },
             )
             | Self::Owner { host, .. }
@@ -110,6 +111,9 @@ impl fmt::Display for TraceEntry {
                 }
                 (HandOver::NotMaster, _) => f.write_str("hand-over: not MASTER"),
             },
+            TraceKind::Event(EventKind::FastProfileLeft { peer, interval, .. }) => {
+                write!(f, "leaves the fast profile: {peer} advertises {interval}")
+            }
             TraceKind::Event(EventKind::TakenAway { .. }) => f.write_str("addresses taken away"),
             TraceKind::Event(EventKind::Lost(events)) => write!(f, "{events} events lost"),
             TraceKind::Owner { owner: true, .. } => f.write_str("owns the addresses"),
