@@ -2,11 +2,12 @@
 
 use core::net::IpAddr;
 
-use carp_proto::Interval;
+use carp_proto::{Interval, Vhid};
 
-use crate::id::{GroupId, HostId};
+use crate::id::{GroupId, HostId, IfaceId};
 use crate::ledger::Cause;
 use crate::machine::HandOver;
+use crate::node::NeighbourKind;
 use crate::state::{Reason, State};
 use crate::storage::{EventSlot, Pool};
 use crate::time::Instant;
@@ -75,6 +76,20 @@ pub enum EventKind {
     TakenAway {
         /// Which virtual host.
         host: HostId,
+    },
+    /// Somebody speaks here what is not understood, or should not be here. Once, then again if it is found to be
+    /// something else, or comes back after a minute; needs [`Storage::with_neighbours`](crate::Storage::with_neighbours).
+    Neighbour {
+        /// The virtual host of ours whose vhid it has, if it is ours.
+        host: Option<HostId>,
+        /// Where.
+        iface: IfaceId,
+        /// Its vhid, or VRID.
+        vhid: Vhid,
+        /// Its source address.
+        source: IpAddr,
+        /// What it is.
+        kind: NeighbourKind,
     },
     /// This many events were lost because nobody polled them.
     Lost(u32),

@@ -70,9 +70,11 @@ pub use host::PeerSeen;
 pub use id::{GroupId, HostId, IfaceId, NoSuchHost};
 pub use ledger::{Cause, Holding, LEDGER_LEN, LedgerError};
 pub use machine::{HandOver, Machine};
-pub use node::{HostStatus, Node, Peer, PeersError};
+pub use node::{HostStatus, Neighbour, NeighbourKind, Node, Peer, PeersError};
 pub use policy::Policy;
 pub use state::{Family, InitReason, Reason, State, Transition};
 pub use stats::Stats;
-pub use storage::{CounterSlot, EventSlot, GroupSlot, HostSlot, InterfaceSlot, KeySlot, PeerSlot, Storage};
+pub use storage::{
+    CounterSlot, EventSlot, GroupSlot, HostSlot, InterfaceSlot, KeySlot, NeighbourSlot, PeerSlot, Storage,
+};
 pub use time::{Duration, Instant};

@@ -12,7 +12,7 @@ use crate::host::Host;
 #[cfg(feature = "alloc")]
 use crate::host::MAX_PEERS;
 use crate::ledger::Ledger;
-use crate::node::Peer;
+use crate::node::{Neighbour, Peer};
 use crate::time::Instant;
 
 /// Memory of a [`Node`](crate::Node).
@@ -42,6 +42,8 @@ pub struct Storage<'s, const ADDRS: usize> {
     pub(crate) keys_per_host: usize,
     pub(crate) peers: Pool<'s, PeerSlot>,
     pub(crate) peers_per_host: usize,
+    pub(crate) neighbours: Pool<'s, NeighbourSlot>,
+    pub(crate) neighbours_limit: usize,
 }
 
 impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
@@ -64,6 +66,8 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
             keys_per_host: 0,
             peers: Pool::Borrowed(&mut []),
             peers_per_host: 0,
+            neighbours: Pool::Borrowed(&mut []),
+            neighbours_limit: 0,
         }
     }
 
@@ -82,7 +86,7 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
         self
     }
 
-    /// With room to remember this many authenticators of each virtual host, 120 bytes each, so that key or
+    /// With room to remember this many authenticators of each virtual host, 128 bytes each, so that key or
     /// addresses change while others still have the old ones ([`Policy::change_grace`]). One is enough for one
     /// change at a time (two in the OpenBSD dialect with a link-local virtual address). The memory needs
     /// `per_host` slots for each of the host slots; those for which it is too short change at once.
@@ -95,12 +99,21 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
         self
     }
 
-    /// With room for this many unicast peers of each virtual host, 8 at most, 20 bytes each
+    /// With room for this many unicast peers of each virtual host, 6 at most, 20 bytes each
     /// ([`Node::set_peers`](crate::Node::set_peers)). Needs `per_host` slots for each of the host slots.
     #[must_use]
     pub fn with_peers(mut self, memory: &'s mut [PeerSlot], per_host: usize) -> Self {
         self.peers = Pool::Borrowed(memory);
         self.peers_per_host = per_host;
+        self
+    }
+
+    /// With room for this many others that are told of when they speak here what is not understood or should
+    /// not be here ([`EventKind::Neighbour`](crate::EventKind::Neighbour)), 80 bytes each.
+    #[must_use]
+    pub fn with_neighbours(mut self, memory: &'s mut [NeighbourSlot]) -> Self {
+        self.neighbours_limit = memory.len();
+        self.neighbours = Pool::Borrowed(memory);
         self
     }
 }
@@ -130,6 +143,8 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
             keys_per_host: 3,
             peers: Pool::Growing(Vec::new()),
             peers_per_host: MAX_PEERS,
+            neighbours: Pool::Growing(Vec::new()),
+            neighbours_limit: 64,
         }
     }
 }
@@ -269,6 +284,8 @@ pub(crate) struct Spare {
     pub(crate) authenticator: Authenticator,
     /// It was in force when the first of the latest changes came, and signs as long as others may know no other.
     pub(crate) signs: bool,
+    /// When it ends to sign, or else to verify.
+    pub(crate) until: Instant,
 }
 
 impl KeySlot {
@@ -276,7 +293,7 @@ impl KeySlot {
     pub const EMPTY: Self = Self { spare: None };
 }
 
-const _: () = assert!(size_of::<KeySlot>() <= 120);
+const _: () = assert!(size_of::<KeySlot>() <= 128);
 
 /// Memory of one unicast peer of a virtual host.
 #[derive(Clone, Copy, Debug)]
@@ -290,6 +307,24 @@ impl PeerSlot {
 }
 
 const _: () = assert!(size_of::<PeerSlot>() <= 20);
+
+/// Memory of one other that spoke here what is not understood or should not be here.
+#[derive(Clone, Copy, Debug)]
+pub struct NeighbourSlot {
+    pub(crate) neighbour: Option<Neighbour>,
+    /// When it was last found out what is wrong with it.
+    pub(crate) looked: Option<Instant>,
+}
+
+impl NeighbourSlot {
+    /// Nobody.
+    pub const EMPTY: Self = Self {
+        neighbour: None,
+        looked: None,
+    };
+}
+
+const _: () = assert!(size_of::<NeighbourSlot>() <= 80);
 
 /// A slice of the caller's, or a vector.
 pub(crate) enum Pool<'s, T> {

@@ -25,6 +25,19 @@ pub enum Prefix {
     Length(u8),
 }
 
+/// What a master does when somebody else takes its addresses off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnRemoval {
+    /// Put them back and announce them, at once the first time, then once a second at most.
+    #[default]
+    Restore,
+    /// Take that for a refusal: bow out, and try again later
+    /// ([`InitReason::AddressRefused`](carp_fsm::InitReason),
+    /// [`Policy::refused_retry`]). For machines on which an operator or another program withdraws a
+    /// service by taking its address off.
+    Demote,
+}
+
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

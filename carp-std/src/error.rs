@@ -116,6 +116,12 @@ pub enum OwnershipError {
         /// What it would be called.
         name: String,
     },
+    /// Somebody else has taken addresses off that we owned, and this is to count as a refusal
+    /// ([`OnRemoval::Demote`](crate::OnRemoval)).
+    TakenAway {
+        /// The interface.
+        interface: String,
+    },
     /// The interface takes no IPv6 addresses.
     Ipv6Disabled {
         /// Its name.
@@ -167,6 +173,11 @@ impl fmt::Display for OwnershipError {
                 f,
                 "there is an interface {name} already, which the virtual host on {interface} would make for \
                  itself: 'ip link del {name}', or use plain mode"
+            ),
+            Self::TakenAway { interface } => write!(
+                f,
+                "somebody else has taken virtual addresses off {interface}: see which program configures that \
+                 interface, or have them put back (restore)"
             ),
             Self::Ipv6Disabled { interface } => write!(
                 f,

@@ -12,7 +12,7 @@ use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
 use carp_proto::{Rejection, Vhid};
 
 use crate::linux::{Clock, Stopper, Wake};
-use crate::{Link, OwnershipError, Prefix, VirtualAddress, VirtualHost};
+use crate::{Lateness, Link, OnRemoval, OwnershipError, Prefix, VirtualAddress, VirtualHost};
 
 /// Room for one received frame, in bytes. Longer ones are cut, and then fail
 /// their length check; no advertisement comes near it.
@@ -45,6 +45,9 @@ pub struct Host<L, const ADDRS: usize> {
     /// The last packet that was not accepted, until somebody asks.
     rejected: Option<Rejected>,
     frame: Box<[u8; FRAME_LEN]>,
+    /// For when the timer is set.
+    armed: Option<Instant>,
+    lateness: Lateness,
 }
 
 /// A packet of IP protocol 112 that was not accepted.
@@ -69,8 +72,11 @@ struct Resident {
     addresses: Vec<VirtualAddress>,
     /// What failed last and has not succeeded since: being the owner (`true`), or not being it.
     error: Option<(bool, OwnershipError)>,
+    on_removal: OnRemoval,
     /// Not before this are the addresses put back again.
     put_back_from: Instant,
+    /// Of the last order to own the addresses, or not to.
+    seq: u32,
 }
 
 impl Resident {
@@ -112,6 +118,8 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             taken_away: Vec::new(),
             rejected: None,
             frame: Box::new([0; FRAME_LEN]),
+            armed: None,
+            lateness: Lateness::default(),
         })
     }
 
@@ -129,7 +137,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             mode: config.mode,
             addresses: with_prefixes(&config, prefix),
             error: None,
+            on_removal: OnRemoval::default(),
             put_back_from: now,
+            seq: 0,
         };
         let host = self.node.insert(now, config)?;
         self.forget_removed();
@@ -168,11 +178,19 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 addresses: &dropped,
                 ..resident.virtual_host()
             };
-            if let Err(error) = self.link.set_owner(&dropped, false) {
+            if let Err(error) = self.link.drop_addresses(&dropped) {
                 resident.error = Some((false, error));
             }
         }
         Ok(())
+    }
+
+    /// What the virtual host does when somebody else takes its addresses off, from now on. Ignored if
+    /// there is no such virtual host.
+    pub fn set_on_removal(&mut self, host: HostId, on_removal: OnRemoval) {
+        if let Some(resident) = self.residents.get_mut(&host) {
+            resident.on_removal = on_removal;
+        }
     }
 
     /// The node, for inspection.
@@ -205,6 +223,11 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         self.residents.get(&host)?.error.as_ref().map(|(_, error)| error)
     }
 
+    /// How late `process` was called after its deadlines.
+    pub fn lateness(&self) -> &Lateness {
+        &self.lateness
+    }
+
     /// When `process` has to be called again even if nothing arrives. The
     /// descriptor gets readable then.
     pub fn deadline(&self) -> Option<Instant> {
@@ -218,6 +241,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
     /// [`Clock::now`]. An error means that the timer cannot be set: the host is
     /// of no use any more.
     pub fn process(&mut self, now: Instant) -> io::Result<()> {
+        if let Some(deadline) = self.armed.take_if(|deadline| *deadline <= now) {
+            self.lateness.note(deadline, now);
+        }
         if self.wake.take_stop() {
             self.stopping = true;
             self.node.shutdown(now);
@@ -236,7 +262,8 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         if std::mem::take(&mut self.look_for_removed) {
             self.forget_removed();
         }
-        self.wake.arm(self.deadline())
+        self.armed = self.deadline();
+        self.wake.arm(self.armed)
     }
 
     /// The next event, oldest first.
@@ -316,7 +343,19 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 return true;
             }
             resident.put_back_from = now + PUT_BACK_AFTER;
-            self.node.handle_taken_away(now, id);
+            match resident.on_removal {
+                OnRemoval::Restore => self.node.handle_taken_away(now, id),
+                OnRemoval::Demote => {
+                    let interface = self
+                        .link
+                        .interface_name(resident.iface)
+                        .unwrap_or("its interface")
+                        .to_owned();
+                    resident.error = Some((true, OwnershipError::TakenAway { interface }));
+                    self.node
+                        .handle_owner_result(now, id, resident.seq, Err(OwnerError));
+                }
+            }
             false
         });
     }
@@ -349,7 +388,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 Action::SetOwner { host, owner, seq } => {
                     // One that is removed is forgotten as soon as it has left.
                     self.look_for_removed |= !owner;
-                    let result = self.set_owner(host, owner);
+                    let result = self.set_owner(host, owner, seq);
                     self.node.handle_owner_result(now, host, seq, result);
                 }
                 Action::Transmit {
@@ -376,8 +415,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         }
     }
 
-    fn set_owner(&mut self, host: HostId, owner: bool) -> Result<(), OwnerError> {
+    fn set_owner(&mut self, host: HostId, owner: bool, seq: u32) -> Result<(), OwnerError> {
         let resident = self.residents.get_mut(&host).ok_or(OwnerError)?;
+        resident.seq = seq;
         resident.set_owner(&mut self.link, owner)
     }
 }

@@ -20,15 +20,17 @@ mod address;
 mod error;
 #[cfg(target_os = "linux")]
 mod host;
+mod lateness;
 #[cfg(unix)]
 mod link;
 #[cfg(target_os = "linux")]
 pub mod linux;
 
-pub use self::address::{Prefix, VirtualAddress};
+pub use self::address::{OnRemoval, Prefix, VirtualAddress};
 #[cfg(unix)]
 pub use self::error::{LinkError, OwnershipError};
 #[cfg(target_os = "linux")]
 pub use self::host::{Host, Rejected};
+pub use self::lateness::Lateness;
 #[cfg(unix)]
 pub use self::link::{Link, VirtualHost};

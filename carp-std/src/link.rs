@@ -53,6 +53,12 @@ pub trait Link: AsFd {
     /// that cannot know never returns one.
     fn poll_addresses(&mut self) -> Option<IfaceId>;
 
+    /// What an operator calls an interface, if it has a name.
+    fn interface_name(&self, iface: IfaceId) -> Option<&str> {
+        let _ = iface;
+        None
+    }
+
     /// How many of a virtual host's addresses were on its interface at the last
     /// [`poll_addresses`](Self::poll_addresses), whoever put them there. They are not there if they do not
     /// work, as on an interface that somebody switched off.
@@ -101,6 +107,13 @@ pub trait Link: AsFd {
     /// an error of `owner: true` none of the host's addresses is on the interface through us. After
     /// an error of `owner: false`, all that could be taken off has been.
     fn set_owner(&mut self, host: &VirtualHost<'_>, owner: bool) -> Result<(), OwnershipError>;
+
+    /// Takes off `host.addresses`, which are not the virtual host's any longer, as `set_owner` with `false` does.
+    /// Whether this machine owns its other addresses does not change. By default that *is* `set_owner`; a link on
+    /// which more than addresses depends on it has to tell the two apart.
+    fn drop_addresses(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
+        self.set_owner(host, false)
+    }
 
     /// The virtual host is gone for good, and disowned before: whatever was made for it can go, now or a
     /// little later. By default there is nothing.

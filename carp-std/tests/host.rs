@@ -10,7 +10,7 @@ use carp_fsm::{
     TransmitResult,
 };
 use carp_proto::{AddressSet, Key, MacAddr, Vhid};
-use carp_std::{Host, Link, OwnershipError, Prefix, VirtualAddress, VirtualHost};
+use carp_std::{Host, Link, OnRemoval, OwnershipError, Prefix, VirtualAddress, VirtualHost};
 use rustix::event::{EventfdFlags, eventfd};
 
 const ETH0: IfaceId = IfaceId(0);
@@ -189,6 +189,33 @@ fn what_somebody_else_takes_off_is_put_back_and_announced_but_not_all_the_time()
     host.link_mut().readdressed = true;
     host.process(now + Duration::from_secs(1)).unwrap();
     assert!(!log.take().contains(&put_back[0].to_owned()));
+}
+
+#[test]
+fn what_somebody_else_takes_off_can_be_a_reason_to_step_down() {
+    let (mut host, log) = host(|_| {});
+    let id = host.node().hosts().next().unwrap();
+    host.set_on_removal(id, OnRemoval::Demote);
+    host.process(START).unwrap();
+    let now = START + MASTER_DOWN;
+    host.process(now).unwrap();
+    assert_eq!(host.node().state(id), Some(State::Master));
+    log.take();
+
+    host.link_mut().readdressed = true;
+    host.process(now).unwrap();
+    assert_eq!(host.node().state(id), Some(State::Init));
+    let error = host.ownership_error(id).unwrap();
+    assert!(matches!(error, OwnershipError::TakenAway { .. }), "{error}");
+    assert_eq!(
+        log.take(),
+        ["send from 00:00:5e:00:01:07", "disown [10.0.0.1/Host]"],
+        "it bows out, and puts nothing back"
+    );
+    while host.node().state(id) != Some(State::Master) {
+        host.process(host.deadline().expect("it is tried again")).unwrap();
+    }
+    assert!(host.ownership_error(id).is_none());
 }
 
 #[test]

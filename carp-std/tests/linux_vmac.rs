@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration as StdDuration;
 
-use carp_fsm::{Duration, IfaceId, State};
+use carp_fsm::{Duration, IfaceId, LinkMode, State};
 use carp_proto::Vhid;
 use carp_std::linux::{Clock, LinuxLink};
 use carp_std::{Link, OwnershipError, Prefix, VirtualAddress, VirtualHost};
@@ -253,6 +253,25 @@ fn the_other_mode_finds_a_clean_house() {
 }
 
 #[test]
+fn an_address_that_is_configured_no_longer_goes_alone() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    a.enter(|| {
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        let (old, new) = ([vip("10.0.0.1")], [vip("10.0.0.9")]);
+        link.set_owner(&host(iface, &old), true).unwrap();
+        link.set_owner(&host(iface, &new), true).unwrap();
+        link.drop_addresses(&host(iface, &old)).unwrap();
+        assert_eq!(vmac_addresses(&a), ["10.0.0.9/24"]);
+        thread::sleep(StdDuration::from_millis(100)); // an interface that is let go goes later
+        assert!(is_up(&a));
+    });
+}
+
+#[test]
 fn an_interface_with_our_name_that_is_not_ours_is_left_alone() {
     if !available() {
         return;
@@ -330,6 +349,34 @@ fn what_somebody_else_does_to_it_is_put_right() {
 }
 
 #[test]
+fn addresses_change_while_it_stays() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    with_ipv6(&a, 2);
+    a.enter(|| {
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        let [ipv4, _, ipv6] = DUAL_VIPS.map(vip);
+        let mut set = |addresses: &[VirtualAddress], owner| {
+            link.set_owner(&host(iface, addresses), owner).unwrap();
+            vmac_addresses(&a)
+        };
+        assert_eq!(set(&[ipv4], true), ["10.0.0.1/24"]);
+        assert_eq!(set(&[ipv4, ipv6], true), ["10.0.0.1/24", "2001:db8::1:7/64"]);
+        assert_eq!(set(&[ipv4], false), ["2001:db8::1:7/64"]);
+        thread::sleep(StdDuration::from_millis(400));
+        assert!(is_up(&a), "the other address is still needed");
+        assert_eq!(
+            set(&[ipv4], true),
+            ["10.0.0.1/24"],
+            "without IPv6 addresses there is no IPv6"
+        );
+    });
+}
+
+#[test]
 fn it_goes_with_the_cable_the_interface_and_the_name() {
     if !available() {
         return;
@@ -356,6 +403,43 @@ fn it_goes_with_the_cable_the_interface_and_the_name() {
     a.ip("link set eth0 name lan0");
     until("removed", || !exists(&a));
     node.end();
+}
+
+#[test]
+fn a_bridge_carries_virtual_hosts() {
+    if !available() {
+        return;
+    }
+    for mode in [LinkMode::Plain, LinkMode::Vmac] {
+        let (a, b, client, _switch) = segment();
+        a.ip("address flush dev eth0");
+        a.ip("link add br0 type bridge mcast_snooping 0");
+        a.ip("link set eth0 master br0");
+        a.ip("link set br0 up");
+        a.ip("address add 10.0.0.2/24 dev br0");
+        let setup = move |skew| Setup {
+            mode,
+            ..Setup::vmac(skew)
+        };
+        let fast = Node::start_with(&a, move || setup(20).on("br0"));
+        while fast.next().1 != State::Master {}
+        let slow = Node::start(&b, setup(80));
+        assert_eq!(slow.next().1, State::Backup);
+        listen(&a);
+        listen(&b);
+        assert!(reaches(&client, "10.0.0.1"));
+        fast.stopper.stop();
+        assert_eq!(slow.next().1, State::Master);
+        fast.thread.join().unwrap();
+        assert!(reaches(&client, "10.0.0.1"));
+        // And hears the other one through its bridge.
+        let late = Node::start_with(&a, move || setup(120).on("br0"));
+        assert_eq!(late.next().1, State::Backup);
+        thread::sleep(StdDuration::from_millis(1_600));
+        assert_eq!(late.events.try_recv().ok(), None);
+        late.end();
+        slow.end();
+    }
 }
 
 #[test]
@@ -396,14 +480,14 @@ fn host(iface: IfaceId, addresses: &[VirtualAddress]) -> VirtualHost<'_> {
     VirtualHost {
         iface,
         vhid: Vhid::new(7).unwrap(),
-        mode: carp_fsm::LinkMode::Vmac,
+        mode: LinkMode::Vmac,
         addresses,
     }
 }
 
 fn plain_host(iface: IfaceId, addresses: &[VirtualAddress]) -> VirtualHost<'_> {
     VirtualHost {
-        mode: carp_fsm::LinkMode::Plain,
+        mode: LinkMode::Plain,
         ..host(iface, addresses)
     }
 }

@@ -14,6 +14,8 @@ pub mod genkey;
 pub mod lab;
 pub mod log;
 #[cfg(target_os = "linux")]
+pub mod maintenance;
+#[cfg(target_os = "linux")]
 pub mod run;
 pub mod status;
 #[cfg(all(test, unix))]

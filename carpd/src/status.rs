@@ -27,6 +27,8 @@ pub struct Status {
     pub started: String,
     /// Whether connection states are kept in step with the other machines: always [`STATE_SYNC`].
     pub state_sync: String,
+    /// Since when it is in maintenance mode, RFC 3339 in UTC; null if it is not.
+    pub maintenance: Option<String>,
     /// What makes this machine less fit to be master.
     pub demotion: Demotion,
     /// What holds for all virtual hosts, by the names of FreeBSD's `net.inet.carp` sysctls, without that prefix.
@@ -111,6 +113,8 @@ pub struct Peer {
     pub advskew: u8,
     /// How long ago, in milliseconds.
     pub age_ms: u64,
+    /// It lives, and steps back as this machine does in maintenance: it is in maintenance mode, or demoted.
+    pub steps_back: bool,
 }
 
 /// State of the election.
@@ -178,7 +182,8 @@ impl Status {
                 .unwrap_or(0)
         };
         let (names, addresses, states) = (width(0), width(1), width(2));
-        let mut text = self.demotion.warning();
+        let mut text = self.maintenance_warning();
+        text += &self.demotion.warning();
         for [name, address, state, description] in &rows {
             let line = format!("{name:names$}  {address:addresses$}  {state:states$}  {description}");
             text += line.trim_end();
@@ -256,7 +261,11 @@ impl Status {
         let init = self.count(State::Init);
         if init > 0 && init == self.virtual_hosts.len() {
             Health::Down
-        } else if init > 0 || self.demotion.total > 0 || self.address_errors() > 0 {
+        } else if init > 0
+            || self.maintenance.is_some()
+            || self.demotion.total > 0
+            || self.address_errors() > 0
+        {
             Health::Degraded
         } else {
             Health::Healthy
@@ -286,6 +295,9 @@ impl Status {
                 .collect();
             text += &counts.join(", ");
         }
+        if self.maintenance.is_some() {
+            text += "; in maintenance";
+        }
         if self.demotion.total > 0 {
             let causes: Vec<_> = self.demotion.causes.iter().map(ToString::to_string).collect();
             let _ = write!(
@@ -299,6 +311,26 @@ impl Status {
         if errors > 0 {
             let _ = write!(text, "; addresses not in order: {errors}");
         }
+        text
+    }
+
+    /// The box above the table while in maintenance mode.
+    fn maintenance_warning(&self) -> String {
+        let Some(since) = &self.maintenance else {
+            return String::new();
+        };
+        let mut text = format!(
+            "MAINTENANCE since {since}: other machines are preferred. carpd maintenance leave ends it.\n"
+        );
+        for HostStatus { name, last_peer, .. } in &self.virtual_hosts {
+            if let Some(Peer { address, .. }) = last_peer.as_ref().filter(|peer| peer.steps_back) {
+                let _ = writeln!(
+                    text,
+                    "  {name}: the peer {address} is also in maintenance, or demoted"
+                );
+            }
+        }
+        text.push('\n');
         text
     }
 

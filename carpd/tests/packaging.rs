@@ -22,6 +22,7 @@ fn every_command_has_a_manual_page_and_completions() {
         "status",
         "events",
         "reload",
+        "maintenance-enter",
         "sysctl",
         "handover",
         "demotion",
@@ -57,6 +58,7 @@ fn the_unit_has_what_the_documentation_says() {
         "LoadCredential=carpd.password:/etc/carpd/carpd.password",
         "CapabilityBoundingSet=CAP_NET_RAW CAP_NET_ADMIN",
         "RuntimeDirectory=carpd",
+        "StateDirectory=carpd",
     ] {
         assert!(unit.lines().any(|there| there == line), "{line}");
     }

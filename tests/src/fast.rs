@@ -145,11 +145,12 @@ impl Watch {
         self.draw() % limit
     }
 
-    /// xorshift64*.
+    /// `SplitMix64`.
     fn draw(&mut self) -> u64 {
-        self.chance ^= self.chance >> 12;
-        self.chance ^= self.chance << 25;
-        self.chance ^= self.chance >> 27;
-        self.chance.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.chance;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 }

@@ -3,6 +3,7 @@
 pub mod fast;
 pub mod model;
 pub mod runs;
+pub mod transcript;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ use core::slice::from_ref;
 
 use carp_proto::{Advertisement, CounterRule, Receiver, Rejection, RxMeta, Verified};
 
+use super::NeighbourKind;
 use super::Node;
 use super::keys::Age;
 use super::replay::Verdict;
@@ -34,7 +35,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Family::Ipv6 => &mut self.stats.ipackets6,
         });
         let found = self.verify(iface, family, meta, payload);
-        let (slot, advertisement, age) = found.inspect_err(|rejection| self.stats.count(*rejection))?;
+        let (slot, advertisement, age) = found.inspect_err(|rejection| {
+            self.stats.count(*rejection);
+            self.note_rejected(now, iface, meta, payload, *rejection);
+        })?;
 
         let interval = advertisement.interval();
         let lower_source = self.has_lower_source(slot, iface, meta.src);
@@ -47,18 +51,19 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             } else {
                 Verdict::Fresh
             };
-            let counter = match verdict {
+            let repeated = match verdict {
                 Verdict::Fresh => None,
-                Verdict::Duplicate => Some(&mut self.stats.duplicates),
-                Verdict::Own => Some(&mut self.stats.loops),
-                Verdict::Replay => Some(&mut self.stats.replays),
-            };
-            if let Some(counter) = counter {
-                bump(counter);
-                if verdict == Verdict::Duplicate {
+                Verdict::Duplicate => {
+                    bump(&mut self.stats.duplicates);
                     return self.hosts.id(slot).ok_or(Rejection::BadVhid);
                 }
+                Verdict::Own => Some((&mut self.stats.loops, NeighbourKind::Loop)),
+                Verdict::Replay => Some((&mut self.stats.replays, NeighbourKind::Replay)),
+            };
+            if let Some((counter, kind)) = repeated {
+                bump(counter);
                 self.stats.count(Rejection::BadAuth);
+                self.note(now, iface, advertisement.vhid, meta, kind, payload);
                 return Err(Rejection::BadAuth);
             }
             host.peer = Some(PeerSeen {
@@ -68,8 +73,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             });
             let leaves_fast = host.leaves_fast(interval);
             // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
-            if age == Age::InForce && host.signs_old() && !self.keys.is_replaced(slot, payload) {
-                self.all_changed(now, slot);
+            if age == Age::InForce && host.changing.is_some() && !self.keys.is_replaced(slot, payload) {
+                self.end_change(now, slot);
             }
             if leaves_fast && let Some(host) = self.hosts.id(slot) {
                 let peer = meta.src;
@@ -103,7 +108,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             listener = host.listens(family, &self.policy).then_some((slot, host));
             let (slot, host) = listener?;
             let unicast = host.unicast;
-            let by_unicast = unicast.peers(family) && !(unicast.multicast && meta.dst.is_multicast());
+            let by_unicast = unicast.has_peer(family) && !(unicast.is_multicast() && meta.dst.is_multicast());
             let known = || self.peers.of(slot).find(|peer| peer.address == meta.src);
             let receiver = Receiver {
                 dialect: host.config.dialect,

@@ -14,9 +14,11 @@ use crate::event::EventKind;
 use crate::state::{InitReason, Reason};
 use crate::{Duration, EventSlot, GroupSlot, HostSlot, InterfaceSlot, LinkMode, TransmitKind};
 
+mod announcements;
 mod commands;
 mod demotion;
 mod ledger;
+mod neighbours;
 mod packets;
 mod properties;
 mod reconfigure;
@@ -264,4 +266,5 @@ fn growing() -> Storage<'static, 4> {
         .with_replay_memory(memory.leak(), 64)
         .with_spare_keys(keys.leak(), 3)
         .with_peers([crate::PeerSlot::EMPTY; 16 * 8].to_vec().leak(), 8)
+        .with_neighbours([crate::NeighbourSlot::EMPTY; 64].to_vec().leak())
 }

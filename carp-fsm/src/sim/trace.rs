@@ -115,6 +115,11 @@ impl fmt::Display for TraceEntry {
                 write!(f, "leaves the fast profile: {peer} advertises {interval}")
             }
             TraceKind::Event(EventKind::TakenAway { .. }) => f.write_str("addresses taken away"),
+            TraceKind::Event(EventKind::Neighbour {
+                vhid, source, kind, ..
+            }) => {
+                write!(f, "neighbour {source} with vhid {vhid} {kind}")
+            }
             TraceKind::Event(EventKind::Lost(events)) => write!(f, "{events} events lost"),
             TraceKind::Owner { owner: true, .. } => f.write_str("owns the addresses"),
             TraceKind::Owner { owner: false, .. } => f.write_str("does not own the addresses"),

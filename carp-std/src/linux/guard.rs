@@ -16,9 +16,11 @@ use std::time::Duration as StdDuration;
 
 use carp_fsm::{Duration, Instant};
 use rustix::event::epoll;
+use rustix::thread::CapabilitySet;
 
 use super::netlink::Netlink;
 use super::owner::{self, Device};
+use super::process::keep_capabilities;
 use super::{Clock, sys, vmac};
 use crate::{OwnershipError, Prefix, VirtualAddress};
 
@@ -169,6 +171,7 @@ impl Drop for Guard {
 pub fn guard() -> io::Result<()> {
     sys::ignore_ending_signals()?;
     let _ = rustix::thread::set_name(c"carp-guard"); // else `exe`, after /proc/self/exe
+    keep_capabilities(CapabilitySet::NET_ADMIN)?;
     let tags = owner::kernel_has_address_tags();
     let mut netlink = Netlink::open()?; // now, while it can be had
     let mut owned = Owned::default();

@@ -242,6 +242,10 @@ impl Link for LinuxLink {
         self.changes.pop_front()
     }
 
+    fn interface_name(&self, iface: IfaceId) -> Option<&str> {
+        self.interface_name(iface) // the inherent one
+    }
+
     fn poll_addresses(&mut self) -> Option<IfaceId> {
         self.readdressed.pop()
     }
@@ -321,6 +325,9 @@ impl Link for LinuxLink {
             };
             return if owner { Err(gone) } else { Ok(()) };
         }
+        if host.addresses.is_empty() {
+            return Ok(()); // an election about nothing that we could do
+        }
         if host.mode == LinkMode::Vmac {
             return self.set_owner_vmac(host, owner);
         }
@@ -345,6 +352,13 @@ impl Link for LinuxLink {
                 guard.disown(device, host.addresses);
             }
             Ok(())
+        }
+    }
+
+    fn drop_addresses(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
+        match host.mode {
+            LinkMode::Plain => self.set_owner(host, false),
+            LinkMode::Vmac => self.drop_from_vmac(host),
         }
     }
 

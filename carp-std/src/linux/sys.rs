@@ -60,6 +60,22 @@ pub(super) fn ignore_ending_signals() -> io::Result<()> {
     Ok(())
 }
 
+/// Puts the calling thread under `SCHED_FIFO`. What it starts does not inherit that.
+pub(super) fn set_fifo_priority(priority: u8) -> io::Result<()> {
+    // The kernel's `sched_param`. That of musl has more fields, and its function of that name does nothing.
+    let parameters = c_int::from(priority);
+    // SAFETY: the pointer is to a live `c_int`, as large as the only field that the kernel's type has. The
+    // kernel reads it during the call and keeps no pointer. 0 is the calling thread.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_sched_setscheduler,
+            0,
+            libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK,
+            &raw const parameters,
+        )
+    } as c_int)
+}
+
 fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     // SAFETY: the pointer is to a live `c_int` and the length is its size. The kernel reads it during
     // the call and keeps no pointer. The descriptor is open for as long as it is borrowed.

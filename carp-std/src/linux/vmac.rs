@@ -104,9 +104,10 @@ impl LinuxLink {
         let result = owner::put_on(netlink, vmac.device(open.index, tags), host.addresses);
         vmac.up = true;
         if result.is_ok() {
-            vmac.owned = host.addresses.to_vec();
+            without(&mut vmac.owned, host.addresses);
+            vmac.owned.extend_from_slice(host.addresses);
         }
-        if result.is_err()
+        if vmac.owned.is_empty()
             && let Some(janitor) = &self.janitor
         {
             janitor.let_go(index, Fate::Off);
@@ -123,21 +124,24 @@ impl LinuxLink {
     }
 
     fn disown_vmac(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
-        // Now, while there is time. Whether it can be had matters to an owner only, and is told then.
-        let _ = self.prepare_vmac(host);
+        if !self.slot(host.iface).vmacs.contains_key(&host.vhid) {
+            // Now, while there is time. Whether it can be had matters to an owner only, and is told then.
+            let _ = self.prepare_vmac(host);
+        }
         let below = self.clear_below(host);
         let (tags, guard, netlink) = (self.tags, &mut self.guard, &mut self.netlink);
         let slot = &mut self.interfaces[usize::from(host.iface.0)];
         let (Some(open), Some(vmac)) = (&slot.open, slot.vmacs.get_mut(&host.vhid)) else {
             return below;
         };
-        vmac.owned.clear();
+        without(&mut vmac.owned, host.addresses);
         let device = vmac.device(open.index, tags);
         owner::take_off(netlink, device, host.addresses)?;
         if let Some(guard) = guard {
             guard.disown(device, host.addresses);
         }
         if vmac.up
+            && vmac.owned.is_empty()
             && let Some(janitor) = &self.janitor
         {
             janitor.let_go(vmac.index, Fate::Off);
@@ -145,12 +149,30 @@ impl LinuxLink {
         below
     }
 
+    /// Takes addresses off that a virtual host no longer has, and leaves its interface as it is.
+    pub(super) fn drop_from_vmac(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
+        let below = self.clear_below(host);
+        let (tags, guard, netlink) = (self.tags, &mut self.guard, &mut self.netlink);
+        let Some(slot) = self.interfaces.get(usize::from(host.iface.0)) else {
+            return below;
+        };
+        let (Some(open), Some(vmac)) = (&slot.open, slot.vmacs.get(&host.vhid)) else {
+            return below;
+        };
+        let device = vmac.device(open.index, tags);
+        owner::take_off(netlink, device, host.addresses)?;
+        if let Some(guard) = guard {
+            guard.disown(device, host.addresses);
+        }
+        below
+    }
+
     /// Takes the addresses off the interface below, where plain mode put them in an earlier life. One that
     /// somebody else put there would be answered for with the wrong MAC address.
     fn clear_below(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
-        let slot = &self.interfaces[usize::from(host.iface.0)];
-        match &slot.open {
-            Some(open) => {
+        let open = self.interfaces.get(usize::from(host.iface.0));
+        match open.and_then(|slot| Some((slot, slot.open.as_ref()?))) {
+            Some((slot, open)) => {
                 let device = open.device(&slot.name, self.tags);
                 owner::take_off(&mut self.netlink, device, host.addresses)
             }
@@ -162,19 +184,21 @@ impl LinuxLink {
     /// returns its index. Quick if that was done before.
     fn prepare_vmac(&mut self, host: &VirtualHost<'_>) -> Result<u32, OwnershipError> {
         let ipv6 = host.addresses.iter().any(|vip| vip.address.is_ipv6());
-        let slot = &self.interfaces[usize::from(host.iface.0)];
+        let slot = &mut self.interfaces[usize::from(host.iface.0)];
+        if let Some(vmac) = slot.vmacs.get_mut(&host.vhid) {
+            if let Some(janitor) = &self.janitor {
+                janitor.keep(vmac.index);
+            }
+            if vmac.ipv6 != ipv6 {
+                set_ipv6(&vmac.name, &slot.name, ipv6);
+                vmac.ipv6 = ipv6;
+            }
+            return Ok(vmac.index);
+        }
         let interface = || slot.name.clone();
         let missing = || OwnershipError::NoInterface {
             interface: interface(),
         };
-        if let Some(vmac) = slot.vmacs.get(&host.vhid)
-            && vmac.ipv6 == ipv6
-        {
-            if let Some(janitor) = &self.janitor {
-                janitor.keep(vmac.index);
-            }
-            return Ok(vmac.index);
-        }
         let netlink = &mut self.netlink;
         let unreadable = |source| OwnershipError::Unreadable {
             interface: interface(),
@@ -312,6 +336,10 @@ impl Drop for LinuxLink {
             self.remove_vmacs(iface, false);
         }
     }
+}
+
+fn without(owned: &mut Vec<VirtualAddress>, addresses: &[VirtualAddress]) {
+    owned.retain(|old| addresses.iter().all(|vip| vip.address != old.address));
 }
 
 /// Whether an interface with the name of a virtual host's was made by this program, in this life or an

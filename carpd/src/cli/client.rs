@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use super::operate::{Causes, ChangeDemotion, ForcedState, Operate, Selected, Which};
+use super::operate::{Causes, ChangeDemotion, ChangeMaintenance, ForcedState, Operate, Selected, Which};
 use super::{FAILED, NO_ANSWER, StatusForm, complain, print};
 use crate::control::{ALL, AskError, Command, Forced, Outcome, ask_events, ask_status, ask_to};
 use crate::events::Record;
@@ -71,6 +71,20 @@ impl Operate {
     pub(super) fn run(self) -> ExitCode {
         match self {
             Self::Reload { socket } => command(&socket.socket, &Command::Reload {}),
+            Self::Maintenance { change: None, socket } => with_status(&socket.socket, |status| {
+                let since = status.maintenance.as_ref();
+                print(&since.map_or("not in maintenance\n".into(), |since| {
+                    format!("in maintenance since {since}\n")
+                }))
+            }),
+            Self::Maintenance {
+                change: Some(change), ..
+            } => {
+                let (enter, ChangeMaintenance::Enter(how) | ChangeMaintenance::Leave(how)) =
+                    (matches!(change, ChangeMaintenance::Enter(_)), change);
+                let wait = !how.no_wait;
+                command(&how.socket.socket, &Command::Maintenance { enter, wait })
+            }
             Self::Sysctl { setting, socket } => sysctl(&socket.socket, setting.as_deref()),
             Self::Disable(Selected { which, socket }) => {
                 let target = which.target();

@@ -18,6 +18,19 @@ code is 1.")]
         #[command(flatten)]
         socket: Socket,
     },
+    /// Enter or leave maintenance mode, which lasts across restarts
+    #[command(args_conflicts_with_subcommands = true, after_help = EXIT_CODES, long_about = "\
+Enter or leave maintenance mode. Without a word: tell whether it holds.
+
+In maintenance mode this machine is the last choice: its advskew is 254, and it hands over what it is MASTER of, also \
+to a machine that does not preempt. It takes over only if nobody else is there. The mode is stored before anything \
+changes, so that a restart, an upgrade or a loss of power do not end it.")]
+    Maintenance {
+        #[command(subcommand)]
+        change: Option<ChangeMaintenance>,
+        #[command(flatten)]
+        socket: Socket,
+    },
     /// Show or change settings by the names of FreeBSD's sysctls
     #[command(after_help = EXIT_CODES, long_about = "\
 Show or change settings by the names of FreeBSD's sysctls, with or without net.inet.carp. in front:
@@ -136,6 +149,25 @@ pub(super) enum ForcedState {
     Master,
     /// Yield
     Backup,
+}
+
+/// Changes of maintenance mode.
+#[derive(Debug, Subcommand)]
+pub(super) enum ChangeMaintenance {
+    /// Hand everything over, and stay the last choice until it is left
+    Enter(Maintain),
+    /// Be what the configuration says again
+    Leave(Maintain),
+}
+
+/// How.
+#[derive(Debug, Args)]
+pub(super) struct Maintain {
+    /// Do not wait until the addresses have moved
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    #[command(flatten)]
+    pub(super) socket: Socket,
 }
 
 /// Changes of the causes of demotion.

@@ -5,8 +5,10 @@
 
 mod address;
 mod fit;
+mod hooks;
 mod interface;
 mod nodes;
+mod process;
 mod report;
 mod secret;
 mod settings;
@@ -25,30 +27,42 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use address::Vip;
+pub use hooks::Hook;
 pub use interface::Interface;
+pub use process::Process;
 pub use report::{Finding, Report, Severity};
 pub use settings::{MAX_DSCP, MAX_LOG, Settings};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
 
 use nodes::Nodes;
-use table::{Table, type_of};
+use table::{Table, tables};
 use vhid::Draft;
 
 /// Where the control socket is unless the file or the command line says otherwise.
 pub const DEFAULT_CONTROL_SOCKET: &str = "/run/carpd/control.sock";
+/// Where maintenance mode is stored unless the file or systemd says otherwise.
+pub const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/carpd";
 
 /// Largest configuration file in bytes, so that a wrong path (`/dev/zero`) cannot eat the memory.
 const MAX_FILE: u64 = 1 << 20;
 /// Longest path of a Unix socket that every system takes.
 const MAX_SOCKET_PATH: usize = 103;
+/// Longest path otherwise.
+const MAX_PATH: usize = 1024;
 
 /// A configuration without mistakes.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Path of the control socket.
     pub control_socket: PathBuf,
+    /// What the process asks of the system.
+    pub process: Process,
+    /// Where maintenance mode is stored.
+    pub state_directory: PathBuf,
     /// Which of the `[nodes]` this machine is, if the file has them.
     pub node: Option<String>,
+    /// Programs that are told what happens, in the order of the file.
+    pub hooks: Vec<Hook>,
     /// What holds for all virtual hosts.
     pub settings: Settings,
     /// The virtual hosts, in the order of the file; at least one.
@@ -98,6 +112,8 @@ pub struct Machine {
     pub node: Option<String>,
     /// Where systemd has put the credentials of the service, if it has.
     pub credentials: Option<PathBuf>,
+    /// Where systemd wants the state of the service to be, if it has said.
+    pub state: Option<PathBuf>,
 }
 
 impl Machine {
@@ -108,6 +124,8 @@ impl Machine {
             host_name: nodes::host_name(),
             node,
             credentials: env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            state: env::var_os("STATE_DIRECTORY")
+                .and_then(|directories| env::split_paths(&directories).next()),
         }
     }
 }
@@ -160,12 +178,16 @@ pub fn check(path: &Path, text: &str, purpose: Purpose, machine: &Machine) -> Lo
 /// Keys at the top of the file, before the first `[[vhid]]`.
 const TOP_KEYS: &[&str] = &[
     "control_socket",
+    "realtime_priority",
+    "lock_memory",
+    "state_directory",
     "allow",
     "preempt",
     "log",
     "ifdown_demotion_factor",
     "senderr_demotion_factor",
     "dscp",
+    "hooks",
     "nodes",
     "vhid",
 ];
@@ -182,22 +204,18 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     };
     top.refuse_unknown_keys(TOP_KEYS, belongs_below, report);
 
-    let control_socket = match top.string("control_socket", report) {
-        None => PathBuf::from(DEFAULT_CONTROL_SOCKET),
-        Some(text) => {
-            let path = text.get_ref();
-            if !path.starts_with('/') || path.len() > MAX_SOCKET_PATH {
-                let advice =
-                    format!("write one like {DEFAULT_CONTROL_SOCKET:?}, of at most {MAX_SOCKET_PATH} bytes");
-                report.mistake(
-                    &text.span(),
-                    format!("control_socket is not a usable path; {advice}"),
-                );
-            }
-            PathBuf::from(*text.get_ref())
-        }
-    };
+    let control_socket = full_path(
+        &top,
+        "control_socket",
+        DEFAULT_CONTROL_SOCKET,
+        MAX_SOCKET_PATH,
+        report,
+    );
+    let state_directory = full_path(&top, "state_directory", DEFAULT_STATE_DIRECTORY, MAX_PATH, report);
+    let state_directory = state_directory.or_else(|| context.machine.state.clone());
+    let process = Process::read(&top, report);
     let settings = Settings::read(&top, report);
+    let hooks = hooks::read(document, report);
 
     let Machine { node, host_name, .. } = context.machine;
     let nodes = Nodes::read(document, node.as_deref(), host_name.as_deref(), report);
@@ -214,11 +232,24 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
         .map(Draft::finish)
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
-        control_socket,
+        process,
+        control_socket: control_socket.unwrap_or_else(|| DEFAULT_CONTROL_SOCKET.into()),
+        state_directory: state_directory.unwrap_or_else(|| DEFAULT_STATE_DIRECTORY.into()),
         node: nodes.and_then(|nodes| nodes.this().map(str::to_owned)),
+        hooks,
         settings,
         hosts,
     })
+}
+
+fn full_path(top: &Table<'_>, key: &str, example: &str, max: usize, report: &mut Report) -> Option<PathBuf> {
+    let text = top.string(key, report)?;
+    let path = *text.get_ref();
+    if !path.starts_with('/') || path.len() > max {
+        let advice = format!("write one like {example:?}, of at most {max} bytes");
+        report.mistake(&text.span(), format!("{key} is not a usable path; {advice}"));
+    }
+    Some(PathBuf::from(path))
 }
 
 fn vhid_tables<'a>(document: &'a DeTable<'a>, report: &mut Report) -> Vec<Table<'a>> {
@@ -240,22 +271,7 @@ fn vhid_tables<'a>(document: &'a DeTable<'a>, report: &mut Report) -> Vec<Table<
     if array.is_empty() {
         report.mistake(&value.span(), "no virtual host; write a [[vhid]] table for each");
     }
-    let mut tables = Vec::new();
-    for element in array {
-        if let DeValue::Table(items) = element.get_ref() {
-            tables.push(Table {
-                items,
-                header: element.span(),
-            });
-        } else {
-            let what = type_of(element);
-            report.mistake(
-                &element.span(),
-                format!("vhid contains {what}; write a [[vhid]] table instead"),
-            );
-        }
-    }
-    tables
+    tables(array, "vhid", report)
 }
 
 fn refuse_equal_vhids(drafts: &[Draft], report: &mut Report) {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use carp_fsm::LinkMode;
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
+use carp_std::OnRemoval;
 use toml::Spanned;
 
 use super::address::Vip;
@@ -28,6 +29,7 @@ pub(super) const KEYS: &[&str] = &[
     "description",
     "dialect",
     "mode",
+    "on_removal",
     "allow_off_subnet",
 ];
 
@@ -41,7 +43,7 @@ pub struct VirtualHost {
     pub interface: String,
     /// Virtual host identifier.
     pub vhid: Vhid,
-    /// Virtual addresses; at least one.
+    /// Virtual addresses. None: the election is all that is wanted.
     pub addresses: Vec<Vip>,
     /// Made from the password; [`Key::NONE`] if the peers have none.
     pub key: Key,
@@ -57,6 +59,8 @@ pub struct VirtualHost {
     pub dialect: Dialect,
     /// Whose MAC address the virtual addresses have.
     pub mode: LinkMode,
+    /// What a master does when somebody else takes its addresses off.
+    pub on_removal: OnRemoval,
 }
 
 impl VirtualHost {
@@ -89,6 +93,7 @@ pub(super) struct Draft {
     description: Option<String>,
     dialect: Dialect,
     mode: LinkMode,
+    on_removal: OnRemoval,
 }
 
 impl Draft {
@@ -117,6 +122,7 @@ impl Draft {
             description: description(table, report),
             dialect,
             mode: mode(table, report),
+            on_removal: on_removal(table, report),
         }
     }
 
@@ -133,6 +139,7 @@ impl Draft {
             description: self.description,
             dialect: self.dialect,
             mode: self.mode,
+            on_removal: self.on_removal,
         })
     }
 }
@@ -204,10 +211,10 @@ fn addresses(table: &Table<'_>, dialect: Dialect, report: &mut Report) -> Vec<Sp
         }
     }
     let single = dialect.rules().single_ipv4;
-    if table.is_empty_list("addresses") {
+    if single && table.is_empty_list("addresses") {
         report.mistake(
             &list.span(),
-            format!("no addresses; write at least one, like \"{EXAMPLE}\""),
+            format!("UCarp has no election without an address; write one, like \"{EXAMPLE}\""),
         );
     } else if single && (vips.len() > 1 || vips.iter().any(|vip| vip.get_ref().ip.is_ipv6())) {
         report.mistake(
@@ -341,19 +348,25 @@ fn dialect(table: &Table<'_>, report: &mut Report) -> Dialect {
 }
 
 fn mode(table: &Table<'_>, report: &mut Report) -> LinkMode {
-    let Some(name) = table.string("mode", report) else {
-        return LinkMode::default();
+    let modes = [("plain", LinkMode::Plain), ("vmac", LinkMode::Vmac)];
+    one_of(table, "mode", &modes, report)
+}
+
+fn on_removal(table: &Table<'_>, report: &mut Report) -> OnRemoval {
+    let reactions = [("restore", OnRemoval::Restore), ("demote", OnRemoval::Demote)];
+    one_of(table, "on_removal", &reactions, report)
+}
+
+fn one_of<T: Copy + Default>(table: &Table<'_>, key: &str, values: &[(&str, T)], report: &mut Report) -> T {
+    let Some(name) = table.string(key, report) else {
+        return T::default();
     };
-    match *name.get_ref() {
-        "plain" => LinkMode::Plain,
-        "vmac" => LinkMode::Vmac,
-        other => {
-            let wrong = other.escape_debug();
-            report.mistake(
-                &name.span(),
-                format!("there is no mode {wrong}; write plain or vmac"),
-            );
-            LinkMode::default()
-        }
+    if let Some((_, value)) = values.iter().find(|(value, _)| value == name.get_ref()) {
+        return *value;
     }
+    let wrong = name.get_ref().escape_debug();
+    let names: Vec<_> = values.iter().map(|(value, _)| *value).collect();
+    let advice = format!("{key} cannot be {wrong}; write {}", names.join(" or "));
+    report.mistake(&name.span(), advice);
+    T::default()
 }

@@ -44,6 +44,14 @@ pub enum Command {
         /// Its new value. That of `demotion` is added to the sum, as on FreeBSD.
         value: String,
     },
+    /// Enter or leave maintenance mode.
+    Maintenance {
+        /// Enter; otherwise leave.
+        enter: bool,
+        /// Answer when the outcome is known; otherwise when it is stored.
+        #[serde(default = "yes")]
+        wait: bool,
+    },
     /// Take virtual hosts out of the election.
     Disable {
         /// Name of a virtual host, or [`ALL`].
@@ -138,6 +146,10 @@ pub struct Outcome {
     pub done: bool,
     /// In words.
     pub text: String,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Answer {

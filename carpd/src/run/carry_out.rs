@@ -4,14 +4,20 @@ use carp_fsm::{HostId, Instant, State};
 
 use super::commands::Wish;
 use super::events::Journal;
-use super::{Carp, Daemon, demotion, report, sysctl};
+use super::{Carp, Daemon, demotion, hosts, report, sysctl};
 use crate::control::{ALL, Answer, Command, Forced, Outcome};
 
 /// What becomes of a command.
 pub(super) enum Step {
     Done(Answer),
     Wait(Wish, Vec<HostId>, Vec<Outcome>),
+    Errand(Plan),
+}
+
+/// What takes the disk, and so some time.
+pub(super) enum Plan {
     Reload,
+    Store { maintenance: bool },
 }
 
 /// Judges a command as a whole, and carries it out. An error has changed nothing.
@@ -25,7 +31,18 @@ pub(super) fn carry_out(command: &Command, daemon: &mut Daemon, now: Instant) ->
     Ok(match command {
         Command::Status {} => Step::Done(Answer::Status(Box::new(report::status(daemon, now)))),
         Command::Events { after } => Step::Done(Answer::Events(journal.events(now, *after))),
-        Command::Reload {} => Step::Reload,
+        Command::Reload {} => Step::Errand(Plan::Reload),
+        Command::Maintenance { enter, .. } if *enter == carp.node().maintenance() => {
+            let text = if *enter { "entered already" } else { "not entered" };
+            let outcome = hosts::outcome("maintenance".to_owned(), text.to_owned());
+            Step::Done(Answer::report(vec![outcome]))
+        }
+        Command::Maintenance { enter, .. } => {
+            for member in &journal.members {
+                refuse_while_leaving(carp, journal, member.id)?;
+            }
+            Step::Errand(Plan::Store { maintenance: *enter })
+        }
         Command::Set { key, value } => set(daemon, key, value, now)?,
         Command::Disable { target } => {
             let ids = find(journal, target)?;

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use carp_fsm::{Duration, Event, EventKind, HandOver, HostId, HostStatus, Instant, State};
 
 use super::Daemon;
-use super::carry_out::{Step, carry_out};
+use super::carry_out::{Plan, Step, carry_out};
+use super::errands::{Asker, Errand};
 use super::events::millis;
-use super::hosts::{Difference, Member};
-use super::reload::Asker;
-use crate::control::{Answer, Job, Outcome};
+use super::hosts::{self, Difference, Member};
+use crate::control::{Answer, Command, Job, Outcome};
 
 /// How long `enable` waits for the election to be decided. A master with advbase 1 is heard, or missed, sooner.
 const ELECTION: Duration = Duration::from_secs(10);
@@ -37,6 +37,8 @@ pub(super) enum Wish {
     HandedOver,
     State(State),
     Reloaded,
+    Maintained,
+    MaintainedNoLonger,
 }
 
 /// A virtual host that a command is about, and what has happened to it since.
@@ -64,7 +66,10 @@ impl Commands {
         match carry_out(&job.command, daemon, now) {
             Err(why) => job.answer(Answer::refusal(why)),
             Ok(Step::Done(answer)) => job.answer(answer),
-            Ok(Step::Reload) => daemon.reloader.ask(Asker::Client(job)),
+            Ok(Step::Errand(Plan::Reload)) => daemon.errands.ask(Errand::Reload(Asker::Client(job))),
+            Ok(Step::Errand(Plan::Store { maintenance })) => {
+                daemon.errands.ask(Errand::Store { job, maintenance });
+            }
             Ok(Step::Wait(wish, ids, outcomes)) => {
                 let hosts = before.into_iter().filter(|(id, _)| ids.contains(id));
                 let hosts = hosts
@@ -79,6 +84,36 @@ impl Commands {
                 });
             }
         }
+    }
+
+    /// Answers who has asked for maintenance mode, now or when its outcome is known.
+    pub(super) fn maintained(
+        &mut self,
+        job: Job,
+        maintenance: bool,
+        stored: Result<Vec<(HostId, String, State)>, String>,
+        now: Instant,
+    ) {
+        let hosts = match stored {
+            Ok(hosts) => hosts,
+            Err(why) => return job.answer(Answer::refusal(why)),
+        };
+        let (wish, text) = if maintenance {
+            (Wish::Maintained, "entered")
+        } else {
+            (Wish::MaintainedNoLonger, "left")
+        };
+        let outcomes = vec![hosts::outcome("maintenance".to_owned(), text.to_owned())];
+        if matches!(job.command, Command::Maintenance { wait: false, .. }) {
+            return job.answer(Answer::report(outcomes));
+        }
+        self.waiting.push(Waiting {
+            job,
+            wish,
+            since: now,
+            outcomes,
+            hosts: hosts.into_iter().map(Watched::from).collect(),
+        });
     }
 
     /// Answers a reload, now or when those that were removed have left.
@@ -99,9 +134,7 @@ impl Commands {
             wish: Wish::Reloaded,
             since: now,
             outcomes,
-            hosts: removed
-                .map(|(id, name, was)| Watched::new(id, name, was))
-                .collect(),
+            hosts: removed.map(Watched::from).collect(),
         });
     }
 
@@ -113,8 +146,13 @@ impl Commands {
                     host.peer = peer.or(host.peer);
                 }
                 EventKind::HandOver {
-                    host: id, outcome, ..
-                } if id == host.id => host.hand_over = Some(outcome),
+                    host: id,
+                    outcome,
+                    peer,
+                } if id == host.id => {
+                    host.hand_over = Some(outcome);
+                    host.peer = peer.or(host.peer);
+                }
                 _ => {}
             }
         }
@@ -138,7 +176,7 @@ impl Commands {
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.waiting
             .iter()
-            .filter(|waiting| matches!(waiting.wish, Wish::Enabled))
+            .filter(|waiting| matches!(waiting.wish, Wish::Enabled | Wish::MaintainedNoLonger))
             .map(|waiting| waiting.since + ELECTION)
             .min()
     }
@@ -162,6 +200,12 @@ impl Waiting {
         }
         let is_open = matches!(self.wish, Wish::Reloaded) && !journal.waiting.is_empty();
         self.hosts.iter().all(|host| host.outcome.is_some()) && !is_open
+    }
+}
+
+impl From<(HostId, String, State)> for Watched {
+    fn from((id, name, was): (HostId, String, State)) -> Self {
+        Self::new(id, name, was)
     }
 }
 
@@ -203,7 +247,18 @@ impl Watched {
                     (State::Backup, None) => None,
                 }
             }
-            Wish::HandedOver => match self.hand_over {
+            Wish::MaintainedNoLonger => {
+                let heard = status.peer.filter(|peer| peer.at >= since);
+                match (state, heard) {
+                    (State::Backup, None) if now < since + ELECTION => None,
+                    (State::Backup, Some(peer)) => {
+                        Some((true, format!("BACKUP; the master is {}", peer.source)))
+                    }
+                    _ => Some((true, is)),
+                }
+            }
+            Wish::Maintained if self.was != State::Master => Some((true, is)),
+            Wish::HandedOver | Wish::Maintained => match self.hand_over {
                 Some(HandOver::Done(_)) if state == State::Master => {
                     Some((false, "handed over, but MASTER again".to_owned()))
                 }

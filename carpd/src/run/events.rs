@@ -95,6 +95,11 @@ impl Journal {
         }
     }
 
+    /// All that is remembered, the oldest first.
+    pub(super) fn records(&self) -> impl DoubleEndedIterator<Item = &Record> {
+        self.records.iter()
+    }
+
     /// Writes and remembers what has happened.
     pub(super) fn write(&mut self, carp: &Carp, now: Instant, event: Event, log: &mut Log) {
         let (text, what) = self.tell(carp, event);
@@ -194,6 +199,25 @@ impl Journal {
                 let line = format!("carpd: {name}: somebody else took addresses off; putting them back");
                 let virtual_host = self.name(host);
                 (line, What::TakenAway { virtual_host })
+            }
+            EventKind::Neighbour {
+                host,
+                iface,
+                vhid,
+                source,
+                kind,
+            } => {
+                let interface = carp.link().interface_name(iface).unwrap_or("?");
+                let whose = if host.is_some() { "our vhid" } else { "vhid" };
+                let line = format!("carpd: {interface}: {source} {kind} ({whose} {vhid})");
+                let what = What::Neighbour {
+                    interface: interface.to_owned(),
+                    vhid: vhid.get(),
+                    ours: host.is_some(),
+                    source,
+                    what: kind.to_string(),
+                };
+                (line, what)
             }
             EventKind::Lost(count) => (format!("carpd: {count} events lost"), What::Other {}),
             other => (format!("carpd: {other:?}"), What::Other {}),

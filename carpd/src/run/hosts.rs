@@ -130,6 +130,7 @@ pub(super) fn apply(carp: &mut Carp, journal: &mut Journal, wanted: Vec<Wanted>,
                 },
             });
             if result.is_ok() {
+                carp.set_on_removal(member.id, wanted.host.on_removal);
                 member.host = wanted.host;
             }
         }
@@ -173,6 +174,7 @@ pub(super) fn insert_waiting(
         let id = carp
             .insert(now, config, prefix)
             .map_err(|error| format!("vhid {} on {}: {error}", host.vhid, host.interface))?;
+        carp.set_on_removal(id, host.on_removal);
         if !(enabled && allow) {
             carp.node_mut()
                 .set_enabled(now, id, false)
@@ -242,6 +244,7 @@ fn changed(old: &VirtualHost, new: &VirtualHost) -> Vec<&'static str> {
         ("advskew", old.advskew != new.advskew),
         ("preempt", old.preempt != new.preempt),
         ("description", old.description != new.description),
+        ("on_removal", old.on_removal != new.on_removal),
     ];
     let differing = keys.into_iter().filter(|(_, differs)| *differs);
     differing.map(|(key, _)| key).collect()

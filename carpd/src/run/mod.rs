@@ -4,10 +4,12 @@ mod bad_packets;
 mod carry_out;
 mod commands;
 mod demotion;
+mod errands;
 mod events;
+mod hooks;
 mod hosts;
 mod notify;
-mod reload;
+mod privileges;
 mod report;
 mod sysctl;
 
@@ -22,24 +24,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use carp_fsm::{GroupId, Instant, Policy};
+use carp_fsm::{GroupId, HostId, Instant, Policy, State};
 use carp_std::Host;
 use carp_std::linux::{Clock, LinuxLink, random_seed};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::config::{Config, MAX_ADDRESSES, Settings};
+use crate::config::{Config, MAX_ADDRESSES, Process, Settings};
 use crate::control::Server;
 use crate::events::What;
-use crate::log::Log;
+use crate::log::{Log, rfc3339, wall_clock};
+use crate::maintenance::Store;
 
 use bad_packets::BadPackets;
 use commands::Commands;
+use errands::{Asker, Done, Errand, Errands, FromFile};
 use events::Journal;
-use hosts::Difference;
+use hooks::Hooks;
+use hosts::{Difference, Member};
 use notify::Notify;
-use reload::{Asker, FromFile, Reloader};
 
 /// An OpenBSD peer repeats one counter for ever. Whoever leaves `dialect` alone beside one would take every
 /// advertisement of it for a replay, and both would be MASTER; so nothing is taken for a replay until that can be
@@ -63,15 +67,20 @@ struct Daemon {
     carp: Carp,
     journal: Journal,
     bad_packets: BadPackets,
-    reloader: Reloader,
+    errands: Errands,
+    hooks: Hooks,
     log: Log,
     notify: Notify,
+    /// Since when maintenance mode holds.
+    maintenance: Option<String>,
     /// What holds for all virtual hosts now.
     settings: Settings,
     /// The same, as the file last had it.
     configured: Settings,
-    /// Where it listens, which no reload changes.
-    control_socket: PathBuf,
+    /// Where it listens, and where it stores its state: no reload changes them.
+    paths: [(&'static str, PathBuf); 2],
+    /// What it has asked of the system, which no reload changes either.
+    process: Process,
     stopping: bool,
 }
 
@@ -82,11 +91,16 @@ struct Daemon {
 ///
 /// Why it cannot start or go on, or which addresses it could not take off: one line that says what to do.
 pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box<dyn Error>> {
+    privileges::prepare(config.process)?;
     let mut wake = Wake::new()?;
     let terminate = wake.on_signals(&[SIGTERM, SIGINT])?;
     let hangup = wake.on_signals(&[SIGHUP])?;
     let mut carp = Carp::new(LinuxLink::new()?, POLICY, random_seed()?)?;
     let mut journal = Journal::new(Clock.now());
+    let store = Store::new(&config.state_directory);
+    let maintenance = store.get()?;
+    carp.node_mut()
+        .set_maintenance(Clock.now(), maintenance.is_some());
     let settings = config.settings;
     let wanted = hosts::wanted(&mut carp, &config.hosts, settings)?;
     hosts::apply(&mut carp, &mut journal, wanted, Clock.now());
@@ -97,18 +111,26 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         carp,
         journal,
         bad_packets: BadPackets::new(Clock.now()),
-        reloader: Reloader::new(file, node, wake.waker()?),
+        errands: Errands::new(file, node, store, wake.waker()?),
+        hooks: Hooks::start(&config.hooks, wake.waker()?)?,
         log: Log::start(io::stdout())?,
         notify: Notify::from_environment(Clock.now())
             .map_err(|error| format!("cannot use NOTIFY_SOCKET: {error}"))?,
+        maintenance,
         settings,
         configured: settings,
-        control_socket: config.control_socket.clone(),
+        paths: paths(config),
+        process: config.process,
         stopping: false,
     };
     sysctl::adopt(&mut daemon, settings, Clock.now())?;
     daemon.carp.process(Clock.now())?;
     daemon.journal.start(&daemon.carp, config, &mut daemon.log);
+    if let Some(since) = &daemon.maintenance {
+        daemon.log.line(&format!(
+            "carpd: in maintenance since {since}; carpd maintenance leave ends it"
+        ));
+    }
     daemon.notify.ready();
 
     let mut commands = Commands::default();
@@ -124,11 +146,8 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
             commands.begin(job, &mut daemon, Clock.now());
             continue;
         }
-        if let Some((asker, read)) = daemon.reloader.next() {
-            let difference = daemon.reload(read, Clock.now());
-            if let Asker::Client(job) = asker {
-                commands.reloaded(job, difference, Clock.now());
-            }
+        if let Some(done) = daemon.errands.next() {
+            daemon.finish(done, &mut commands, Clock.now());
             continue;
         }
         if daemon.stopping && daemon.carp.node().is_quiet() {
@@ -141,16 +160,28 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         ];
         wake.wait(&daemon.carp, deadlines.into_iter().flatten().min())?;
         if hangup.swap(false, Ordering::Relaxed) && !daemon.stopping {
-            daemon.reloader.ask(Asker::Signal);
+            daemon.errands.ask(Errand::Reload(Asker::Signal));
         }
         if terminate.swap(false, Ordering::Relaxed) && !daemon.stopping {
             daemon.stop();
         }
     }
-    if daemon.journal.left_behind(&daemon.carp) > 0 {
+    drop(server);
+    let left_behind = daemon.journal.left_behind(&daemon.carp);
+    let Daemon {
+        hooks,
+        mut log,
+        mut notify,
+        ..
+    } = daemon;
+    let alive = |now| {
+        notify.alive(now);
+    };
+    hooks.finish(alive, |complaint| log.line(complaint));
+    if left_behind > 0 {
         return Err("stopped, but could not take off all addresses; the log says which and why".into());
     }
-    daemon.log.line("carpd: stopped");
+    log.line("carpd: stopped");
     Ok(())
 }
 
@@ -167,6 +198,10 @@ impl Daemon {
             self.log.line(&line);
         }
         self.journal.forget_removed(&self.carp);
+        self.hooks.tell(self.journal.records());
+        while let Some(complaint) = self.hooks.complaint() {
+            self.log.line(&complaint);
+        }
     }
 
     /// Adds what had to wait. Returns whether there was anything.
@@ -179,6 +214,38 @@ impl Daemon {
             self.log.line(&format!("carpd: {error}"));
             false
         })
+    }
+
+    /// Goes on with what needed the disk.
+    fn finish(&mut self, done: Done, commands: &mut Commands, now: Instant) {
+        match done {
+            Done::Read(asker, read) => {
+                let difference = self.reload(read, now);
+                if let Asker::Client(job) = asker {
+                    commands.reloaded(job, difference, now);
+                }
+            }
+            Done::Stored(job, maintenance, stored) => {
+                let stored = stored.map(|()| self.maintain(maintenance, now));
+                commands.maintained(job, maintenance, stored, now);
+            }
+        }
+    }
+
+    /// Enters or leaves maintenance mode, which is stored by now. Returns the virtual hosts as they were.
+    fn maintain(&mut self, maintenance: bool, now: Instant) -> Vec<(HostId, String, State)> {
+        let state = |member: &Member| {
+            let state = self.carp.node().state(member.id);
+            (member.id, member.host.name(), state.unwrap_or(State::Init))
+        };
+        let before = self.journal.members.iter().map(state).collect();
+        self.maintenance = maintenance.then(|| rfc3339(wall_clock()));
+        self.carp.node_mut().set_maintenance(now, maintenance);
+        let line = if maintenance { "entered" } else { "left" };
+        let line = format!("carpd: maintenance {line}");
+        let what = What::Maintenance { entered: maintenance };
+        self.journal.record(now, now, line, what, &mut self.log);
+        before
     }
 
     /// Applies a configuration that has been read, or tells why not: then nothing has changed.
@@ -211,16 +278,23 @@ impl Daemon {
         if self.stopping {
             return Err("carpd is stopping".into());
         }
-        if config.control_socket != self.control_socket {
+        let changed = self.paths.iter().zip(paths(config));
+        if let Some(((key, path), _)) = changed.into_iter().find(|(old, new)| *old != new) {
             return Err(format!(
-                "control_socket is {} until carpd is restarted; write that, or restart carpd",
-                self.control_socket.display()
+                "{key} is {} until carpd is restarted; write that, or restart carpd",
+                path.display()
             ));
+        }
+        if config.process != self.process {
+            return Err(
+                "realtime_priority and lock_memory cannot change while carpd runs; restart it".to_owned(),
+            );
         }
         let (settings, changed) = sysctl::merge(self.settings, self.configured, config.settings);
         let wanted = hosts::wanted(&mut self.carp, &config.hosts, settings);
         let wanted = wanted.map_err(|error| error.to_string())?;
         self.configured = config.settings;
+        self.hooks.set(&config.hooks);
         let mut difference = hosts::apply(&mut self.carp, &mut self.journal, wanted, now);
         sysctl::adopt(self, settings, now)?;
         difference.set = changed.len();
@@ -237,6 +311,13 @@ impl Daemon {
         self.notify.stopping();
         self.carp.node_mut().shutdown(Clock.now());
     }
+}
+
+fn paths(config: &Config) -> [(&'static str, PathBuf); 2] {
+    [
+        ("control_socket", config.control_socket.clone()),
+        ("state_directory", config.state_directory.clone()),
+    ]
 }
 
 /// The guard is this program again, even if its file has been replaced by now.

@@ -10,6 +10,9 @@ use super::{Carp, Daemon, GROUP, sysctl};
 use crate::log::{rfc3339, wall_clock};
 use crate::status::{self, Demotion, DemotionCause, HostStatus, Peer, SCHEMA, STATE_SYNC, Status};
 
+/// What FreeBSD makes of every advskew above it: in maintenance, or demoted.
+const STEPPED_BACK: u8 = 240;
+
 /// All that is known now.
 pub(super) fn status(daemon: &Daemon, now: Instant) -> Status {
     let Daemon { carp, journal, .. } = daemon;
@@ -31,6 +34,7 @@ pub(super) fn status(daemon: &Daemon, now: Instant) -> Status {
             total: node.demotion(GROUP),
             causes: causes.collect(),
         },
+        maintenance: daemon.maintenance.clone(),
         sysctl: sysctl::all(daemon),
         virtual_hosts: journal
             .members
@@ -83,6 +87,8 @@ fn host(
             advbase: peer.interval.base().get(),
             advskew: peer.interval.skew().get(),
             age_ms: millis(now - peer.at),
+            steps_back: peer.interval.skew().get() >= STEPPED_BACK
+                && now - peer.at < carp_fsm::Duration::from_micros(3 * peer.interval.micros()),
         }),
     })
 }

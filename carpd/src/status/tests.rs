@@ -27,6 +27,7 @@ pub(crate) fn example() -> Status {
             advbase: 1,
             advskew: 100,
             age_ms: 5678,
+            steps_back: false,
         }),
     };
     let wan = HostStatus {
@@ -57,6 +58,7 @@ pub(crate) fn example() -> Status {
                 age_ms: 1234,
             }],
         },
+        maintenance: None,
         sysctl: [("allow", "1"), ("demotion", "240"), ("log", "1")]
             .map(|(key, value)| (key.into(), value.into()))
             .into(),

@@ -7,6 +7,8 @@ mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod guard;
+mod hooks;
+mod maintenance;
 mod network;
 mod operate;
 mod reload;

@@ -87,9 +87,10 @@ impl Network {
     pub(crate) fn configure(&self, interface: &str, more: &str) -> String {
         let socket = self.socket(interface);
         let config = format!(
-            "control_socket = \"{}\"\n[[vhid]]\ninterface = \"{interface}\"\nvhid = 7\naddresses = [\"{}\"]\n\
-             password = \"opensesame\"\ndescription = \"LAN gateway\"\n{more}",
+            "control_socket = \"{}\"\nstate_directory = \"{}\"\n[[vhid]]\ninterface = \"{interface}\"\nvhid = \
+             7\naddresses = [\"{}\"]\npassword = \"opensesame\"\ndescription = \"LAN gateway\"\n{more}",
             socket.display(),
+            self.dir.path().join(format!("state-{interface}")).display(),
             self.vip
         );
         self.dir.write(&format!("{interface}.toml"), &config)

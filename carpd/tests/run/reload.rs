@@ -135,8 +135,8 @@ fn a_bad_file_changes_nothing() {
     let before = network.json("here")["virtual_hosts"][0]["addresses"].clone();
     let file = network.configure("here", "advskew = 255\nvhdi = 1\n");
     let mistakes = format!(
-        "{file}:8: advskew = 255 is out of range; write a number from 0 to 254, in 1/256 s (255 is kept for the \
-         goodbye of a master)\n{file}:9: unknown key vhdi; write vhid"
+        "{file}:9: advskew = 255 is out of range; write a number from 0 to 254, in 1/256 s (255 is kept for the \
+         goodbye of a master)\n{file}:10: unknown key vhdi; write vhid"
     );
     assert_eq!(
         ask(&network, "here", &["reload"]),

@@ -2,7 +2,7 @@ use super::*;
 use crate::CounterSlot;
 
 /// The advertisement in the last frame that a MASTER sends when it is due.
-fn own_advertisement(bench: &mut Bench) -> [u8; 36] {
+pub(super) fn own_advertisement(bench: &mut Bench) -> [u8; 36] {
     bench.now = bench.node.next_deadline().unwrap();
     bench.node.handle_timeout(bench.now);
     let mut frame = [0; MAX_FRAME_LEN];
