@@ -311,7 +311,7 @@ impl Machine {
                 if view.is_one_period(quiet) {
                     *ties = 0;
                 }
-                *down = now + view.waits(*ties);
+                *down = now + view.waits_for(peer, *ties);
             }
         }
         Effects::default()
@@ -572,6 +572,10 @@ fn is_tie(peer: Interval, peer_demotion: Demotion, view: &View) -> bool {
 /// The master advertises more slowly than we wait: it will time out, so take over now. This is how a
 /// bow-out works, preemption or not (`carp_input_c`, §9).
 fn outlasted(peer: Interval, view: &View) -> bool {
+    if view.dead_ratio.is_some() {
+        // A slower one is waited for longer.
+        return peer == Interval::BOW_OUT;
+    }
     if view.advbase.get() == 0 && view.dialect.rules().slow_master_needs_advbase {
         return false;
     }

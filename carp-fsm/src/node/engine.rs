@@ -39,13 +39,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let HostConfig {
             iface,
             dialect,
-            advbase,
             advskew,
             preempt,
             preempt_delay,
             group,
             ..
         } = host.config;
+        let (advbase, dead_ratio) = host.cadence();
         let (Families { ipv4, ipv6 }, demotion) = (host.waits(), self.demotion(group));
         let interface = self.interface(iface);
         Some(View {
@@ -53,6 +53,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             policy: self.policy,
             advbase,
             advskew,
+            dead_ratio,
             demotion,
             // Whoever is better takes the rest.
             preempt: preempt || (self.policy.fails_over_as_group && self.is_split(group)),
@@ -98,6 +99,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if transition.to == State::Master {
                 bump(&mut self.stats.preempt);
             }
+            host.left_fast &= transition.to != State::Init;
             let yields = transition.to == State::Backup && wishes.contains(Wishes::DISOWN);
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
                 wishes = wishes.without(Wishes::DISOWN);

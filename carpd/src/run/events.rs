@@ -189,6 +189,11 @@ impl Journal {
                 };
                 (line, what)
             }
+            EventKind::FastProfileLeft { host, peer, interval } => {
+                let name = self.log_name(host);
+                let line = format!("carpd: {name}: leaves the fast profile: {peer} advertises {interval}");
+                (line, What::Other {})
+            }
             EventKind::TakenAway { host } => {
                 let name = self.log_name(host);
                 let line = format!("carpd: {name}: somebody else took addresses off; putting them back");
