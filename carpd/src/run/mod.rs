@@ -6,6 +6,7 @@ mod commands;
 mod demotion;
 mod errands;
 mod events;
+mod hooks;
 mod hosts;
 mod notify;
 mod privileges;
@@ -40,6 +41,7 @@ use bad_packets::BadPackets;
 use commands::Commands;
 use errands::{Asker, Done, Errand, Errands, FromFile};
 use events::Journal;
+use hooks::Hooks;
 use hosts::{Difference, Member};
 use notify::Notify;
 
@@ -66,6 +68,7 @@ struct Daemon {
     journal: Journal,
     bad_packets: BadPackets,
     errands: Errands,
+    hooks: Hooks,
     log: Log,
     notify: Notify,
     /// Since when maintenance mode holds.
@@ -109,6 +112,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         journal,
         bad_packets: BadPackets::new(Clock.now()),
         errands: Errands::new(file, node, store, wake.waker()?),
+        hooks: Hooks::start(&config.hooks, wake.waker()?)?,
         log: Log::start(io::stdout())?,
         notify: Notify::from_environment(Clock.now())
             .map_err(|error| format!("cannot use NOTIFY_SOCKET: {error}"))?,
@@ -162,10 +166,22 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
             daemon.stop();
         }
     }
-    if daemon.journal.left_behind(&daemon.carp) > 0 {
+    drop(server);
+    let left_behind = daemon.journal.left_behind(&daemon.carp);
+    let Daemon {
+        hooks,
+        mut log,
+        mut notify,
+        ..
+    } = daemon;
+    let alive = |now| {
+        notify.alive(now);
+    };
+    hooks.finish(alive, |complaint| log.line(complaint));
+    if left_behind > 0 {
         return Err("stopped, but could not take off all addresses; the log says which and why".into());
     }
-    daemon.log.line("carpd: stopped");
+    log.line("carpd: stopped");
     Ok(())
 }
 
@@ -182,6 +198,10 @@ impl Daemon {
             self.log.line(&line);
         }
         self.journal.forget_removed(&self.carp);
+        self.hooks.tell(self.journal.records());
+        while let Some(complaint) = self.hooks.complaint() {
+            self.log.line(&complaint);
+        }
     }
 
     /// Adds what had to wait. Returns whether there was anything.
@@ -274,6 +294,7 @@ impl Daemon {
         let wanted = hosts::wanted(&mut self.carp, &config.hosts, settings);
         let wanted = wanted.map_err(|error| error.to_string())?;
         self.configured = config.settings;
+        self.hooks.set(&config.hooks);
         let mut difference = hosts::apply(&mut self.carp, &mut self.journal, wanted, now);
         sysctl::adopt(self, settings, now)?;
         difference.set = changed.len();
