@@ -110,6 +110,14 @@ impl Machine {
         }
     }
 
+    /// When a periodic advertisement is due, if it is MASTER and not on its way out.
+    pub const fn advertises_at(&self) -> Option<Instant> {
+        match self.role {
+            Role::Master { next_ad, .. } => Some(next_ad),
+            _ => None,
+        }
+    }
+
     /// One step. Every rule of the election is below this line.
     pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
         let asked = self.handing_over_since();
