@@ -86,10 +86,15 @@ impl<M: RawMutex, const ADDRS: usize> Carp<M, ADDRS> {
 
     /// `None` only from within itself, which would be a mistake of ours.
     pub(crate) fn with<R>(&self, f: impl FnOnce(Instant, &mut Shared<ADDRS>) -> R) -> Option<R> {
+        let now = now();
+        self.with_at(now, |shared| f(now, shared))
+    }
+
+    /// The same where the time is known already: to read a clock may be dear.
+    pub(crate) fn with_at<R>(&self, now: Instant, f: impl FnOnce(&mut Shared<ADDRS>) -> R) -> Option<R> {
         self.shared.lock(|shared| {
             let mut shared = shared.try_borrow_mut().ok()?;
-            let now = now();
-            let result = f(now, &mut shared);
+            let result = f(&mut shared);
             shared.rearm(now);
             Some(result)
         })

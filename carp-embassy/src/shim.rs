@@ -5,6 +5,7 @@ use carp_proto::MAX_FRAME_LEN;
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState as Carrier, RxToken, TxToken};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 
+use crate::carp::now;
 use crate::{Carp, Seats, Verdict};
 
 /// The driver that a network stack gets in place of the real one, `D`.
@@ -32,7 +33,8 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> 
             Carrier::Up => LinkState::Up,
             Carrier::Down => LinkState::Down,
         };
-        self.carp.with(|now, shared| {
+        let now = now();
+        self.carp.with_at(now, |shared| {
             shared.register_driver(cx);
             if shared.engine.link() != link {
                 shared.engine.set_link(now, link);
@@ -49,9 +51,9 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> 
         }
         let mut frame = [0; MAX_FRAME_LEN];
         loop {
-            let next = self
-                .carp
-                .with(|now, shared| shared.engine.poll_transmit(now, &mut self.seats, &mut frame));
+            let next = self.carp.with_at(now, |shared| {
+                shared.engine.poll_transmit(now, &mut self.seats, &mut frame)
+            });
             let Some((len, ticket)) = next.flatten() else {
                 return;
             };

@@ -23,6 +23,8 @@ enum Role {
         /// Until the preempt delay has passed, a living master is left alone: services here are still
         /// starting.
         starting: bool,
+        /// Yielded to an equal so many times in a row, and has heard no master since.
+        ties: u8,
     },
     Master {
         next_ad: Instant,
@@ -30,6 +32,10 @@ enum Role {
         reannounce: u8,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
+        /// As in BACKUP before; forgotten with the first periodic advertisement.
+        ties: u8,
+        /// Instead of the next advertisement, bow out for whoever is better.
+        offers: bool,
     },
     /// Bowed out; still owner, no longer advertising, until the successor is heard.
     Leaving {
@@ -83,6 +89,17 @@ impl Machine {
         matches!(self.role, Role::Leaving { .. })
     }
 
+    const fn handing_over_since(&self) -> Option<Instant> {
+        match self.role {
+            Role::Leaving {
+                since,
+                then: Departure::HandOver | Departure::Offer,
+                ..
+            } => Some(since),
+            _ => None,
+        }
+    }
+
     /// When [`Input::Timeout`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         match self.role {
@@ -95,20 +112,13 @@ impl Machine {
 
     /// One step. Every rule of the election is below this line.
     pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
-        let asked = match self.role {
-            Role::Leaving {
-                since,
-                then: Departure::HandOver,
-                ..
-            } => Some(since),
-            _ => None,
-        };
+        let asked = self.handing_over_since();
         let mut effects = self.react(now, input, view);
         if effects.transition.is_some() {
             self.since = now;
         }
-        // Whatever ends a hand-over, who asked for it is told.
-        if let Some(since) = asked.filter(|_| !self.is_leaving()) {
+        // Whatever ends a hand-over, a stop that overrides it included, who asked for it is told.
+        if let Some(since) = asked.filter(|_| self.handing_over_since().is_none()) {
             effects.hand_over = effects.hand_over.or(Some(HandOver::NobodyTookOver(now - since)));
         }
         effects
@@ -127,14 +137,25 @@ impl Machine {
                 lower_source,
             } => match self.role {
                 Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
-                Role::Master { .. } if master_yields(interval, demotion, lower_source, view) => {
-                    self.become_backup(now, Reason::MoreFrequentAdvertisement, false, view)
+                Role::Master { ties, .. } if master_yields(interval, demotion, lower_source, view) => {
+                    let ties = if view.policy.parts_equals && is_tie(interval, demotion, view) {
+                        // 0 is no tie.
+                        ties.checked_add(1).unwrap_or(1)
+                    } else {
+                        0
+                    };
+                    self.enter_backup(now, Reason::MoreFrequentAdvertisement, false, ties, view)
                 }
                 Role::Master { .. } if interval != Interval::BOW_OUT => {
                     self.answer_worse_master(now, interval, view)
                 }
                 Role::Init { .. } | Role::Master { .. } => Effects::default(),
-                Role::Leaving { since, then, .. } => self.heard_successor(now, interval, since, then, view),
+                Role::Leaving { .. } if interval == Interval::BOW_OUT => Effects::default(),
+                Role::Leaving { since, then, .. } => {
+                    let better = !is_tie(interval, demotion, view)
+                        && master_yields(interval, demotion, lower_source, view);
+                    self.heard_successor(now, better, since, then, view)
+                }
             },
             Input::Timeout => self.timeout(now, view),
             Input::DemotionChanged { worse } => self.demotion_changed(now, worse, view),
@@ -165,6 +186,8 @@ impl Machine {
             next_ad: now + view.period(view.effective_skew()),
             reannounce: 0,
             answer_from: now,
+            ties: 0,
+            offers: false,
         };
         Effects {
             wishes: Wishes::ADVERTISE,
@@ -191,10 +214,19 @@ impl Machine {
     fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
         let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
         match (self.role, departure) {
+            (_, Departure::Offer) => {
+                if let Role::Master { offers, .. } = &mut self.role {
+                    // Without a wait nobody could answer.
+                    *offers = view.policy.leave_wait > Duration::ZERO;
+                }
+                Effects::default()
+            }
             // Already on its way: a stop overrides a hand-over, never the other way round, and does not wait
             // longer.
-            (Role::Leaving { .. }, Departure::HandOver) => Effects::default(),
-            (Role::Leaving { since, until, .. }, Departure::Stop(_)) => {
+            (Role::Leaving { then, .. }, Departure::HandOver) if then != Departure::Offer => {
+                Effects::default()
+            }
+            (Role::Leaving { since, until, .. }, _) => {
                 self.role = Role::Leaving {
                     since,
                     until: until.min(now + view.policy.leave_wait),
@@ -211,23 +243,24 @@ impl Machine {
                 }
                 effects
             }
-            (Role::Master { .. }, _) => {
-                let until = now + view.policy.leave_wait;
-                self.role = Role::Leaving {
-                    since: now,
-                    until,
-                    then: departure,
-                };
-                Effects {
-                    wishes: Wishes::BOW_OUT,
-                    ..Effects::default()
-                }
-            }
+            (Role::Master { .. }, _) => self.bow_out(now, departure, view),
             (_, Departure::Stop(reason)) => self.become_init(reason, None),
             (_, Departure::HandOver) => Effects {
                 hand_over: Some(HandOver::NotMaster),
                 ..Effects::default()
             },
+        }
+    }
+
+    fn bow_out(&mut self, now: Instant, then: Departure, view: &View) -> Effects {
+        self.role = Role::Leaving {
+            since: now,
+            until: now + view.policy.leave_wait,
+            then,
+        };
+        Effects {
+            wishes: Wishes::BOW_OUT,
+            ..Effects::default()
         }
     }
 
@@ -264,13 +297,22 @@ impl Machine {
         if willing && outlasted(peer, view) {
             return self.become_master(now, Reason::MasterWillTimeOut, view);
         }
-        if let Role::Backup { down4, down6, .. } = &mut self.role {
+        if let Role::Backup {
+            down4, down6, ties, ..
+        } = &mut self.role
+        {
             let down = match family {
                 Family::Ipv4 => down4,
                 Family::Ipv6 => down6,
             };
             // A family in which we have no address has no timer to start (`carp_find_ifa`).
-            *down = down.map(|_| now + view.master_down());
+            if let Some(down) = down {
+                let quiet = view.waits(*ties) - (*down - now);
+                if view.is_one_period(quiet) {
+                    *ties = 0;
+                }
+                *down = now + view.waits(*ties);
+            }
         }
         Effects::default()
     }
@@ -305,15 +347,19 @@ impl Machine {
     fn heard_successor(
         &mut self,
         now: Instant,
-        peer: Interval,
+        better: bool,
         since: Instant,
         then: Departure,
         view: &View,
     ) -> Effects {
-        if peer == Interval::BOW_OUT {
-            return Effects::default();
-        }
         let mut effects = match then {
+            Departure::Offer if better => self.become_backup(now, Reason::HandedOver, false, view),
+            Departure::Offer => {
+                // It yields when it hears us, and has announced the addresses meanwhile.
+                let mut effects = self.stay_master(now, view);
+                effects.wishes = effects.wishes.with(Wishes::ANNOUNCE);
+                return effects;
+            }
             // Maintenance ends, and with it what keeps us from preempting.
             Departure::HandOver => self.become_backup(now, Reason::HandedOver, !view.maintenance, view),
             Departure::Stop(reason) => self.become_init(reason, None),
@@ -330,9 +376,17 @@ impl Machine {
             Role::Init { .. } => self.start(now, view),
             // Either family alone is enough (`carp_master_down`, §8).
             Role::Backup { .. } => self.become_master(now, Reason::MasterTimedOut, view),
+            Role::Master { offers: true, .. } if view.maintenance => {
+                self.bow_out(now, Departure::HandOver, view)
+            }
+            Role::Master { offers: true, .. } => self.bow_out(now, Departure::Offer, view),
             Role::Master {
-                next_ad, reannounce, ..
+                next_ad,
+                reannounce,
+                ties,
+                ..
             } => {
+                *ties = 0;
                 // Counted from the deadline, not from now, so that lateness does not add up; what was
                 // slept through is not made up for.
                 let period = view.period(view.effective_skew());
@@ -354,7 +408,7 @@ impl Machine {
             }
             Role::Leaving { then, .. } => match *then {
                 Departure::Stop(reason) => self.become_init(reason, None),
-                Departure::HandOver => self.stay_master(now, view),
+                Departure::HandOver | Departure::Offer => self.stay_master(now, view),
             },
         }
     }
@@ -362,14 +416,20 @@ impl Machine {
     /// What changed is advertised at once (`carp_demote_adj`, §10).
     fn demotion_changed(&mut self, now: Instant, worse: bool, view: &View) -> Effects {
         let told = worse || view.policy.tells_recovery || view.dialect.rules().tells_recovery;
-        if let Role::Master { next_ad, .. } = &mut self.role
-            && told
-        {
-            *next_ad = now + view.period(view.effective_skew());
-            return Effects {
-                wishes: Wishes::ADVERTISE,
-                ..Effects::default()
-            };
+        match &mut self.role {
+            Role::Master { next_ad, offers, .. } => {
+                *offers &= worse;
+                if told {
+                    *next_ad = now + view.period(view.effective_skew());
+                    return Effects {
+                        wishes: Wishes::ADVERTISE,
+                        ..Effects::default()
+                    };
+                }
+            }
+            // No longer the equal that it was.
+            Role::Backup { ties, .. } => *ties = 0,
+            _ => {}
         }
         Effects::default()
     }
@@ -383,7 +443,12 @@ impl Machine {
         }
         let mut wishes = Wishes::default();
         match &mut self.role {
-            Role::Backup { down4, down6, .. } => (*down4, *down6) = view.down_timers(now),
+            Role::Backup {
+                down4, down6, ties, ..
+            } => {
+                *ties = 0;
+                (*down4, *down6) = view.down_timers(now, *ties);
+            }
             Role::Master { next_ad, .. } => {
                 *next_ad = now + view.period(view.effective_skew());
                 if live {
@@ -421,23 +486,41 @@ impl Machine {
         // The first interval uses the skew as configured: `carp_setrun` sets the timer after
         // `carp_send_ad` did (§8).
         let next_ad = now + view.period(view.base_skew());
+        let ties = match self.role {
+            Role::Backup { ties, .. } => ties,
+            _ => 0,
+        };
         self.role = Role::Master {
             next_ad,
             reannounce: view.reannounce(),
             answer_from: now,
+            ties,
+            offers: false,
         };
         let wishes = Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE);
         changed(from, State::Master, reason, wishes)
     }
 
     fn become_backup(&mut self, now: Instant, reason: Reason, resigned: bool, view: &View) -> Effects {
+        self.enter_backup(now, reason, resigned, 0, view)
+    }
+
+    fn enter_backup(
+        &mut self,
+        now: Instant,
+        reason: Reason,
+        resigned: bool,
+        ties: u8,
+        view: &View,
+    ) -> Effects {
         let from = self.state();
-        let (down4, down6) = view.down_timers(now);
+        let (down4, down6) = view.down_timers(now, ties);
         self.role = Role::Backup {
             down4,
             down6,
             resigned,
             starting: from == State::Init && view.preempt_delay > Duration::ZERO,
+            ties,
         };
         let wishes = if from == State::Master {
             Wishes::DISOWN
@@ -469,6 +552,17 @@ fn master_yields(peer: Interval, peer_demotion: Demotion, lower_source: bool, vi
             peer_demotion < mine || (peer_demotion == mine && own >= peer)
         }
         TieRule::HigherLittleEndianSource => own > peer || (own == peer && lower_source),
+    }
+}
+
+/// Would the sender have yielded to us just as well?
+fn is_tie(peer: Interval, peer_demotion: Demotion, view: &View) -> bool {
+    let equal = peer == view.interval();
+    match view.dialect.rules().tie {
+        TieRule::Hearer => equal,
+        TieRule::HearerUnlessLessDemoted => equal && peer_demotion == view.demotion_byte(),
+        // Only one of the two yields.
+        TieRule::HigherLittleEndianSource => false,
     }
 }
 

@@ -303,6 +303,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         if !same {
             return Err(ReconfigureError::Identity);
         }
+        let added = !config
+            .addresses
+            .iter()
+            .all(|address| old.addresses.contains(&address));
         let addresses_changed = !old.addresses.iter().eq(config.addresses.iter());
         let key_changed = old.key != config.key;
         let preempt_only = !addresses_changed
@@ -314,7 +318,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             host.config = config;
         }
         if addresses_changed {
-            self.readdress(now, slot);
+            self.readdress(now, slot, added);
         }
         if !preempt_only {
             self.step(now, slot, Input::Reconfigured, None);

@@ -23,6 +23,11 @@ pub struct Policy {
     /// clients that believed it are put right, within one network delay. At most four times per
     /// advertisement interval.
     pub answer_worse_master: bool,
+    /// Who yielded to an equal master waits a little longer before it takes over again: less than one
+    /// advertisement interval, derived from the MAC address, another time after each tie in a row. Kernels
+    /// wait equally long, meet again, and may do so for ever. Who has heard a master since waits no longer
+    /// than the dialect says.
+    pub parts_equals: bool,
     /// Periodic advertisements are counted from when the last one was due, so that lateness does not add
     /// up. Kernels count from when it was sent.
     pub keeps_pace: bool,
@@ -55,6 +60,10 @@ pub struct Policy {
     /// A node that wakes later than this for a deadline hears the packets already waiting before any
     /// of its timers acts. `None`: timers act at once.
     pub late: Option<Duration>,
+    /// When one virtual host of a group is lost to a dead link or to sending that fails, the MASTERs of the
+    /// group that are still MASTER at their next advertisement bow out for whoever is better: demotion alone
+    /// moves nothing where the peer does not preempt. If nobody better answers, they stay.
+    pub fails_over_as_group: bool,
     /// Demotion while an interface of the group is down (`net.inet.carp.ifdown_demotion_factor`).
     pub ifdown_demotion_factor: u16,
     /// Demotion of every group from the start until [`Node::handle_ready`](crate::Node::handle_ready),
@@ -83,6 +92,7 @@ impl Policy {
         linger: Duration::from_millis(20),
         reannounce: 2,
         answer_worse_master: true,
+        parts_equals: true,
         keeps_pace: true,
         fresh_counters: true,
         hears_in_init: true,
@@ -92,6 +102,7 @@ impl Policy {
         senderr_adds_up: true,
         tells_recovery: true,
         late: Some(Duration::from_millis(50)),
+        fails_over_as_group: true,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,
         senderr_demotion_factor: 240,
@@ -108,6 +119,7 @@ impl Policy {
         linger: Duration::ZERO,
         reannounce: 0,
         answer_worse_master: false,
+        parts_equals: false,
         keeps_pace: false,
         fresh_counters: false,
         hears_in_init: false,
@@ -117,6 +129,7 @@ impl Policy {
         senderr_adds_up: false,
         tells_recovery: false,
         late: None,
+        fails_over_as_group: false,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,
         senderr_demotion_factor: 240,

@@ -66,6 +66,7 @@ pub enum Reason {
 
 /// Address family of an advertisement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Family {
     /// Heard over IPv4.
     Ipv4,

@@ -81,6 +81,15 @@ impl Add for Duration {
     }
 }
 
+/// Zero if `less` is more.
+impl Sub for Duration {
+    type Output = Duration;
+
+    fn sub(self, less: Duration) -> Duration {
+        Duration(self.0.saturating_sub(less.0))
+    }
+}
+
 /// The time that passed since `earlier`; zero if `earlier` is later.
 impl Sub for Instant {
     type Output = Duration;

@@ -8,5 +8,6 @@ fn main() {
     println!("cargo::rustc-link-arg-bin=panic-free=--entry=entry");
     println!("cargo::rustc-link-arg-bin=flash-size=--entry=entry");
     println!("cargo::rustc-link-arg-bin=ram-size=--entry=entry");
+    println!("cargo::rustc-link-arg-bin=embassy-size=--entry=entry");
     println!("cargo::rustc-link-arg-bin=instructions=--script={here}/instructions.x");
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Links images whose panic handler calls a function that does not exist: they link
-# only if no panic is left in anything that carp-proto and carp-fsm do. One with a planted
+# only if no panic is left in anything that carp-proto, carp-fsm and carp-embassy do. One with a planted
 # panic must not link, or the proof would prove nothing.
 set -eu
 cd "$(dirname "$0")"

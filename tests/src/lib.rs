@@ -2,6 +2,7 @@
 
 pub mod model;
 pub mod runs;
+pub mod transcript;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -52,6 +52,7 @@ fn view<const ADDRS: usize>(host: &Host<ADDRS>) -> View {
         demotion: 0,
         preempt: false,
         preempt_delay: Duration::ZERO,
+        mac: carp_proto::MacAddr([2, 0, 0, 0, 0, 1]),
         maintenance: false,
         ipv4: host.waits().ipv4,
         ipv6: host.waits().ipv6,

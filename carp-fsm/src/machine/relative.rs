@@ -16,16 +16,23 @@ impl Machine {
                 down6,
                 resigned,
                 starting,
+                ties,
             } => {
                 let downs = (relative(now, down4), relative(now, down6));
                 let starting = starting.then(|| relative(now, Some(self.since)));
-                (downs, resigned, starting).hash(state);
+                (downs, resigned, starting, ties).hash(state);
             }
             Role::Master {
                 next_ad,
                 reannounce,
                 answer_from,
-            } => (relative(now, Some(next_ad)), reannounce, answer_from - now).hash(state),
+                ties,
+                offers,
+            } => (
+                (relative(now, Some(next_ad)), reannounce),
+                (answer_from - now, ties, offers),
+            )
+                .hash(state),
             // When it began is only reported.
             Role::Leaving {
                 since: _,

@@ -4,7 +4,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use carp_proto::{AdvSkew, Dialect};
+use carp_proto::{AdvSkew, Dialect, MacAddr};
 
 use super::*;
 use crate::policy::Policy;
@@ -13,6 +13,7 @@ mod heard;
 mod leaving;
 mod properties;
 mod table;
+mod ties;
 mod timers;
 
 const SECOND: u64 = 1_000_000;
@@ -32,6 +33,7 @@ fn view(dialect: Dialect, policy: Policy, base: u8, skew: u8) -> View {
         demotion: 0,
         preempt: false,
         preempt_delay: Duration::ZERO,
+        mac: MacAddr([2, 0, 0, 0, 0, 1]),
         maintenance: false,
         ipv4: true,
         ipv6: false,

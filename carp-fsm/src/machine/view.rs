@@ -1,8 +1,9 @@
 //! What one step of the election reads, and what follows from it for intervals and timers.
 
-use carp_proto::{AdvBase, AdvSkew, Byte4, Demotion, Dialect, Interval};
+use carp_proto::{AdvBase, AdvSkew, Byte4, Demotion, Dialect, Interval, MacAddr};
 
 use crate::policy::Policy;
+use crate::random::mix;
 use crate::time::{Duration, Instant};
 
 /// advskew of every virtual host in maintenance mode; FreeBSD's rule puts it on the wire as 240.
@@ -25,6 +26,8 @@ pub struct View {
     pub preempt: bool,
     /// After INIT, leave a living master alone for so long.
     pub preempt_delay: Duration,
+    /// Of the interface: no other node on the segment has it.
+    pub mac: MacAddr,
     /// The node is in maintenance mode (§11).
     pub maintenance: bool,
     /// Advertises over IPv4.
@@ -69,9 +72,9 @@ impl View {
         Duration::from_micros(self.dialect.advertisement_interval_micros(self.advbase, skew))
     }
 
-    /// Master-down deadlines for IPv4 and IPv6, started now.
-    pub(super) fn down_timers(&self, now: Instant) -> (Option<Instant>, Option<Instant>) {
-        let down = now + self.master_down();
+    /// Master-down deadlines for IPv4 and IPv6, started now, after this many ties in a row.
+    pub(super) fn down_timers(&self, now: Instant, ties: u8) -> (Option<Instant>, Option<Instant>) {
+        let down = now + self.waits(ties);
         (self.ipv4.then_some(down), self.ipv6.then_some(down))
     }
 
@@ -84,6 +87,32 @@ impl View {
             0
         };
         Duration::from_micros(wait.saturating_add(more))
+    }
+
+    /// How long a BACKUP waits for a silent MASTER after this many ties in a row.
+    pub(super) fn waits(&self, ties: u8) -> Duration {
+        self.master_down() + self.parting(ties)
+    }
+
+    /// A MASTER that stays is heard once in each period. Whoever yields at once to an equal is heard when it
+    /// takes over, and no more before the next master-down time.
+    pub(super) fn is_one_period(&self, quiet: Duration) -> bool {
+        let half = self.period(self.effective_skew()).as_micros() / 2;
+        (half..=half.saturating_mul(3)).contains(&quiet.as_micros())
+    }
+
+    /// How much longer than its master-down time to wait after this many ties in a row, if any: 0 to 15 sixteenths
+    /// of the advertisement interval. Each round looks at other bits of what is different for every node, so
+    /// two that count alike part within 16 rounds; 15 times of 16 in the first.
+    fn parting(&self, ties: u8) -> Duration {
+        if ties == 0 {
+            return Duration::ZERO;
+        }
+        let mac = self.mac.0.iter();
+        let bits = mix(mac.fold(0, |number, octet| number << 8 | u64::from(*octet)));
+        let nibble = bits.rotate_right(u32::from(ties).wrapping_mul(4)) & 0xf;
+        let sixteenth = self.period(self.effective_skew()).as_micros() >> 4;
+        Duration::from_micros(sixteenth.saturating_mul(nibble))
     }
 
     pub(super) fn reannounce(&self) -> u8 {

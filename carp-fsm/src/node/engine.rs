@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use carp_proto::{Interval, MAX_FRAME_LEN, MULTICAST_V4, MULTICAST_V6, TieRule};
+use carp_proto::{Interval, MAX_FRAME_LEN, MULTICAST_V4, MULTICAST_V6, MacAddr, TieRule};
 
 use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
@@ -37,6 +37,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub(super) fn view(&self, slot: u16) -> Option<View> {
         let host = self.hosts.get(slot)?;
         let HostConfig {
+            iface,
             dialect,
             advbase,
             advskew,
@@ -46,6 +47,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             ..
         } = host.config;
         let (Families { ipv4, ipv6 }, demotion) = (host.waits(), self.demotion(group));
+        let interface = self.interface(iface);
         Some(View {
             dialect,
             policy: self.policy,
@@ -54,6 +56,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             demotion,
             preempt,
             preempt_delay,
+            mac: interface.map_or(MacAddr([0; 6]), |interface| interface.mac),
             maintenance: self.maintenance,
             ipv4,
             ipv6,
@@ -110,14 +113,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.events.push(now, kind);
         }
         if let Some(outcome) = effects.hand_over {
-            if matches!(outcome, HandOver::Done(_)) {
+            let done = matches!(outcome, HandOver::Done(_));
+            if done {
                 // The successor is there; a bow-out that still waits would only disturb it.
                 host.pending.silence();
             }
             let kind = EventKind::HandOver {
                 host: id,
                 outcome,
-                peer,
+                peer: peer.filter(|_| done),
             };
             self.events.push(now, kind);
         }
@@ -208,9 +212,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.step(now, slot, input, None);
     }
 
-    /// The addresses of a host changed.
-    pub(super) fn readdress(&mut self, now: Instant, slot: u16) {
-        if !self.policy.live_changes {
+    /// The addresses of a host changed. Kernels then start it over, OpenBSD's only if one was added.
+    pub(super) fn readdress(&mut self, now: Instant, slot: u16, added: bool) {
+        let host = self.hosts.get(slot);
+        let by_removal = host.is_some_and(|host| host.config.dialect.rules().removal_restarts);
+        if !self.policy.live_changes && (added || by_removal) {
             self.step(now, slot, Input::Stop(InitReason::AddressesChanged), None);
         }
         self.settle(now, slot);

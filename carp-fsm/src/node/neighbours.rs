@@ -48,6 +48,7 @@ pub struct Neighbour {
 
 /// What is wrong with a neighbour. `Display` says it in words that follow its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NeighbourKind {
     /// On our vhid, another password, or an address list that has nothing to do with ours.
     OtherKey,

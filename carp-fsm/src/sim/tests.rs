@@ -13,6 +13,7 @@ use crate::policy::Policy;
 use crate::state::Reason;
 
 mod changes;
+mod groups;
 mod maintenance;
 mod unicast;
 
@@ -340,22 +341,6 @@ fn one_frame_in_twenty_lost_for_an_hour_disturbs_little() {
 }
 
 #[test]
-fn equal_masters_whose_advertisements_cross_both_yield_as_kernels_do() {
-    let (mut sim, ids) = with_policy(1, &[100, 100], Policy::KERNEL, unchanged);
-    let same = Network {
-        delay_min: Duration::from_micros(100),
-        delay_max: Duration::from_micros(100),
-        ..Network::default()
-    };
-    sim.set_network(same);
-    sim.run_for(Duration::from_secs(20));
-    for id in ids {
-        let changes = transitions(sim.trace(), id);
-        assert!(changes.len() > 8, "MASTER and BACKUP in turn: {changes:?}");
-    }
-}
-
-#[test]
 fn every_dialect_elects_the_best_node() {
     for dialect in Dialect::ALL {
         for policy in [Policy::KERNEL, Policy::HARDENED] {
@@ -516,4 +501,5 @@ fn beside_an_openbsd_peer_replays_must_not_count_or_its_dialect_be_spoken() {
     );
 }
 
+mod equals;
 mod faults;

@@ -9,6 +9,7 @@ mod fit;
 mod hooks;
 mod interface;
 mod nodes;
+mod process;
 mod report;
 mod secret;
 mod settings;
@@ -29,6 +30,7 @@ use toml::de::{DeTable, DeValue};
 pub use address::Vip;
 pub use hooks::Hook;
 pub use interface::Interface;
+pub use process::Process;
 pub use report::{Finding, Report, Severity};
 pub use settings::{MAX_DSCP, MAX_LOG, Settings};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
@@ -55,6 +57,8 @@ const MAX_PATH: usize = 1024;
 pub struct Config {
     /// Path of the control socket.
     pub control_socket: PathBuf,
+    /// What the process asks of the system.
+    pub process: Process,
     /// Where maintenance mode is stored.
     pub state_directory: PathBuf,
     /// Which of the `[nodes]` this machine is, if the file has them.
@@ -176,6 +180,8 @@ pub fn check(path: &Path, text: &str, purpose: Purpose, machine: &Machine) -> Lo
 /// Keys at the top of the file, before the first `[[vhid]]`.
 const TOP_KEYS: &[&str] = &[
     "control_socket",
+    "realtime_priority",
+    "lock_memory",
     "state_directory",
     "allow",
     "preempt",
@@ -210,6 +216,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     );
     let state_directory = full_path(&top, "state_directory", DEFAULT_STATE_DIRECTORY, MAX_PATH, report);
     let state_directory = state_directory.or_else(|| context.machine.state.clone());
+    let process = Process::read(&top, report);
     let settings = Settings::read(&top, report);
     let hooks = hooks::read(document, report);
 
@@ -232,6 +239,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
         .map(Draft::finish)
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
+        process,
         control_socket: control_socket.unwrap_or_else(|| DEFAULT_CONTROL_SOCKET.into()),
         state_directory: state_directory.unwrap_or_else(|| DEFAULT_STATE_DIRECTORY.into()),
         node: nodes.and_then(|nodes| nodes.this().map(str::to_owned)),

@@ -9,6 +9,7 @@ mod events;
 mod hooks;
 mod hosts;
 mod notify;
+mod privileges;
 mod report;
 mod sysctl;
 
@@ -30,7 +31,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::config::{Config, MAX_ADDRESSES, Settings};
+use crate::config::{Config, MAX_ADDRESSES, Process, Settings};
 use crate::control::Server;
 use crate::events::What;
 use crate::log::{Log, rfc3339, wall_clock};
@@ -78,6 +79,8 @@ struct Daemon {
     configured: Settings,
     /// Where it listens, and where it stores its state: no reload changes them.
     paths: [(&'static str, PathBuf); 2],
+    /// What it has asked of the system, which no reload changes either.
+    process: Process,
     stopping: bool,
 }
 
@@ -88,6 +91,7 @@ struct Daemon {
 ///
 /// Why it cannot start or go on, or which addresses it could not take off: one line that says what to do.
 pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box<dyn Error>> {
+    privileges::prepare(config.process)?;
     let mut wake = Wake::new()?;
     let terminate = wake.on_signals(&[SIGTERM, SIGINT])?;
     let hangup = wake.on_signals(&[SIGHUP])?;
@@ -116,6 +120,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         settings,
         configured: settings,
         paths: paths(config),
+        process: config.process,
         stopping: false,
     };
     sysctl::adopt(&mut daemon, settings, Clock.now())?;
@@ -279,6 +284,11 @@ impl Daemon {
                 "{key} is {} until carpd is restarted; write that, or restart carpd",
                 path.display()
             ));
+        }
+        if config.process != self.process {
+            return Err(
+                "realtime_priority and lock_memory cannot change while carpd runs; restart it".to_owned(),
+            );
         }
         let (settings, changed) = sysctl::merge(self.settings, self.configured, config.settings);
         let wanted = hosts::wanted(&mut self.carp, &config.hosts, settings);

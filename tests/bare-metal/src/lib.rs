@@ -16,6 +16,7 @@ use carp_proto::{
     receive,
 };
 
+pub mod adapter;
 pub mod node;
 
 /// Addresses of the virtual host in these images.

@@ -66,6 +66,7 @@ pub fn machine() {
         demotion: any(),
         preempt: any(),
         preempt_delay: Duration::from_micros(any()),
+        mac: any_mac(),
         maintenance: any(),
         ipv4: any(),
         ipv6: any(),

@@ -6,3 +6,4 @@ pub mod board;
 pub mod console;
 pub mod lan9118;
 pub mod time;
+pub mod wire;

@@ -90,7 +90,12 @@ impl World<'_> {
         if let Because::Heard(..) = because
             && self.state(index) == State::Backup
         {
-            self.seats[usize::from(index)].quiet_since = now;
+            let period = reference::period(self.rank(index));
+            let seat = &mut self.seats[usize::from(index)];
+            let quiet = (now - seat.quiet_since).as_micros();
+            // A master that stays is heard once in each period.
+            seat.tied &= quiet < period / 2 || quiet > period / 2 * 3;
+            seat.quiet_since = now;
         }
         self.drain(index, because)
     }
@@ -190,9 +195,11 @@ impl World<'_> {
             match event.kind {
                 EventKind::Transition { from, to, reason, .. } => {
                     self.check_transition(index, from, to, reason, because)?;
+                    let tied = self.is_tie(index, from, because);
                     let now = self.now;
                     let seat = &mut self.seats[usize::from(index)];
                     seat.resigned &= to == State::Backup;
+                    seat.tied = tied && to == State::Backup;
                     if to == State::Backup {
                         seat.quiet_since = now;
                     }

@@ -89,8 +89,20 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "hearing the master does not restart the master-down timer",
         "machine.rs",
-        "*down = down.map(|_| now + view.master_down());",
-        "*down = down.filter(|_| now >= Instant::ZERO);",
+        "*down = now + view.waits(*ties);",
+        "*down = (*down).max(now);",
+    ),
+    mutant(
+        "equals wait equally long",
+        "machine/view.rs",
+        "if ties == 0 {",
+        "if ties < u8::MAX {",
+    ),
+    mutant(
+        "who tied once waits longer for ever",
+        "machine.rs",
+        "if view.is_one_period(quiet) {",
+        "if view.is_one_period(quiet) && *ties == u8::MAX {",
     ),
     mutant(
         "a BACKUP without a master-down timer",
@@ -132,8 +144,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a hand-over that nobody answers is not called off",
         "machine.rs",
-        "Departure::HandOver => self.stay_master(now, view),",
-        "Departure::HandOver => self.become_init(InitReason::Disabled, None),",
+        "Departure::HandOver | Departure::Offer => self.stay_master(now, view),",
+        "Departure::HandOver | Departure::Offer => self.become_init(InitReason::Disabled, None),",
     ),
     mutant(
         "who handed over takes it back at once",
@@ -162,8 +174,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "who is leaving takes a bow-out for its successor",
         "machine.rs",
-        "if peer == Interval::BOW_OUT {",
-        "if peer != Interval::BOW_OUT {",
+        "Role::Leaving { .. } if interval == Interval::BOW_OUT",
+        "Role::Leaving { .. } if interval != Interval::BOW_OUT",
     ),
     // Maintenance mode.
     mutant(

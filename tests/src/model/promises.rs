@@ -3,6 +3,7 @@
 use std::fmt;
 
 use carp_fsm::{Cause, Duration, InitReason, Reason, State};
+use carp_proto::Dialect;
 
 use super::reference::{self, Rank};
 use super::scenario::{ADVBASE, Fault, Member};
@@ -111,7 +112,10 @@ impl<'s> World<'s> {
             node.status(*host).and_then(|status| status.init_reason) == Some(InitReason::AddressRefused);
         let taking_part = seat.link && seat.enabled && !seat.shutdown && !refused;
         let patience = reference::master_down(member.dialect, ADVBASE, member.advskew, seat.maintenance);
-        let patience = Duration::from_micros(patience);
+        let mut patience = Duration::from_micros(patience);
+        if seat.tied && policy.parts_equals {
+            patience = patience + Duration::from_micros(reference::LONGEST_PERIOD / 16 * 15);
+        }
         // In maintenance (which may have ended since) it waits for a slower master to be heard again.
         let farewell = if self.scenario.faults.contains(&Fault::Maintain) {
             policy.leave_wait + Duration::from_secs(2)
@@ -143,6 +147,13 @@ impl<'s> World<'s> {
             return Err(self.blame(index, &format!("is {state}, but taking part is {taking_part}")));
         }
         Ok(())
+    }
+
+    /// A MASTER heard an equal that yields to it just as well.
+    pub(super) fn is_tie(&self, index: u8, from: State, because: Because) -> bool {
+        let both_yield = self.member(index).dialect != Dialect::Ucarp;
+        let equal = matches!(because, Because::Heard(heard, _) if heard == self.rank(index));
+        from == State::Master && both_yield && equal
     }
 
     pub(super) fn state(&self, index: u8) -> State {

@@ -8,6 +8,9 @@ use carp_proto::Dialect;
 /// The bow-out 255/255 as an interval.
 pub const BOW_OUT: u16 = 0xffff;
 
+/// Between two advertisements of a node in maintenance: 1/254.
+pub const LONGEST_PERIOD: u64 = 1_992_187;
+
 /// advskew with demotion, as the dialect puts it on the wire and compares it.
 pub fn effective_skew(dialect: Dialect, advskew: u8, demotion: u16) -> u8 {
     match dialect {
@@ -77,6 +80,11 @@ pub fn yields(dialect: Dialect, own: Rank, heard: Rank, lower_source: bool) -> b
 
 /// advskew of whoever is in maintenance mode.
 pub const MAINTENANCE: u8 = 254;
+
+/// Between two advertisements of a node of this rank.
+pub fn period(rank: Rank) -> u64 {
+    u64::from(rank.interval) * 1_000_000 / 256
+}
 
 /// How long a BACKUP waits in silence; in maintenance mode, after everybody else.
 pub fn master_down(dialect: Dialect, advbase: u8, advskew: u8, maintenance: bool) -> u64 {

@@ -116,6 +116,12 @@ const fn equals(dialect: Dialect) -> [Member; 2] {
     [node("a", dialect, 0, false), node("b", dialect, 0, false)]
 }
 
+const THREE_EQUALS: [Member; 3] = [
+    node("a", FREEBSD, 0, true),
+    node("b", FREEBSD, 0, true),
+    node("c", FREEBSD, 0, true),
+];
+
 /// Skews are multiples of 1/16 s, so that relative times are few.
 const fn pair(first: Dialect, second: Dialect, preempt: bool) -> [Member; 2] {
     [node("a", first, 0, preempt), node("b", second, 128, preempt)]
@@ -240,8 +246,12 @@ pub const SCENARIOS: &[Scenario] = &[
     holds("kernel-pauses", &pair(FREEBSD, FREEBSD, true), KERNEL, PAUSES),
     holds("kernel-sending", &pair(FREEBSD, FREEBSD, false), KERNEL, SENDING),
     holds("equals-ucarp", &equals(UCARP), HARDENED, WORLD),
-    flaw("equals-freebsd", &equals(FREEBSD), HARDENED, BOTH_YIELD),
-    flaw("equals-openbsd", &equals(OPENBSD), HARDENED, BOTH_YIELD),
+    holds("equals-freebsd", &equals(FREEBSD), HARDENED, WORLD),
+    holds("equals-openbsd", &equals(OPENBSD), HARDENED, WORLD),
+    Scenario {
+        settled: false,
+        ..holds("three-equals", &THREE_EQUALS, HARDENED, &[Lose, Crash])
+    },
     flaw("kernel-equals-freebsd", &equals(FREEBSD), KERNEL, BOTH_YIELD),
     flaw("kernel-equals-openbsd", &equals(OPENBSD), KERNEL, BOTH_YIELD),
     holds(

@@ -23,6 +23,8 @@ pub(super) struct Seat {
     pub(super) owner: Option<bool>,
     /// Handed over on request, and not MASTER since.
     pub(super) resigned: bool,
+    /// Yielded to an equal, and has heard nobody since.
+    pub(super) tied: bool,
     /// Entered BACKUP, or heard an advertisement there.
     pub(super) quiet_since: Instant,
     pub(super) sending: Sending,
@@ -73,6 +75,7 @@ impl Seat {
             refuses: false,
             owner: None,
             resigned: false,
+            tied: false,
             quiet_since: now,
             sending: Sending::default(),
             failing_since: now,

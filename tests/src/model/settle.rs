@@ -206,7 +206,6 @@ pub fn bound(scenario: &Scenario) -> Duration {
         .members
         .iter()
         .map(|member| reference::master_down(member.dialect, ADVBASE, member.advskew, maintenance));
-    let longest_period = 1_937_500;
     let on_trial = match scenario.policy.senderr_retry {
         Some(retry) if scenario.faults.contains(&Fault::SendErrors) => retry.as_micros(),
         _ => 0,
@@ -221,7 +220,7 @@ pub fn bound(scenario: &Scenario) -> Duration {
             + refused
             + scenario.policy.leave_wait.as_micros()
             + scenario.policy.linger.as_micros()
-            + 2 * (patience.max().unwrap_or(0) + longest_period),
+            + 2 * (patience.max().unwrap_or(0) + reference::LONGEST_PERIOD),
     )
 }
 

@@ -91,7 +91,8 @@ impl<'s> World<'s> {
             (
                 (seat.link, seat.isolated, seat.demoted, seat.enabled),
                 (seat.shutdown, seat.send_errors, seat.owner, seat.resigned),
-                (seat.sending, seat.paused, seat.refuses, seat.maintenance),
+                (seat.sending, seat.paused, seat.refuses),
+                (seat.maintenance, seat.tied),
             )
                 .hash(&mut state);
             let Some((node, host)) = &seat.running else {

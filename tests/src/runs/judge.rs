@@ -121,8 +121,11 @@ impl<'p> Judge<'p> {
                 if let Some(what) = found {
                     return blame(what);
                 }
+                let own = seat.rank(member);
+                let tie = seat.heard.is_some_and(|(heard, _)| heard == own);
                 seat.state = to;
                 seat.resigned &= to == State::Backup;
+                seat.tied = to == State::Backup && tie && member.policy.parts_equals;
                 if to == State::Backup {
                     seat.quiet = [now; 2];
                 }
@@ -245,7 +248,7 @@ impl<'p> Judge<'p> {
                 ));
             }
             let longest = match status.state {
-                State::Backup => seat.patience(member),
+                State::Backup => seat.patience(member) + seat.parting(member),
                 State::Master if status.leaving => seat.farewell(member),
                 State::Master => Duration::from_secs(u64::from(member.host.advbase.get()) + 1),
                 State::Init if refused => Duration::from_micros(64 * member.policy.refused_retry.as_micros()),

@@ -32,6 +32,8 @@ pub(super) struct Seat {
     /// Refused addresses may be asked for again.
     pub(super) refused: bool,
     pub(super) resigned: bool,
+    /// BACKUP because it yielded to an equal.
+    pub(super) tied: bool,
     pub(super) demotion: u16,
     pub(super) heard: Option<(Rank, usize)>,
     /// By its own clock: entered BACKUP, or heard an advertisement over IPv4, and over IPv6.
@@ -61,6 +63,7 @@ impl Seat {
             owner: None,
             refused: false,
             resigned: false,
+            tied: false,
             demotion: 0,
             heard: None,
             quiet: [now; 2],
@@ -108,6 +111,12 @@ impl Seat {
             member.host.advskew.get(),
         );
         Duration::from_micros(reference::master_down(dialect, base, skew, self.maintenance))
+    }
+
+    /// How much longer it may wait: less than one advertisement interval, after a tie.
+    pub(super) fn parting(&self, member: &Member) -> Duration {
+        let longest = u64::from(member.host.advbase.get()) + 1;
+        Duration::from_secs(if self.tied { longest } else { 0 })
     }
 
     /// How long it waits for a successor. Who is in maintenance waits for a slower master to be heard again.

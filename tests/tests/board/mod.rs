@@ -93,6 +93,17 @@ pub(crate) struct Board {
 impl Board {
     /// Starts the firmware `node` with these settings on the next port of a switch.
     pub(crate) fn start(image: &Path, directory: &Directory, switch: &Switch, settings: &str) -> Self {
+        Self::start_at(image, directory, switch, &[], settings)
+    }
+
+    /// The same, with arguments for the emulator's clock.
+    pub(crate) fn start_at(
+        image: &Path,
+        directory: &Directory,
+        switch: &Switch,
+        clock: &[&str],
+        settings: &str,
+    ) -> Self {
         let port = switch.add_port(directory);
         let (here, there) = switch::paths(directory, port);
         let network = format!(
@@ -100,27 +111,22 @@ impl Board {
             there.display(),
             here.display()
         );
-        Self::start_with(
-            image,
-            directory,
-            port,
-            &["-netdev", &network, "-net", "nic,netdev=n0"],
-            settings,
-        )
+        let arguments = [clock, &["-netdev", &network, "-net", "nic,netdev=n0"]].concat();
+        Self::start_with(image, directory, port, &arguments, settings)
     }
 
-    /// Starts the firmware with arguments that say how it is connected.
+    /// Starts the firmware with arguments for the emulator that say how it is connected.
     pub(crate) fn start_with(
         image: &Path,
         directory: &Directory,
         port: usize,
-        network: &[&str],
+        arguments: &[&str],
         settings: &str,
     ) -> Self {
         let monitor = directory.join(&format!("{port}.qmp"));
         let mut emulator = Command::new("qemu-system-arm")
             .args(["-M", "mps2-an385", "-display", "none", "-serial", "stdio"])
-            .args(network)
+            .args(arguments)
             .arg("-qmp")
             .arg(format!("unix:{},server=on,wait=off", monitor.display()))
             .arg("-semihosting-config")

@@ -5,6 +5,9 @@
 
 use core::panic::PanicInfo;
 
+#[path = "../platform.rs"]
+mod platform;
+
 unsafe extern "C" {
     fn a_panic_is_left() -> !;
 }
@@ -27,6 +30,8 @@ extern "C" fn entry() -> ! {
     carp_bare_metal::node::machine();
     carp_bare_metal::node::node();
     carp_bare_metal::node::text();
+    carp_bare_metal::adapter::shim();
+    carp_bare_metal::adapter::phy();
     #[cfg(feature = "plant-a-panic")]
     core::hint::black_box([1u8; 4][core::hint::black_box(3)]);
     #[cfg(feature = "plant-a-panic")]

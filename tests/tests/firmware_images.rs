@@ -1,0 +1,131 @@
+//! Images that run by themselves in warped time, and a storm at an emulated network card of the speed of a small
+//! microcontroller.
+//!
+//! QEMU is needed (`qemu-system-arm`), root is not.
+#![cfg(unix)]
+
+mod board;
+
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use board::switch::Switch;
+use board::{Board, Directory, firmware, now};
+use carp_proto::frame::{FrameClass, classify};
+
+/// Runs an image to its end, in as much time as the computer needs for it. It says by itself whether all was well.
+fn run(bin: &str) {
+    let Some(image) = firmware(bin) else { return };
+    let output = Command::new("qemu-system-arm")
+        .args(["-M", "mps2-an385", "-display", "none", "-monitor", "none"])
+        .args(["-serial", "none", "-nic", "none", "-icount", "shift=3,sleep=off"])
+        .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
+        .arg(image)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr)
+        .replace("qemu-system-arm: warning: nic lan9118.0 has no peer\n", "");
+    println!("{text}{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{text}");
+}
+
+/// Two nodes, 144 times there and back, and nothing else happens.
+#[test]
+fn twenty_four_hours() {
+    run("soak");
+}
+
+#[test]
+fn instructions_and_stack_are_within_their_limits() {
+    run("budget");
+}
+
+/// A processor with 31 million instructions per second.
+const LIKE_A_MICROCONTROLLER: [&str; 2] = ["-icount", "shift=5,align=off,sleep=on"];
+
+#[test]
+fn a_storm_changes_nothing() {
+    let Some(image) = firmware("node") else { return };
+    let (switch, directory) = (Switch::new(), Directory::new("storm"));
+    let start = |number: usize, skew: u8| {
+        let settings = format!(
+            "mac=02:00:00:00:00:0{number} ip=10.0.0.{number} vip=10.0.0.100 vhid=7 key=secret skew={skew} seed={number} mode=announce"
+        );
+        Board::start_at(&image, &directory, &switch, &LIKE_A_MICROCONTROLLER, &settings)
+    };
+    let mut boards = [start(1, 0), start(2, 100)];
+    boards[0].wait_for_state("MASTER");
+    let attacker = switch.add_own_port();
+    thread::sleep(Duration::from_secs(2));
+    let good = switch
+        .log()
+        .into_iter()
+        .find(|crossed| matches!(classify(&crossed.frame), FrameClass::Carp { .. }))
+        .unwrap()
+        .frame;
+    let bad_ttl = rewritten(&good, |frame| frame[22] = 64);
+    let bad_digest = rewritten(&good, |frame| frame[69] ^= 0xff);
+
+    for (name, frame, rate) in [("badttl", &bad_ttl, 10_000), ("badauth", &bad_digest, 2_000)] {
+        let (before, from) = (boards[1].number(name), now());
+        flood(&switch, attacker, frame, rate, Duration::from_secs(5));
+        let took = from.elapsed();
+        for board in &mut boards {
+            // What it had no time for, the card has dropped.
+            let rejected = board.number(name) - before.min(1);
+            println!("{name}: {rejected} rejected of {} in {took:?}", rate * 5);
+            assert!(rejected > 1_000, "{rejected} {name}");
+        }
+        let times: Vec<_> = advertisements(&switch, boards[0].port)
+            .into_iter()
+            .filter(|at| *at >= from)
+            .collect();
+        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        let longest = gaps.max().unwrap();
+        assert!(
+            longest < Duration::from_millis(1_500),
+            "{name}: nothing was sent for {longest:?}"
+        );
+    }
+    assert_eq!([boards[0].state(), boards[1].state()], ["MASTER", "BACKUP"]);
+    for board in &boards {
+        let changes = board.lines().iter().filter(|line| line.contains(" -> ")).count();
+        assert!(changes <= 2, "{:#?}", board.lines());
+    }
+}
+
+/// Sends copies of a frame, from somebody else's MAC address, at a rate per second.
+fn flood(switch: &Switch, port: usize, frame: &[u8], rate: u64, time: Duration) {
+    let start = now();
+    let mut sent = 0;
+    while start.elapsed() < time {
+        let due = u64::try_from(start.elapsed().as_micros()).unwrap() * rate / 1_000_000;
+        while sent < due {
+            switch.send(port, frame.to_vec());
+            sent += 1;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// With both checksums made right, and another source in the Ethernet header, so that the switch does not learn it.
+fn rewritten(frame: &[u8], change: impl Fn(&mut [u8])) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    change(&mut frame);
+    frame[6..12].copy_from_slice(&[6, 0, 0, 0, 0, 7]);
+    for (sum, covered) in [(24..26, 14..34), (40..42, 34..70)] {
+        frame[sum.clone()].fill(0);
+        let value = carp_proto::checksum(&frame[covered]);
+        frame[sum].copy_from_slice(&value.to_be_bytes());
+    }
+    frame
+}
+
+fn advertisements(switch: &Switch, port: usize) -> Vec<Instant> {
+    let log = switch.log();
+    let own = log.iter().filter(|crossed| {
+        crossed.from == port && matches!(classify(&crossed.frame), FrameClass::Carp { .. })
+    });
+    own.map(|crossed| crossed.at).collect()
+}
