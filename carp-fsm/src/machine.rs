@@ -29,7 +29,7 @@ enum Role {
     Master {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
-        reannounce: u8,
+        reannounce: u16,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
@@ -184,7 +184,7 @@ impl Machine {
     fn stay_master(&mut self, now: Instant, view: &View) -> Effects {
         self.role = Role::Master {
             next_ad: now + view.period(view.effective_skew()),
-            reannounce: 0,
+            reannounce: view.refresh(),
             answer_from: now,
             ties: 0,
             offers: false,
@@ -400,7 +400,10 @@ impl Machine {
                 if *reannounce == 1 {
                     wishes = wishes.with(Wishes::ANNOUNCE);
                 }
-                *reannounce = reannounce.saturating_sub(1);
+                *reannounce = match *reannounce {
+                    1 => view.refresh(),
+                    n => n.saturating_sub(1),
+                };
                 Effects {
                     wishes,
                     ..Effects::default()

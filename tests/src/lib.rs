@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(target_os = "linux")]
+pub mod invalid;
 pub mod model;
 pub mod runs;
 pub mod transcript;
