@@ -29,7 +29,7 @@ enum Role {
     Master {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
-        reannounce: u8,
+        reannounce: u16,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
@@ -152,7 +152,7 @@ impl Machine {
                 Role::Init { .. } | Role::Master { .. } => Effects::default(),
                 Role::Leaving { .. } if interval == Interval::BOW_OUT => Effects::default(),
                 Role::Leaving { since, then, .. } => {
-                    let better = (interval, demotion) != (view.interval(), view.demotion_byte())
+                    let better = !is_tie(interval, demotion, view)
                         && master_yields(interval, demotion, lower_source, view);
                     self.heard_successor(now, better, since, then, view)
                 }
@@ -184,7 +184,7 @@ impl Machine {
     fn stay_master(&mut self, now: Instant, view: &View) -> Effects {
         self.role = Role::Master {
             next_ad: now + view.period(view.effective_skew()),
-            reannounce: 0,
+            reannounce: view.refresh(),
             answer_from: now,
             ties: 0,
             offers: false,
@@ -216,7 +216,7 @@ impl Machine {
         match (self.role, departure) {
             (_, Departure::Offer) => {
                 if let Role::Master { offers, .. } = &mut self.role {
-                    // Without time to wait for whoever is better, nothing can be offered.
+                    // Without a wait nobody could answer.
                     *offers = view.policy.leave_wait > Duration::ZERO;
                 }
                 Effects::default()
@@ -400,7 +400,10 @@ impl Machine {
                 if *reannounce == 1 {
                     wishes = wishes.with(Wishes::ANNOUNCE);
                 }
-                *reannounce = reannounce.saturating_sub(1);
+                *reannounce = match *reannounce {
+                    1 => view.refresh(),
+                    n => n.saturating_sub(1),
+                };
                 Effects {
                     wishes,
                     ..Effects::default()

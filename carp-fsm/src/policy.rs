@@ -19,6 +19,18 @@ pub struct Policy {
     pub linger: Duration,
     /// Announce again with the n-th periodic advertisement after taking over. 0: as the dialect does.
     pub reannounce: u8,
+    /// How often in a row each address is announced when taking over, 1 to 8.
+    pub announce_burst: u8,
+    /// How often a MASTER announces its addresses for as long as it is one: with the periodic advertisement
+    /// that comes next after so long (at most 65 535 of them). For switches and neighbours that forget, or were
+    /// told something wrong. 0: never again after [`reannounce`](Self::reannounce).
+    pub announce_refresh: Duration,
+    /// So many announcements the whole node sends at once, and then so many in each
+    /// [`announce_window`](Self::announce_window); what one virtual host has left then leaves together, and
+    /// advertisements go before those that wait. 0: no limit.
+    pub announce_frames: u16,
+    /// See [`announce_frames`](Self::announce_frames).
+    pub announce_window: Duration,
     /// A MASTER that hears a worse one advertises and announces at once, so that the other yields, and
     /// clients that believed it are put right, within one network delay. At most four times per
     /// advertisement interval.
@@ -91,6 +103,10 @@ impl Policy {
         leave_wait: Duration::from_millis(1_500),
         linger: Duration::from_millis(20),
         reannounce: 2,
+        announce_burst: 1,
+        announce_refresh: Duration::ZERO,
+        announce_frames: 100,
+        announce_window: Duration::from_millis(10),
         answer_worse_master: true,
         parts_equals: true,
         keeps_pace: true,
@@ -118,6 +134,10 @@ impl Policy {
         leave_wait: Duration::ZERO,
         linger: Duration::ZERO,
         reannounce: 0,
+        announce_burst: 1,
+        announce_refresh: Duration::ZERO,
+        announce_frames: 0,
+        announce_window: Duration::ZERO,
         answer_worse_master: false,
         parts_equals: false,
         keeps_pace: false,
