@@ -115,6 +115,7 @@ run_lab() {
     cargo build --quiet --release -p carpd
     target/release/carpd lab
     target/release/carpd lab --peer ucarp
+    carp-embassy/examples/linux-tap/run.sh
 }
 
 # Runs the tests and ends with their sum.
