@@ -116,6 +116,8 @@ run_lab() {
     target/release/carpd lab
     target/release/carpd lab --peer ucarp
     carp-embassy/examples/linux-tap/run.sh
+    # Six minutes. Without --fast it takes two hours, and compares with UCarp and keepalived.
+    cargo run --quiet --release -p carp-tests --bin measure -- --fast
 }
 
 # Runs the tests and ends with their sum.

@@ -26,7 +26,7 @@ pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
     /// Of the configuration and the form that is sent; signs, unless the node has an older one that still does.
     pub(crate) authenticator: Authenticator,
-    /// Key or addresses changed lately.
+    /// Key or addresses changed lately: an older authenticator signs.
     pub(crate) changing: Option<Changing>,
     pub(crate) machine: Machine,
     pub(crate) pending: Pending,
@@ -38,10 +38,11 @@ pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) removing: bool,
     /// What the adapter was last asked to make true; `None`: not asked yet.
     pub(crate) owner: Option<bool>,
-    pub(crate) owner_seq: u32,
+    pub(crate) owner_seq: u16,
     /// Even if the adapter was last asked just that: it could not, or the addresses changed.
     pub(crate) ask_again: bool,
-    /// MASTER: there is no room to transmit until then. Else: addresses are kept until then.
+    /// MASTER: there is no room to transmit, or announcements wait for their turn, until then. Else: addresses are
+    /// kept until then.
     pub(crate) waits_until: Option<Instant>,
     pub(crate) refusals: u8,
     /// The demotion for its interface was reset while the link was down; until it is up again.
@@ -109,7 +110,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = earlier(self.machine.deadline(), self.sending.retry_at);
-        let own = earlier(own, self.changing.map(Changing::until));
         earlier(own, self.waits_until)
     }
 
@@ -122,7 +122,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
 
     /// While there is no room to transmit, nothing is done; the timer brings it back.
     pub(crate) fn waits_for_room(&self) -> bool {
-        self.waits_until.is_some() && self.state() == State::Master
+        self.waits_until.is_some() && self.state() == State::Master && !self.pending.is_paced()
     }
 
     /// The next thing to do, in the order that is safe.
@@ -291,6 +291,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         };
         if still_meant {
             self.pending.restore(output);
+            self.pending.give_way();
             self.waits_until = Some(now + BUSY_RETRY);
         }
     }

@@ -29,11 +29,13 @@ enum Role {
     Master {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
-        reannounce: u8,
+        reannounce: u16,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
         ties: u8,
+        /// Instead of the next advertisement, bow out for whoever is better.
+        offers: bool,
     },
     /// Bowed out; still owner, no longer advertising, until the successor is heard.
     Leaving {
@@ -87,6 +89,17 @@ impl Machine {
         matches!(self.role, Role::Leaving { .. })
     }
 
+    const fn handing_over_since(&self) -> Option<Instant> {
+        match self.role {
+            Role::Leaving {
+                since,
+                then: Departure::HandOver | Departure::Offer,
+                ..
+            } => Some(since),
+            _ => None,
+        }
+    }
+
     /// When [`Input::Timeout`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         match self.role {
@@ -99,20 +112,13 @@ impl Machine {
 
     /// One step. Every rule of the election is below this line.
     pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
-        let asked = match self.role {
-            Role::Leaving {
-                since,
-                then: Departure::HandOver,
-                ..
-            } => Some(since),
-            _ => None,
-        };
+        let asked = self.handing_over_since();
         let mut effects = self.react(now, input, view);
         if effects.transition.is_some() {
             self.since = now;
         }
-        // Whatever ends a hand-over, who asked for it is told.
-        if let Some(since) = asked.filter(|_| !self.is_leaving()) {
+        // Whatever ends a hand-over, a stop that overrides it included, who asked for it is told.
+        if let Some(since) = asked.filter(|_| self.handing_over_since().is_none()) {
             effects.hand_over = effects.hand_over.or(Some(HandOver::NobodyTookOver(now - since)));
         }
         effects
@@ -144,7 +150,12 @@ impl Machine {
                     self.answer_worse_master(now, interval, view)
                 }
                 Role::Init { .. } | Role::Master { .. } => Effects::default(),
-                Role::Leaving { since, then, .. } => self.heard_successor(now, interval, since, then, view),
+                Role::Leaving { .. } if interval == Interval::BOW_OUT => Effects::default(),
+                Role::Leaving { since, then, .. } => {
+                    let better = !is_tie(interval, demotion, view)
+                        && master_yields(interval, demotion, lower_source, view);
+                    self.heard_successor(now, better, since, then, view)
+                }
             },
             Input::Timeout => self.timeout(now, view),
             Input::DemotionChanged { worse } => self.demotion_changed(now, worse, view),
@@ -173,9 +184,10 @@ impl Machine {
     fn stay_master(&mut self, now: Instant, view: &View) -> Effects {
         self.role = Role::Master {
             next_ad: now + view.period(view.effective_skew()),
-            reannounce: 0,
+            reannounce: view.refresh(),
             answer_from: now,
             ties: 0,
+            offers: false,
         };
         Effects {
             wishes: Wishes::ADVERTISE,
@@ -202,10 +214,19 @@ impl Machine {
     fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
         let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
         match (self.role, departure) {
+            (_, Departure::Offer) => {
+                if let Role::Master { offers, .. } = &mut self.role {
+                    // Without a wait nobody could answer.
+                    *offers = view.policy.leave_wait > Duration::ZERO;
+                }
+                Effects::default()
+            }
             // Already on its way: a stop overrides a hand-over, never the other way round, and does not wait
             // longer.
-            (Role::Leaving { .. }, Departure::HandOver) => Effects::default(),
-            (Role::Leaving { since, until, .. }, Departure::Stop(_)) => {
+            (Role::Leaving { then, .. }, Departure::HandOver) if then != Departure::Offer => {
+                Effects::default()
+            }
+            (Role::Leaving { since, until, .. }, _) => {
                 self.role = Role::Leaving {
                     since,
                     until: until.min(now + view.policy.leave_wait),
@@ -222,23 +243,24 @@ impl Machine {
                 }
                 effects
             }
-            (Role::Master { .. }, _) => {
-                let until = now + view.policy.leave_wait;
-                self.role = Role::Leaving {
-                    since: now,
-                    until,
-                    then: departure,
-                };
-                Effects {
-                    wishes: Wishes::BOW_OUT,
-                    ..Effects::default()
-                }
-            }
+            (Role::Master { .. }, _) => self.bow_out(now, departure, view),
             (_, Departure::Stop(reason)) => self.become_init(reason, None),
             (_, Departure::HandOver) => Effects {
                 hand_over: Some(HandOver::NotMaster),
                 ..Effects::default()
             },
+        }
+    }
+
+    fn bow_out(&mut self, now: Instant, then: Departure, view: &View) -> Effects {
+        self.role = Role::Leaving {
+            since: now,
+            until: now + view.policy.leave_wait,
+            then,
+        };
+        Effects {
+            wishes: Wishes::BOW_OUT,
+            ..Effects::default()
         }
     }
 
@@ -325,15 +347,19 @@ impl Machine {
     fn heard_successor(
         &mut self,
         now: Instant,
-        peer: Interval,
+        better: bool,
         since: Instant,
         then: Departure,
         view: &View,
     ) -> Effects {
-        if peer == Interval::BOW_OUT {
-            return Effects::default();
-        }
         let mut effects = match then {
+            Departure::Offer if better => self.become_backup(now, Reason::HandedOver, false, view),
+            Departure::Offer => {
+                // It yields when it hears us, and has announced the addresses meanwhile.
+                let mut effects = self.stay_master(now, view);
+                effects.wishes = effects.wishes.with(Wishes::ANNOUNCE);
+                return effects;
+            }
             // Maintenance ends, and with it what keeps us from preempting.
             Departure::HandOver => self.become_backup(now, Reason::HandedOver, !view.maintenance, view),
             Departure::Stop(reason) => self.become_init(reason, None),
@@ -350,6 +376,10 @@ impl Machine {
             Role::Init { .. } => self.start(now, view),
             // Either family alone is enough (`carp_master_down`, §8).
             Role::Backup { .. } => self.become_master(now, Reason::MasterTimedOut, view),
+            Role::Master { offers: true, .. } if view.maintenance => {
+                self.bow_out(now, Departure::HandOver, view)
+            }
+            Role::Master { offers: true, .. } => self.bow_out(now, Departure::Offer, view),
             Role::Master {
                 next_ad,
                 reannounce,
@@ -370,7 +400,10 @@ impl Machine {
                 if *reannounce == 1 {
                     wishes = wishes.with(Wishes::ANNOUNCE);
                 }
-                *reannounce = reannounce.saturating_sub(1);
+                *reannounce = match *reannounce {
+                    1 => view.refresh(),
+                    n => n.saturating_sub(1),
+                };
                 Effects {
                     wishes,
                     ..Effects::default()
@@ -378,7 +411,7 @@ impl Machine {
             }
             Role::Leaving { then, .. } => match *then {
                 Departure::Stop(reason) => self.become_init(reason, None),
-                Departure::HandOver => self.stay_master(now, view),
+                Departure::HandOver | Departure::Offer => self.stay_master(now, view),
             },
         }
     }
@@ -387,12 +420,15 @@ impl Machine {
     fn demotion_changed(&mut self, now: Instant, worse: bool, view: &View) -> Effects {
         let told = worse || view.policy.tells_recovery || view.dialect.rules().tells_recovery;
         match &mut self.role {
-            Role::Master { next_ad, .. } if told => {
-                *next_ad = now + view.period(view.effective_skew());
-                return Effects {
-                    wishes: Wishes::ADVERTISE,
-                    ..Effects::default()
-                };
+            Role::Master { next_ad, offers, .. } => {
+                *offers &= worse;
+                if told {
+                    *next_ad = now + view.period(view.effective_skew());
+                    return Effects {
+                        wishes: Wishes::ADVERTISE,
+                        ..Effects::default()
+                    };
+                }
             }
             // No longer the equal that it was.
             Role::Backup { ties, .. } => *ties = 0,
@@ -462,6 +498,7 @@ impl Machine {
             reannounce: view.reannounce(),
             answer_from: now,
             ties,
+            offers: false,
         };
         let wishes = Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE);
         changed(from, State::Master, reason, wishes)

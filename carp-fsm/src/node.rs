@@ -80,6 +80,8 @@ pub struct Node<'s, const ADDRS: usize> {
     peers: Peers<'s>,
     neighbours: Neighbours<'s>,
     random: SplitMix64,
+    /// When the announcements of which it is the turn will have left, each taking its part of the window.
+    announced_until: Instant,
     now: Instant,
     shutting_down: bool,
     maintenance: bool,
@@ -106,6 +108,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             peers: Peers::new(storage.peers, storage.peers_per_host),
             neighbours: Neighbours::new(storage.neighbours, storage.neighbours_limit),
             random: SplitMix64::new(seed),
+            announced_until: Instant::ZERO,
             now: Instant::ZERO,
             shutting_down: false,
             maintenance: false,
@@ -218,7 +221,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let Some(slot) = self.hosts.resolve(host) else {
             return;
         };
-        let Some(host) = self.hosts.get_mut(slot).filter(|host| host.owner_seq == seq) else {
+        let Some(host) = self
+            .hosts
+            .get_mut(slot)
+            .filter(|host| u32::from(host.owner_seq) == seq)
+        else {
             return;
         };
         match (host.is_owner(), result) {
@@ -303,6 +310,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         if !same {
             return Err(ReconfigureError::Identity);
         }
+        let added = !config
+            .addresses
+            .iter()
+            .all(|address| old.addresses.contains(&address));
         let addresses_changed = !old.addresses.iter().eq(config.addresses.iter());
         let key_changed = old.key != config.key;
         let preempt_only = !addresses_changed
@@ -314,7 +325,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             host.config = config;
         }
         if addresses_changed {
-            self.readdress(now, slot);
+            self.readdress(now, slot, added);
         }
         if !preempt_only {
             self.step(now, slot, Input::Reconfigured, None);
@@ -377,6 +388,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 self.forget_if_removed(now, slot);
                 continue;
             };
+            if matches!(output, Output::Announce(_)) && !self.may_announce(now, slot, output) {
+                continue;
+            }
             if let Some(action) = self.act(slot, output, frame) {
                 return Some(action);
             }

@@ -19,6 +19,18 @@ pub struct Policy {
     pub linger: Duration,
     /// Announce again with the n-th periodic advertisement after taking over. 0: as the dialect does.
     pub reannounce: u8,
+    /// How often in a row each address is announced when taking over, 1 to 8.
+    pub announce_burst: u8,
+    /// How often a MASTER announces its addresses for as long as it is one: with the periodic advertisement
+    /// that comes next after so long (at most 65 535 of them). For switches and neighbours that forget, or were
+    /// told something wrong. 0: never again after [`reannounce`](Self::reannounce).
+    pub announce_refresh: Duration,
+    /// So many announcements the whole node sends at once, and then so many in each
+    /// [`announce_window`](Self::announce_window); what one virtual host has left then leaves together, and
+    /// advertisements go before those that wait. 0: no limit.
+    pub announce_frames: u16,
+    /// See [`announce_frames`](Self::announce_frames).
+    pub announce_window: Duration,
     /// A MASTER that hears a worse one advertises and announces at once, so that the other yields, and
     /// clients that believed it are put right, within one network delay. At most four times per
     /// advertisement interval.
@@ -60,6 +72,10 @@ pub struct Policy {
     /// A node that wakes later than this for a deadline hears the packets already waiting before any
     /// of its timers acts. `None`: timers act at once.
     pub late: Option<Duration>,
+    /// When one virtual host of a group is lost to a dead link or to sending that fails, the MASTERs of the
+    /// group that are still MASTER at their next advertisement bow out for whoever is better: demotion alone
+    /// moves nothing where the peer does not preempt. If nobody better answers, they stay.
+    pub fails_over_as_group: bool,
     /// Demotion while an interface of the group is down (`net.inet.carp.ifdown_demotion_factor`).
     pub ifdown_demotion_factor: u16,
     /// Demotion of every group from the start until [`Node::handle_ready`](crate::Node::handle_ready),
@@ -87,6 +103,10 @@ impl Policy {
         leave_wait: Duration::from_millis(1_500),
         linger: Duration::from_millis(20),
         reannounce: 2,
+        announce_burst: 1,
+        announce_refresh: Duration::ZERO,
+        announce_frames: 100,
+        announce_window: Duration::from_millis(10),
         answer_worse_master: true,
         parts_equals: true,
         keeps_pace: true,
@@ -98,6 +118,7 @@ impl Policy {
         senderr_adds_up: true,
         tells_recovery: true,
         late: Some(Duration::from_millis(50)),
+        fails_over_as_group: true,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,
         senderr_demotion_factor: 240,
@@ -113,6 +134,10 @@ impl Policy {
         leave_wait: Duration::ZERO,
         linger: Duration::ZERO,
         reannounce: 0,
+        announce_burst: 1,
+        announce_refresh: Duration::ZERO,
+        announce_frames: 0,
+        announce_window: Duration::ZERO,
         answer_worse_master: false,
         parts_equals: false,
         keeps_pace: false,
@@ -124,6 +149,7 @@ impl Policy {
         senderr_adds_up: false,
         tells_recovery: false,
         late: None,
+        fails_over_as_group: false,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,
         senderr_demotion_factor: 240,

@@ -86,7 +86,7 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
         self
     }
 
-    /// With room to remember this many authenticators of each virtual host, 120 bytes each, so that key or
+    /// With room to remember this many authenticators of each virtual host, 128 bytes each, so that key or
     /// addresses change while others still have the old ones ([`Policy::change_grace`]). One is enough for one
     /// change at a time (two in the OpenBSD dialect with a link-local virtual address). The memory needs
     /// `per_host` slots for each of the host slots; those for which it is too short change at once.
@@ -99,7 +99,7 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
         self
     }
 
-    /// With room for this many unicast peers of each virtual host, 8 at most, 20 bytes each
+    /// With room for this many unicast peers of each virtual host, 6 at most, 20 bytes each
     /// ([`Node::set_peers`](crate::Node::set_peers)). Needs `per_host` slots for each of the host slots.
     #[must_use]
     pub fn with_peers(mut self, memory: &'s mut [PeerSlot], per_host: usize) -> Self {
@@ -284,6 +284,8 @@ pub(crate) struct Spare {
     pub(crate) authenticator: Authenticator,
     /// It was in force when the first of the latest changes came, and signs as long as others may know no other.
     pub(crate) signs: bool,
+    /// When it ends to sign, or else to verify.
+    pub(crate) until: Instant,
 }
 
 impl KeySlot {
@@ -291,7 +293,7 @@ impl KeySlot {
     pub const EMPTY: Self = Self { spare: None };
 }
 
-const _: () = assert!(size_of::<KeySlot>() <= 120);
+const _: () = assert!(size_of::<KeySlot>() <= 128);
 
 /// Memory of one unicast peer of a virtual host.
 #[derive(Clone, Copy, Debug)]

@@ -97,6 +97,8 @@ pub struct Rules {
     pub tells_recovery: bool,
     /// Changing advbase, advskew or key starts the running timers anew.
     pub changes_restart_timers: bool,
+    /// Taking an address away starts the virtual host over, as adding one does everywhere.
+    pub removal_restarts: bool,
     /// Demotion by send errors ends with three successes in a row. FreeBSD 13 never ends it.
     pub forgives_send_errors: bool,
 }
@@ -216,6 +218,7 @@ const FREEBSD: Rules = Rules {
     announces_again: None,
     tells_recovery: true,
     changes_restart_timers: false,
+    removal_restarts: true,
     forgives_send_errors: false,
 };
 
@@ -243,6 +246,7 @@ const OPENBSD: Rules = Rules {
     announces_again: Some(2),
     tells_recovery: false,
     changes_restart_timers: true,
+    removal_restarts: false,
     forgives_send_errors: true,
     ..FREEBSD
 };

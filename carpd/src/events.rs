@@ -107,3 +107,88 @@ pub enum What {
     /// Something else; the text says what.
     Other {},
 }
+
+impl What {
+    /// Every [`name`](Self::name) but that of [`Other`](Self::Other).
+    pub const NAMES: [&str; 7] = [
+        "transition",
+        "demotion",
+        "neighbour",
+        "handover",
+        "taken_away",
+        "maintenance",
+        "reload",
+    ];
+
+    /// The member `event` of the document.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Transition { .. } => "transition",
+            Self::Demotion { .. } => "demotion",
+            Self::Neighbour { .. } => "neighbour",
+            Self::Handover { .. } => "handover",
+            Self::TakenAway { .. } => "taken_away",
+            Self::Maintenance { .. } => "maintenance",
+            Self::Reload { .. } => "reload",
+            Self::Other {} => "other",
+        }
+    }
+
+    /// What it is about: a virtual host, or what demotes.
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Self::Transition { virtual_host, .. }
+            | Self::Handover { virtual_host, .. }
+            | Self::TakenAway { virtual_host } => Some(virtual_host),
+            Self::Demotion { .. }
+            | Self::Neighbour { .. }
+            | Self::Maintenance { .. }
+            | Self::Reload { .. }
+            | Self::Other {} => None,
+        }
+    }
+
+    /// The most wanted members, for programs that read no JSON: names and values of environment variables.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = Vec::new();
+        if let Some(subject) = self.subject() {
+            let (interface, vhid) = subject.rsplit_once('@').unwrap_or((subject, ""));
+            variables.push(("CARP_VIRTUAL_HOST", subject.to_owned()));
+            variables.push(("CARP_INTERFACE", interface.to_owned()));
+            variables.push(("CARP_VHID", vhid.to_owned()));
+        }
+        match self {
+            Self::Transition {
+                from,
+                to,
+                reason,
+                peer,
+                ..
+            } => {
+                variables.push(("CARP_FROM", from.to_string()));
+                variables.push(("CARP_TO", to.to_string()));
+                variables.push(("CARP_REASON", reason.clone()));
+                let peer = peer.map(|peer| peer.to_string());
+                variables.push(("CARP_PEER", peer.unwrap_or_default()));
+            }
+            Self::Demotion { from, to, .. } => {
+                variables.push(("CARP_FROM", from.to_string()));
+                variables.push(("CARP_TO", to.to_string()));
+            }
+            Self::Neighbour {
+                interface,
+                vhid,
+                source,
+                what,
+                ..
+            } => {
+                variables.push(("CARP_INTERFACE", interface.clone()));
+                variables.push(("CARP_VHID", vhid.to_string()));
+                variables.push(("CARP_PEER", source.to_string()));
+                variables.push(("CARP_REASON", what.clone()));
+            }
+            _ => {}
+        }
+        variables
+    }
+}

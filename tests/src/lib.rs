@@ -1,7 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(target_os = "linux")]
+pub mod invalid;
 pub mod model;
 pub mod runs;
+pub mod transcript;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,32 +1,29 @@
 //! Key and addresses of one virtual host, and what others may still have of them while they change.
 
+use core::num::NonZeroU8;
+
 use carp_proto::{Authenticator, HmacVariant};
 
 use super::Host;
 use crate::config::HostConfig;
-use crate::time::{Duration, Instant};
 
-/// Other nodes may still go by the key and the addresses from before a change (§11).
+/// Other nodes may still go by the key and the addresses from before a change, and so do we (§11). In one byte: the
+/// families before or after, and those before and after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Changing {
-    /// All may, and so do we.
-    Signs {
-        /// From then on, all should have changed.
-        until: Instant,
-        /// Families before or after.
-        sends: Families,
-        /// Families before and after.
-        waits: Families,
-    },
-    /// Those may that changed later than we did.
-    Verifies { until: Instant },
-}
+pub(crate) struct Changing(NonZeroU8);
 
 impl Changing {
-    pub(crate) fn until(self) -> Instant {
-        match self {
-            Self::Signs { until, .. } | Self::Verifies { until } => until,
-        }
+    /// `None` if nothing would be sent.
+    fn new(sends: Families, waits: Families) -> Option<Self> {
+        NonZeroU8::new(sends.bits() | waits.bits() << 2).map(Self)
+    }
+
+    fn sends(self) -> Families {
+        Families::from_bits(self.0.get())
+    }
+
+    fn waits(self) -> Families {
+        Families::from_bits(self.0.get() >> 2)
     }
 }
 
@@ -35,6 +32,19 @@ impl Changing {
 pub(crate) struct Families {
     pub(crate) ipv4: bool,
     pub(crate) ipv6: bool,
+}
+
+impl Families {
+    fn bits(self) -> u8 {
+        u8::from(self.ipv4) | u8::from(self.ipv6) << 1
+    }
+
+    fn from_bits(bits: u8) -> Self {
+        Self {
+            ipv4: bits & 1 != 0,
+            ipv6: bits & 2 != 0,
+        }
+    }
 }
 
 impl<const ADDRS: usize> Host<ADDRS> {
@@ -62,55 +72,39 @@ impl<const ADDRS: usize> Host<ADDRS> {
         differs.then(|| authenticator(&self.config, *other))
     }
 
-    /// Until then, others may go by addresses that were in use in `sent` and `waited`.
-    pub(crate) fn change_until(&mut self, until: Instant, sent: Families, waited: Families) {
+    /// From now on others may go by addresses that were in use in `sent` and `waited`.
+    pub(crate) fn begin_change(&mut self, sent: Families, waited: Families) {
         let new = self.families();
         let both = Families {
             ipv4: waited.ipv4 && new.ipv4,
             ipv6: waited.ipv6 && new.ipv6,
         };
-        self.changing = Some(Changing::Signs {
-            until,
-            sends: Families {
-                ipv4: sent.ipv4 || new.ipv4,
-                ipv6: sent.ipv6 || new.ipv6,
-            },
-            // Somebody must be waited for.
-            waits: if both.ipv4 || both.ipv6 { both } else { new },
-        });
+        let either = Families {
+            ipv4: sent.ipv4 || new.ipv4,
+            ipv6: sent.ipv6 || new.ipv6,
+        };
+        // Somebody must be waited for.
+        let waits = if both.ipv4 || both.ipv6 { both } else { new };
+        self.changing = Changing::new(either, waits);
     }
 
     /// All have changed. True: other families than before are waited for.
-    pub(crate) fn all_changed(&mut self, grace: Duration) -> bool {
+    pub(crate) fn end_change(&mut self) -> bool {
         let waited = self.waits();
-        self.changing = match self.changing {
-            Some(Changing::Signs { until, .. }) => Some(Changing::Verifies { until: until + grace }),
-            other => other,
-        };
+        self.changing = None;
         self.keep_destinations();
         waited != self.waits()
-    }
-
-    /// It signs with what was in force before.
-    pub(crate) fn signs_old(&self) -> bool {
-        matches!(self.changing, Some(Changing::Signs { .. }))
     }
 
     /// In which families it advertises: in IPv4 with an IPv4 address, or with none at all; in IPv6 with an IPv6
     /// address; and where others may still expect it.
     pub(crate) fn sends(&self) -> Families {
-        match self.changing {
-            Some(Changing::Signs { sends, .. }) => sends,
-            _ => self.families(),
-        }
+        self.changing.map_or_else(|| self.families(), Changing::sends)
     }
 
     /// In which families the others must be heard: in those in which all of them advertise.
     pub(crate) fn waits(&self) -> Families {
-        match self.changing {
-            Some(Changing::Signs { waits, .. }) => waits,
-            _ => self.families(),
-        }
+        self.changing.map_or_else(|| self.families(), Changing::waits)
     }
 
     fn families(&self) -> Families {

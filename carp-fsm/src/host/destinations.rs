@@ -5,7 +5,10 @@ use crate::node::Peer;
 use crate::state::Family;
 
 /// Peers that a virtual host can have.
-pub(crate) const MAX_PEERS: usize = 8;
+pub(crate) const MAX_PEERS: usize = 6;
+
+/// The groups of IPv4 and IPv6 come before the peers.
+const FIRST_PEER: u8 = 2;
 
 /// A group of CARP, or a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,14 +16,13 @@ pub(crate) struct Destination(u8);
 
 /// Several of them, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Destinations(u16);
+pub(crate) struct Destinations(u8);
 
-/// Whether a virtual host speaks to the groups of CARP, and which of its peers are of which family.
+/// To whom a virtual host speaks, in each family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Unicast {
-    pub(crate) multicast: bool,
-    ipv4: u8,
-    ipv6: u8,
+    ipv4: Destinations,
+    ipv6: Destinations,
 }
 
 impl Destination {
@@ -31,16 +33,13 @@ impl Destination {
 
     /// Its number among the peers, if it is one.
     pub(crate) fn peer(self) -> Option<usize> {
-        usize::from(self.0).checked_sub(2)
+        Some(usize::from(self.0.checked_sub(FIRST_PEER)?))
     }
 }
 
 impl Destinations {
     pub(crate) const NONE: Self = Self(0);
-
-    fn of(group: bool, which: Destination, peers: u8) -> Self {
-        Self(u16::from(group) << which.0 | u16::from(peers) << 2)
-    }
+    const PEERS: Self = Self(!3);
 
     pub(super) fn is_empty(self) -> bool {
         self.0 == 0
@@ -72,43 +71,55 @@ impl Destinations {
 }
 
 impl Unicast {
+    /// The groups of CARP only.
     pub(crate) const NONE: Self = Self {
-        multicast: true,
-        ipv4: 0,
-        ipv6: 0,
+        ipv4: Destinations(1 << Destination::IPV4.0),
+        ipv6: Destinations(1 << Destination::IPV6.0),
     };
 
     /// Of more than [`MAX_PEERS`] peers, the first ones.
     pub(crate) fn new(multicast: bool, peers: &[Peer]) -> Self {
-        let mut unicast = Self {
-            multicast,
-            ..Self::NONE
-        };
-        for (index, peer) in peers.iter().take(MAX_PEERS).enumerate() {
-            let peers = match Family::of(peer.address) {
-                Family::Ipv4 => &mut unicast.ipv4,
-                Family::Ipv6 => &mut unicast.ipv6,
-            };
-            *peers |= 1 << index;
+        let mut unicast = Self::NONE;
+        if !multicast {
+            (unicast.ipv4, unicast.ipv6) = (Destinations::NONE, Destinations::NONE);
+        }
+        for (peer, number) in peers.iter().zip(FIRST_PEER..).take(MAX_PEERS) {
+            match Family::of(peer.address) {
+                Family::Ipv4 => unicast.ipv4.add(Destination(number)),
+                Family::Ipv6 => unicast.ipv6.add(Destination(number)),
+            }
         }
         unicast
     }
 
-    /// Has it a peer of this family?
-    pub(crate) fn peers(self, family: Family) -> bool {
+    fn of(self, family: Family) -> Destinations {
         match family {
-            Family::Ipv4 => self.ipv4 != 0,
-            Family::Ipv6 => self.ipv6 != 0,
+            Family::Ipv4 => self.ipv4,
+            Family::Ipv6 => self.ipv6,
+        }
+    }
+
+    /// Has it a peer of this family?
+    pub(crate) fn has_peer(self, family: Family) -> bool {
+        !self.of(family).and(Destinations::PEERS).is_empty()
+    }
+
+    /// Does it speak to the group?
+    pub(crate) fn is_multicast(self) -> bool {
+        self.ipv4.0 & 1 != 0
+    }
+
+    fn reaches(self, families: Families) -> Families {
+        Families {
+            ipv4: families.ipv4 && !self.ipv4.is_empty(),
+            ipv6: families.ipv6 && !self.ipv6.is_empty(),
         }
     }
 
     /// Those of the families in which somebody is reached; all of them if nobody is, so that a virtual host
     /// always waits for somebody.
     pub(super) fn reached(self, families: Families) -> Families {
-        let reached = Families {
-            ipv4: families.ipv4 && (self.multicast || self.peers(Family::Ipv4)),
-            ipv6: families.ipv6 && (self.multicast || self.peers(Family::Ipv6)),
-        };
+        let reached = self.reaches(families);
         if reached.ipv4 || reached.ipv6 {
             reached
         } else {
@@ -119,16 +130,15 @@ impl Unicast {
 
 impl<const ADDRS: usize> Host<ADDRS> {
     pub(super) fn destinations(&self) -> Destinations {
-        let Unicast {
-            multicast,
-            ipv4,
-            ipv6,
-        } = self.unicast;
         let families = self.sends();
-        let four = Destinations::of(multicast, Destination::IPV4, ipv4);
-        let six = Destinations::of(multicast, Destination::IPV6, ipv6);
-        let take = |wanted, destinations| if wanted { destinations } else { Destinations::NONE };
-        take(families.ipv4, four).or(take(families.ipv6, six))
+        let take = |wanted, family| {
+            if wanted {
+                self.unicast.of(family)
+            } else {
+                Destinations::NONE
+            }
+        };
+        take(families.ipv4, Family::Ipv4).or(take(families.ipv6, Family::Ipv6))
     }
 
     /// Is this output for one of several, each of which may be gone without our fault?
@@ -143,8 +153,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
     }
 
     pub(crate) fn reaches_somebody(&self, unicast: Unicast) -> bool {
-        let families = self.address_families();
-        (families.ipv4 && (unicast.multicast || unicast.peers(Family::Ipv4)))
-            || (families.ipv6 && (unicast.multicast || unicast.peers(Family::Ipv6)))
+        let reached = unicast.reaches(self.address_families());
+        reached.ipv4 || reached.ipv6
     }
 }

@@ -2,7 +2,7 @@
 
 use core::hash::{Hash, Hasher};
 
-use super::{Changing, Host, SEND_THRESHOLD, SendHealth};
+use super::{Host, SEND_THRESHOLD, SendHealth};
 use crate::machine::relative;
 use crate::time::Instant;
 
@@ -42,8 +42,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             retry_at,
         } = sending;
         machine.hash_relative(now, state);
-        relative(now, changing.map(Changing::until)).hash(state);
-        (self.signs_old(), self.sends(), self.waits()).hash(state);
+        (changing, self.sends(), self.waits()).hash(state);
         (pending, enabled, removing, owner, ask_again).hash(state);
         // Counts that only matter up to a limit: from the sixth refusal on, the wait is the same.
         (

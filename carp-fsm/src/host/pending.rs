@@ -27,6 +27,13 @@ pub(crate) struct Pending {
 const OWN: u8 = 1;
 const ANNOUNCE: u8 = 1 << 1;
 const DISOWN: u8 = 1 << 2;
+/// Announcements wait for their turn among those of all hosts.
+const PACED: u8 = 1 << 3;
+/// It is their turn.
+const GRANTED: u8 = 1 << 4;
+/// One more round of announcements after this one; up to seven.
+const ROUND: u8 = 1 << 5;
+const ROUNDS: u8 = 0b111 << 5;
 
 impl Pending {
     pub(super) fn disown() -> Self {
@@ -44,7 +51,7 @@ impl Pending {
 
     /// A node that is no longer MASTER has nothing to say.
     pub(crate) fn silence(&mut self) {
-        self.bits &= !(OWN | ANNOUNCE);
+        self.bits &= DISOWN;
         (self.advertise, self.bow_out) = (Destinations::NONE, Destinations::NONE);
     }
 
@@ -55,7 +62,7 @@ impl Pending {
 
     pub(super) fn add(&mut self, wishes: Wishes, to: Destinations) {
         if wishes.contains(Wishes::OWN) {
-            self.bits = self.bits & !DISOWN | OWN;
+            self.bits = self.bits & !(DISOWN | PACED) | OWN;
         }
         if wishes.contains(Wishes::BOW_OUT) {
             (self.advertise, self.bow_out) = (Destinations::NONE, self.bow_out.or(to));
@@ -64,7 +71,8 @@ impl Pending {
             (self.advertise, self.bow_out) = (self.advertise.or(to), Destinations::NONE);
         }
         if wishes.contains(Wishes::ANNOUNCE) {
-            self.bits |= ANNOUNCE;
+            // Whoever waits for its turn already has one.
+            self.bits = self.bits & !(GRANTED | ROUNDS) | ANNOUNCE;
             self.announced = 0;
         }
         if wishes.contains(Wishes::DISOWN) {
@@ -103,6 +111,41 @@ impl Pending {
         None
     }
 
+    /// Every address is announced so often in a row, 1 to 8 times.
+    pub(crate) fn announce_in_a_row(&mut self, burst: u8) {
+        let more = burst.clamp(1, 8).saturating_sub(1);
+        self.bits = self.bits & !ROUNDS | ROUND.saturating_mul(more);
+    }
+
+    /// Announcements still to be sent, this one included, and whether they may be sent without asking.
+    pub(crate) fn announcements(self, addresses: usize) -> (usize, bool) {
+        let rounds = usize::from(self.bits / ROUND);
+        let left = addresses.saturating_sub(self.announced.into());
+        let all = rounds.saturating_mul(addresses).saturating_add(left);
+        (all.saturating_add(1), self.bits & GRANTED != 0)
+    }
+
+    /// Announcements wait for their turn.
+    pub(crate) fn pace(&mut self) {
+        self.bits |= PACED;
+    }
+
+    pub(crate) fn is_paced(self) -> bool {
+        self.bits & PACED != 0
+    }
+
+    /// There is no room to transmit at all: announcements ask for their turn again when there is.
+    pub(crate) fn give_way(&mut self) {
+        self.bits &= !PACED;
+    }
+
+    /// The wait is over, for whatever it was.
+    pub(crate) fn resume(&mut self) {
+        if self.is_paced() {
+            self.bits = self.bits & !PACED | GRANTED;
+        }
+    }
+
     pub(super) fn restore(&mut self, output: Output) {
         match output {
             Output::Advertise(to) => self.advertise.add(to),
@@ -120,14 +163,18 @@ impl Pending {
     }
 
     fn next_announcement(&mut self, addresses: usize) -> Option<Output> {
-        if self.bits & ANNOUNCE == 0 {
+        if self.bits & ANNOUNCE == 0 || self.is_paced() {
             return None;
+        }
+        if usize::from(self.announced) >= addresses {
+            self.announced = 0;
+            if self.bits & ROUNDS == 0 || addresses == 0 {
+                self.bits &= !(ANNOUNCE | GRANTED | ROUNDS);
+                return None;
+            }
+            self.bits = self.bits.saturating_sub(ROUND);
         }
         let index = self.announced;
-        if usize::from(index) >= addresses {
-            self.bits &= !ANNOUNCE;
-            return None;
-        }
         self.announced = index.saturating_add(1);
         Some(Output::Announce(index))
     }

@@ -78,8 +78,9 @@ pub struct Effects {
 pub enum HandOver {
     /// The successor was heard this long after the bow-out.
     Done(Duration),
-    /// Nobody was heard for this long: we stay MASTER, unless the link went down or the state was forced
-    /// meanwhile, which has a transition of its own.
+    /// Nobody was heard for this long (or nobody better, where only a better one may have it): we stay MASTER,
+    /// unless the link went down, the state was forced or a stop was asked for meanwhile, which has a transition
+    /// of its own.
     NobodyTookOver(Duration),
     /// There was nothing to hand over.
     NotMaster,

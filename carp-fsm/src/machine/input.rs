@@ -10,6 +10,9 @@ use crate::time::Instant;
 pub enum Departure {
     /// To BACKUP, if a successor is heard; else it stays MASTER.
     HandOver,
+    /// To BACKUP, if somebody better is heard; else it stays MASTER. Bows out not now, but instead of the next
+    /// periodic advertisement: until then a peer that preempts takes over by itself.
+    Offer,
     /// To INIT, successor or not.
     Stop(InitReason),
 }

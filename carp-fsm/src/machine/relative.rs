@@ -27,7 +27,12 @@ impl Machine {
                 reannounce,
                 answer_from,
                 ties,
-            } => (relative(now, Some(next_ad)), reannounce, answer_from - now, ties).hash(state),
+                offers,
+            } => (
+                (relative(now, Some(next_ad)), reannounce),
+                (answer_from - now, ties, offers),
+            )
+                .hash(state),
             // When it began is only reported.
             Role::Leaving {
                 since: _,

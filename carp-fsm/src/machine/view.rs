@@ -115,9 +115,30 @@ impl View {
         Duration::from_micros(sixteenth.saturating_mul(nibble))
     }
 
-    pub(super) fn reannounce(&self) -> u8 {
-        self.policy
+    /// Periodic advertisements until a new MASTER announces again; 0: never.
+    pub(super) fn reannounce(&self) -> u16 {
+        let soon = self
+            .policy
             .reannounce
-            .max(self.dialect.rules().announces_again.unwrap_or(0))
+            .max(self.dialect.rules().announces_again.unwrap_or(0));
+        match u16::from(soon) {
+            0 => self.refresh(),
+            soon => soon,
+        }
+    }
+
+    /// Periodic advertisements from one announcement to the next; 0: there is none.
+    pub(super) fn refresh(&self) -> u16 {
+        let period = self.period(self.effective_skew()).as_micros();
+        let refresh = self.policy.announce_refresh.as_micros();
+        let count = refresh
+            .saturating_add(period.saturating_sub(1))
+            .checked_div(period);
+        match refresh {
+            0 => 0,
+            _ => count
+                .and_then(|count| u16::try_from(count).ok())
+                .unwrap_or(u16::MAX),
+        }
     }
 }

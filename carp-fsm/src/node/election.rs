@@ -27,6 +27,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             peers: self.peers.fork()?,
             neighbours: self.neighbours.fork()?,
             random: self.random.clone(),
+            announced_until: self.announced_until,
             now: self.now,
             shutting_down: self.shutting_down,
             maintenance: self.maintenance,

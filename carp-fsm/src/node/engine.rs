@@ -113,14 +113,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.events.push(now, kind);
         }
         if let Some(outcome) = effects.hand_over {
-            if matches!(outcome, HandOver::Done(_)) {
+            let done = matches!(outcome, HandOver::Done(_));
+            if done {
                 // The successor is there; a bow-out that still waits would only disturb it.
                 host.pending.silence();
             }
             let kind = EventKind::HandOver {
                 host: id,
                 outcome,
-                peer,
+                peer: peer.filter(|_| done),
             };
             self.events.push(now, kind);
         }
@@ -128,6 +129,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             host.waits_until = None;
         }
         host.wish(wishes);
+        if wishes.contains(Wishes::OWN) {
+            host.pending.announce_in_a_row(view.policy.announce_burst);
+        }
         // One that is being removed is forgotten when it has nothing left to do.
         if !wishes.is_empty() || host.removing {
             self.hosts.push_ready(slot);
@@ -153,6 +157,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Every timer that is due acts, the earliest first.
     pub(super) fn run_timers(&mut self, now: Instant) {
+        self.run_change_timers(now);
         while let Some(due) = self.hosts.earliest().filter(|(deadline, _)| *deadline <= now) {
             self.run_timer(now, due.1);
             // Only where time ends, and no deadline can be set beyond it.
@@ -170,12 +175,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             return;
         };
         if due(&mut host.waits_until) {
+            host.pending.resume();
             if host.state() != State::Master {
                 host.wish(Wishes::DISOWN);
             }
             self.hosts.push_ready(slot);
         }
-        self.run_change_timer(now, slot);
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
@@ -211,9 +216,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.step(now, slot, input, None);
     }
 
-    /// The addresses of a host changed.
-    pub(super) fn readdress(&mut self, now: Instant, slot: u16) {
-        if !self.policy.live_changes {
+    /// The addresses of a host changed. Kernels then start it over, OpenBSD's only if one was added.
+    pub(super) fn readdress(&mut self, now: Instant, slot: u16, added: bool) {
+        let host = self.hosts.get(slot);
+        let by_removal = host.is_some_and(|host| host.config.dialect.rules().removal_restarts);
+        if !self.policy.live_changes && (added || by_removal) {
             self.step(now, slot, Input::Stop(InitReason::AddressesChanged), None);
         }
         self.settle(now, slot);
@@ -274,6 +281,36 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
     }
 
+    /// Is there room in the window for this announcement? Else the host has its turn later, for all that it has
+    /// left to announce, and says everything else meanwhile.
+    pub(super) fn may_announce(&mut self, now: Instant, slot: u16, output: Output) -> bool {
+        let window = self.policy.announce_window.as_micros();
+        let Some(each) = window.checked_div(self.policy.announce_frames.into()) else {
+            return true;
+        };
+        let Some(host) = self.hosts.get_mut(slot) else {
+            return false;
+        };
+        let (left, granted) = host.pending.announcements(host.config.addresses.len());
+        if granted {
+            return true;
+        }
+        let begins = self.announced_until.max(now);
+        let takes = |frames| Duration::from_micros(each.saturating_mul(frames));
+        if begins - now < self.policy.announce_window {
+            self.announced_until = begins + takes(1);
+            return true;
+        }
+        self.announced_until = begins + takes(u64::try_from(left).unwrap_or(u64::MAX));
+        // When all of them fit into the window.
+        let wait = Duration::from_micros((self.announced_until - now).as_micros().saturating_sub(window));
+        host.restore(now, output);
+        host.pending.pace();
+        host.waits_until = Some(now + wait.max(Duration::from_micros(1)));
+        self.reschedule(slot);
+        false
+    }
+
     pub(super) fn act(
         &mut self,
         slot: u16,
@@ -301,7 +338,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 return Some(Action::SetOwner {
                     host: id,
                     owner,
-                    seq: host.owner_seq,
+                    seq: host.owner_seq.into(),
                 });
             }
             Output::Advertise(_) => TransmitKind::Advertisement,
@@ -326,11 +363,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 };
                 let counter = host.next_counter(&self.policy, chance);
                 self.memory.sent(self.now, slot, counter, interval);
-                let older = if host.signs_old() {
-                    self.keys.signing(slot)
-                } else {
-                    None
-                };
+                let older = host.changing.and_then(|_| self.keys.signing(slot));
                 let digest = older.unwrap_or(&host.authenticator).sign(counter);
                 Signed { to, counter, digest }
             }

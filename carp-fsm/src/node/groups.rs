@@ -5,7 +5,7 @@ use crate::config::HostConfig;
 use crate::event::EventKind;
 use crate::id::GroupId;
 use crate::ledger::{Cause, Holding, LedgerError};
-use crate::machine::Input;
+use crate::machine::{Departure, Input};
 use crate::time::Instant;
 
 /// # Inputs from the world
@@ -161,6 +161,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 holds,
             },
         );
+        // One of the group is lost here; the others follow it, though the peer may not preempt.
+        let fails_over = to > from && cause.is_observed() && self.policy.fails_over_as_group;
         for rank in self.hosts.ranks() {
             let Some(slot) = self.hosts.at_rank(rank) else {
                 continue;
@@ -171,6 +173,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 .is_some_and(|host| host.config.group == group)
             {
                 self.step(now, slot, Input::DemotionChanged { worse: to > from }, None);
+                if fails_over && self.hosts.id(slot).map(Cause::SendErrors) != Some(cause) {
+                    self.step(now, slot, Input::Leave(Departure::Offer), None);
+                }
             }
         }
     }

@@ -4,9 +4,10 @@ use carp_proto::{AdvBase, AdvSkew, Vhid};
 
 use super::Node;
 use crate::config::{HostConfig, InterfaceInfo};
-use crate::host::{Changing, Host, PeerSeen};
+use crate::host::{Host, PeerSeen};
 use crate::id::{GroupId, HostId, IfaceId};
 use crate::ledger::Holding;
+use crate::machine::earlier;
 use crate::state::{InitReason, State};
 use crate::stats::Stats;
 use crate::time::Instant;
@@ -66,7 +67,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             advbase: view.interval().base(),
             advskew: view.interval().skew(),
             demotion: view.demotion,
-            signs_old_until: host.changing.filter(|_| host.signs_old()).map(Changing::until),
+            signs_old_until: host.changing.and_then(|_| self.keys.signs_until(slot)),
             peer: host.peer,
         })
     }
@@ -117,7 +118,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// When [`handle_timeout`](Self::handle_timeout) is due; `None`: only when something else happens.
     /// Once in the past, it stays there until handled.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.hosts.earliest().map(|(deadline, _)| deadline)
+        let host = self.hosts.earliest().map(|(deadline, _)| deadline);
+        earlier(host, self.keys.next)
     }
 
     /// After [`shutdown`](Self::shutdown): nothing is owned here any longer, nothing left to send.

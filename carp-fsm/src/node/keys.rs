@@ -4,8 +4,8 @@ use carp_proto::{Advertisement, Authenticator, Packet, Verified};
 
 use super::Node;
 use crate::config::HostConfig;
-use crate::host::{Changing, Host};
-use crate::machine::Input;
+use crate::host::Host;
+use crate::machine::{Input, earlier};
 use crate::storage::{KeySlot, Pool, Spare};
 use crate::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use crate::time::{Duration, Instant};
 pub(super) struct Keys<'s> {
     slots: Pool<'s, KeySlot>,
     per_host: usize,
+    /// When the first of them is over.
+    pub(super) next: Option<Instant>,
 }
 
 /// What verified an advertisement.
@@ -34,8 +36,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let (sent, waited) = (host.sends(), host.waits());
         let other_form = host.other_form();
         let signed = host.configure(config);
-        if grace > Duration::ZERO && self.keys.replace(slot, signed, other_form) {
-            host.change_until(now + grace, sent, waited);
+        if grace > Duration::ZERO && self.keys.replace(now + grace, grace, slot, signed, other_form) {
+            host.begin_change(sent, waited);
         } else {
             host.changing = None;
             self.keys.clear(slot);
@@ -45,36 +47,33 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     }
 
     /// All have the key and the addresses that we have, or should have by now.
-    pub(super) fn all_changed(&mut self, now: Instant, slot: u16) {
-        let grace = self.policy.change_grace;
-        self.keys.stop_signing(slot);
-        if self
-            .hosts
-            .get_mut(slot)
-            .is_some_and(|host| host.all_changed(grace))
-        {
+    pub(super) fn end_change(&mut self, now: Instant, slot: u16) {
+        self.keys.stop_signing(slot, self.policy.change_grace);
+        if self.hosts.get_mut(slot).is_some_and(Host::end_change) {
             self.step(now, slot, Input::Reconfigured, None);
         }
-        self.reschedule(slot);
     }
 
-    pub(super) fn run_change_timer(&mut self, now: Instant, slot: u16) {
-        match self.hosts.get_mut(slot).and_then(|host| host.changing) {
-            Some(Changing::Signs { until, .. }) if until <= now => self.all_changed(now, slot),
-            Some(Changing::Verifies { until }) if until <= now => {
-                self.keys.clear(slot);
-                if let Some(host) = self.hosts.get_mut(slot) {
-                    host.changing = None;
-                }
+    /// Changes that are over; no more often than there were changes.
+    pub(super) fn run_change_timers(&mut self, now: Instant) {
+        while self.keys.next.is_some_and(|next| next <= now) {
+            let Some((slot, signs)) = self.keys.expire(now) else {
+                return;
+            };
+            if signs {
+                self.end_change(now, slot);
             }
-            _ => {}
         }
     }
 }
 
 impl<'s> Keys<'s> {
     pub(super) fn new(slots: Pool<'s, KeySlot>, per_host: usize) -> Self {
-        Self { slots, per_host }
+        Self {
+            slots,
+            per_host,
+            next: None,
+        }
     }
 
     /// Nothing old signs or verifies.
@@ -82,20 +81,59 @@ impl<'s> Keys<'s> {
         self.of_mut(host).fill(KeySlot::EMPTY);
     }
 
-    /// These were in force until now; `signed` goes on signing, if nothing older does. False: there is no room to
-    /// remember it.
-    fn replace(&mut self, host: u16, signed: Authenticator, other_form: Option<Authenticator>) -> bool {
+    /// These were in force until now; `signed` goes on signing until then, if nothing older does, and verifies for
+    /// another `grace`. False: there is no room to remember it.
+    fn replace(
+        &mut self,
+        until: Instant,
+        grace: Duration,
+        host: u16,
+        signed: Authenticator,
+        other_form: Option<Authenticator>,
+    ) -> bool {
         let end = usize::from(host).saturating_add(1).saturating_mul(self.per_host);
         if let Some(last) = end.checked_sub(1) {
             // Without room nothing is remembered, which is allowed.
             self.slots.ensure(last, || KeySlot::EMPTY);
         }
-        let already = self.signing(host).is_some();
-        let signs = self.put(host, signed, !already) || already;
-        if let Some(other_form) = other_form {
-            self.put(host, other_form, false);
+        let mut already = false;
+        for spare in self
+            .of_mut(host)
+            .iter_mut()
+            .filter_map(|slot| slot.spare.as_mut())
+        {
+            already |= spare.signs;
+            spare.until = if spare.signs { until } else { until + grace };
         }
+        let spare = |authenticator, signs| Spare {
+            authenticator,
+            signs,
+            until: if signs { until } else { until + grace },
+        };
+        let signs = self.put(host, spare(signed, !already)) || already;
+        if let Some(other_form) = other_form {
+            self.put(host, spare(other_form, false));
+        }
+        self.next = earlier(self.next, signs.then_some(until));
         signs
+    }
+
+    /// One that is over: whose it is, and whether it signed until now. Nothing else can be over before `next`.
+    fn expire(&mut self, now: Instant) -> Option<(u16, bool)> {
+        let over = |slot: &&mut KeySlot| slot.spare.as_ref().is_some_and(|spare| spare.until <= now);
+        let mut slots = self.slots.iter_mut().enumerate();
+        if let Some((index, slot)) = slots.find(|(_, slot)| over(slot)) {
+            // What signed goes on verifying.
+            let signs = slot.spare.as_ref().is_some_and(|spare| spare.signs);
+            if !signs {
+                slot.spare = None;
+            }
+            let host = index.checked_div(self.per_host).unwrap_or(0);
+            return Some((u16::try_from(host).ok()?, signs));
+        }
+        let spares = self.slots.iter().filter_map(|slot| slot.spare.as_ref());
+        self.next = spares.map(|spare| spare.until).min();
+        None
     }
 
     /// What signs instead of what is in force.
@@ -104,11 +142,19 @@ impl<'s> Keys<'s> {
         Some(&signs.authenticator)
     }
 
+    /// Until when it does.
+    pub(super) fn signs_until(&self, host: u16) -> Option<Instant> {
+        let signs = self.spares(host).find(|spare| spare.signs)?;
+        Some(signs.until)
+    }
+
     /// The others have changed, too: nothing old signs any longer. It still verifies.
-    fn stop_signing(&mut self, host: u16) {
+    fn stop_signing(&mut self, host: u16, grace: Duration) {
         let slots = self.of_mut(host).iter_mut();
         for spare in slots.filter_map(|slot| slot.spare.as_mut()) {
-            spare.signs = false;
+            if core::mem::take(&mut spare.signs) {
+                spare.until = spare.until + grace;
+            }
         }
     }
 
@@ -138,7 +184,7 @@ impl<'s> Keys<'s> {
     }
 
     /// Takes a free slot, or that of something that only verifies: what signs is all that others may know.
-    fn put(&mut self, host: u16, authenticator: Authenticator, signs: bool) -> bool {
+    fn put(&mut self, host: u16, spare: Spare) -> bool {
         let verifies = |slot: &KeySlot| slot.spare.as_ref().is_some_and(|spare| !spare.signs);
         let slots = self.of_mut(host);
         let free = slots.iter().position(|slot| slot.spare.is_none());
@@ -146,7 +192,7 @@ impl<'s> Keys<'s> {
         let Some(slot) = place.and_then(|place| slots.get_mut(place)) else {
             return false;
         };
-        slot.spare = Some(Spare { authenticator, signs });
+        slot.spare = Some(spare);
         true
     }
 
@@ -155,6 +201,7 @@ impl<'s> Keys<'s> {
         Some(Keys {
             slots: self.slots.fork()?,
             per_host: self.per_host,
+            next: self.next,
         })
     }
 

@@ -26,7 +26,7 @@ pub struct Peer {
 pub enum PeersError {
     /// The virtual host does not exist (any longer).
     NoSuchHost(NoSuchHost),
-    /// More than 8, or than there is [storage](crate::Storage::with_peers) for.
+    /// More than 6, or than there is [storage](crate::Storage::with_peers) for.
     NoRoom,
     /// Nobody can be reached at this address: unspecified, multicast, one of the virtual addresses, or given
     /// twice.

@@ -71,8 +71,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 at: now,
             });
             // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
-            if age == Age::InForce && host.signs_old() && !self.keys.is_replaced(slot, payload) {
-                self.all_changed(now, slot);
+            if age == Age::InForce && host.changing.is_some() && !self.keys.is_replaced(slot, payload) {
+                self.end_change(now, slot);
             }
         }
         let input = Input::Heard {
@@ -101,7 +101,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             listener = host.listens(family, &self.policy).then_some((slot, host));
             let (slot, host) = listener?;
             let unicast = host.unicast;
-            let by_unicast = unicast.peers(family) && !(unicast.multicast && meta.dst.is_multicast());
+            let by_unicast = unicast.has_peer(family) && !(unicast.is_multicast() && meta.dst.is_multicast());
             let known = || self.peers.of(slot).find(|peer| peer.address == meta.src);
             let receiver = Receiver {
                 dialect: host.config.dialect,

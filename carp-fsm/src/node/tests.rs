@@ -14,6 +14,7 @@ use crate::event::EventKind;
 use crate::state::{InitReason, Reason};
 use crate::{Duration, EventSlot, GroupSlot, HostSlot, InterfaceSlot, LinkMode, TransmitKind};
 
+mod announcements;
 mod commands;
 mod demotion;
 mod ledger;

@@ -13,6 +13,7 @@ use crate::policy::Policy;
 use crate::state::Reason;
 
 mod changes;
+mod groups;
 mod maintenance;
 mod unicast;
 

@@ -4,9 +4,12 @@
 //! gives a [`Config`] only if there is none. The keys are described in this crate's `README.md`.
 
 mod address;
+mod cluster;
 mod fit;
+mod hooks;
 mod interface;
 mod nodes;
+mod process;
 mod report;
 mod secret;
 mod settings;
@@ -25,13 +28,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use address::Vip;
+pub use hooks::Hook;
 pub use interface::Interface;
+pub use process::Process;
 pub use report::{Finding, Report, Severity};
 pub use settings::{MAX_DSCP, MAX_LOG, Settings};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
 
+use cluster::Cluster;
 use nodes::Nodes;
-use table::{Table, type_of};
+use table::{Table, tables};
 use vhid::Draft;
 
 /// Where the control socket is unless the file or the command line says otherwise.
@@ -51,10 +57,14 @@ const MAX_PATH: usize = 1024;
 pub struct Config {
     /// Path of the control socket.
     pub control_socket: PathBuf,
+    /// What the process asks of the system.
+    pub process: Process,
     /// Where maintenance mode is stored.
     pub state_directory: PathBuf,
     /// Which of the `[nodes]` this machine is, if the file has them.
     pub node: Option<String>,
+    /// Programs that are told what happens, in the order of the file.
+    pub hooks: Vec<Hook>,
     /// What holds for all virtual hosts.
     pub settings: Settings,
     /// The virtual hosts, in the order of the file; at least one.
@@ -170,6 +180,8 @@ pub fn check(path: &Path, text: &str, purpose: Purpose, machine: &Machine) -> Lo
 /// Keys at the top of the file, before the first `[[vhid]]`.
 const TOP_KEYS: &[&str] = &[
     "control_socket",
+    "realtime_priority",
+    "lock_memory",
     "state_directory",
     "allow",
     "preempt",
@@ -177,6 +189,8 @@ const TOP_KEYS: &[&str] = &[
     "ifdown_demotion_factor",
     "senderr_demotion_factor",
     "dscp",
+    "cluster",
+    "hooks",
     "nodes",
     "vhid",
 ];
@@ -202,7 +216,9 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     );
     let state_directory = full_path(&top, "state_directory", DEFAULT_STATE_DIRECTORY, MAX_PATH, report);
     let state_directory = state_directory.or_else(|| context.machine.state.clone());
+    let process = Process::read(&top, report);
     let settings = Settings::read(&top, report);
+    let hooks = hooks::read(document, report);
 
     let Machine { node, host_name, .. } = context.machine;
     let nodes = Nodes::read(document, node.as_deref(), host_name.as_deref(), report);
@@ -214,14 +230,20 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     refuse_equal_vhids(&drafts, report);
     refuse_equal_addresses(&drafts, report);
     fit::compare(&drafts, context, report);
+    Cluster::read(document, report).compare(&drafts, report);
+    if !document.contains_key("preempt") {
+        cluster::warn_without_preempt(&drafts, report);
+    }
     let hosts = drafts
         .into_iter()
         .map(Draft::finish)
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
+        process,
         control_socket: control_socket.unwrap_or_else(|| DEFAULT_CONTROL_SOCKET.into()),
         state_directory: state_directory.unwrap_or_else(|| DEFAULT_STATE_DIRECTORY.into()),
         node: nodes.and_then(|nodes| nodes.this().map(str::to_owned)),
+        hooks,
         settings,
         hosts,
     })
@@ -256,22 +278,7 @@ fn vhid_tables<'a>(document: &'a DeTable<'a>, report: &mut Report) -> Vec<Table<
     if array.is_empty() {
         report.mistake(&value.span(), "no virtual host; write a [[vhid]] table for each");
     }
-    let mut tables = Vec::new();
-    for element in array {
-        if let DeValue::Table(items) = element.get_ref() {
-            tables.push(Table {
-                items,
-                header: element.span(),
-            });
-        } else {
-            let what = type_of(element);
-            report.mistake(
-                &element.span(),
-                format!("vhid contains {what}; write a [[vhid]] table instead"),
-            );
-        }
-    }
-    tables
+    tables(array, "vhid", report)
 }
 
 fn refuse_equal_vhids(drafts: &[Draft], report: &mut Report) {

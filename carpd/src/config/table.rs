@@ -154,6 +154,26 @@ impl<'a> Table<'a> {
     }
 }
 
+/// The tables of a list `[[key]]`. What is none is reported.
+pub(super) fn tables<'a>(array: &'a DeArray<'a>, key: &str, report: &mut Report) -> Vec<Table<'a>> {
+    let mut tables = Vec::new();
+    for element in array {
+        if let DeValue::Table(items) = element.get_ref() {
+            tables.push(Table {
+                items,
+                header: element.span(),
+            });
+        } else {
+            let what = type_of(element);
+            report.mistake(
+                &element.span(),
+                format!("{key} contains {what}; write a [[{key}]] table instead"),
+            );
+        }
+    }
+    tables
+}
+
 fn strings_in<'a>(
     array: &'a DeArray<'a>,
     key: &str,

@@ -194,6 +194,19 @@ fn all_keys_arrive() {
 }
 
 #[test]
+fn hooks_arrive() {
+    let config = check_file(&vectors().join("ok-hooks.toml"))
+        .config
+        .expect("no mistakes");
+    let words = ["/bin/sh", "-c", "logger \"$CARP_TEXT\""].map(str::to_owned);
+    let (all, short) = (&config.hooks[0], &config.hooks[1]);
+    assert_eq!((all.command.as_slice(), all.timeout), (&words[..], 60));
+    assert_eq!(all.events, crate::events::What::NAMES);
+    assert_eq!((short.events.as_slice(), short.timeout), (&["transition"][..], 5));
+    assert!(all.latest_only && !short.latest_only);
+}
+
+#[test]
 fn each_node_has_its_own_advskew() {
     let file = vectors().join("ok-nodes.toml");
     let text = fs::read_to_string(&file).expect("a vector");

@@ -43,7 +43,7 @@ pub struct VirtualHost {
     pub interface: String,
     /// Virtual host identifier.
     pub vhid: Vhid,
-    /// Virtual addresses; at least one.
+    /// Virtual addresses. None: the election is all that is wanted.
     pub addresses: Vec<Vip>,
     /// Made from the password; [`Key::NONE`] if the peers have none.
     pub key: Key,
@@ -89,7 +89,7 @@ pub(super) struct Draft {
     key: Option<Key>,
     advbase: u8,
     advskew: u8,
-    preempt: Option<bool>,
+    pub(super) preempt: Option<bool>,
     description: Option<String>,
     dialect: Dialect,
     mode: LinkMode,
@@ -211,10 +211,10 @@ fn addresses(table: &Table<'_>, dialect: Dialect, report: &mut Report) -> Vec<Sp
         }
     }
     let single = dialect.rules().single_ipv4;
-    if table.is_empty_list("addresses") {
+    if single && table.is_empty_list("addresses") {
         report.mistake(
             &list.span(),
-            format!("no addresses; write at least one, like \"{EXAMPLE}\""),
+            format!("UCarp has no election without an address; write one, like \"{EXAMPLE}\""),
         );
     } else if single && (vips.len() > 1 || vips.iter().any(|vip| vip.get_ref().ip.is_ipv6())) {
         report.mistake(

@@ -12,7 +12,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
 
@@ -181,23 +181,44 @@ fn serve(mut stream: UnixStream, queue: &SyncSender<Job>, wake: &dyn Fn()) -> io
     } else {
         Err("the request does not end with a newline; write one line of JSON".into())
     }
-    .and_then(|command| {
+    .map(|command| Asked::new(command, queue, wake));
+    let answer = match answer {
+        Err(why) => Answer::refusal(why),
+        Ok(Asked::Answered(answer)) => answer,
+        Ok(Asked::Busy) => Answer::refusal("carpd is busy; try again"),
+        // It has ended, and nobody knows what it would have said.
+        Ok(Asked::Gone) => return Ok(()),
+    };
+    stream.write_all(answer.to_line().as_bytes())
+}
+
+/// What came of a request.
+enum Asked {
+    Answered(Answer),
+    Busy,
+    Gone,
+}
+
+impl Asked {
+    fn new(command: Command, queue: &SyncSender<Job>, wake: &dyn Fn()) -> Self {
         let (answer, answered) = mpsc::sync_channel(1);
         let patience = if command.is_slow() {
             SLOW_PATIENCE
         } else {
             PATIENCE
         };
-        queue
-            .try_send(Job { command, answer })
-            .map_err(|_| "carpd is busy or stopping; try again".to_owned())?;
+        match queue.try_send(Job { command, answer }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Self::Busy,
+            Err(TrySendError::Disconnected(_)) => return Self::Gone,
+        }
         wake();
-        answered
-            .recv_timeout(patience)
-            .map_err(|_| "carpd is busy or stopping; try again".to_owned())
-    })
-    .unwrap_or_else(Answer::refusal);
-    stream.write_all(answer.to_line().as_bytes())
+        match answered.recv_timeout(patience) {
+            Ok(answer) => Self::Answered(answer),
+            Err(RecvTimeoutError::Timeout) => Self::Busy,
+            Err(RecvTimeoutError::Disconnected) => Self::Gone,
+        }
+    }
 }
 
 impl fmt::Display for StartError {

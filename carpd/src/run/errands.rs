@@ -110,7 +110,7 @@ impl Errands {
         };
         let (what, finished) = (Arc::clone(&self.what), Arc::clone(&self.finished));
         let run = move || finished(what.run(errand));
-        // Without a thread the errand is lost, and its client told that carpd is busy.
+        // Without a thread the errand is lost, and its client gets no answer.
         self.runs = thread::Builder::new().name("errand".into()).spawn(run).is_ok();
     }
 }

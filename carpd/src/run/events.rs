@@ -95,6 +95,11 @@ impl Journal {
         }
     }
 
+    /// All that is remembered, the oldest first.
+    pub(super) fn records(&self) -> impl DoubleEndedIterator<Item = &Record> {
+        self.records.iter()
+    }
+
     /// Writes and remembers what has happened.
     pub(super) fn write(&mut self, carp: &Carp, now: Instant, event: Event, log: &mut Log) {
         let (text, what) = self.tell(carp, event);

@@ -6,8 +6,10 @@ mod commands;
 mod demotion;
 mod errands;
 mod events;
+mod hooks;
 mod hosts;
 mod notify;
+mod privileges;
 mod report;
 mod sysctl;
 
@@ -29,7 +31,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::config::{Config, MAX_ADDRESSES, Settings};
+use crate::config::{Config, MAX_ADDRESSES, Process, Settings};
 use crate::control::Server;
 use crate::events::What;
 use crate::log::{Log, rfc3339, wall_clock};
@@ -39,6 +41,7 @@ use bad_packets::BadPackets;
 use commands::Commands;
 use errands::{Asker, Done, Errand, Errands, FromFile};
 use events::Journal;
+use hooks::Hooks;
 use hosts::{Difference, Member};
 use notify::Notify;
 
@@ -65,6 +68,7 @@ struct Daemon {
     journal: Journal,
     bad_packets: BadPackets,
     errands: Errands,
+    hooks: Hooks,
     log: Log,
     notify: Notify,
     /// Since when maintenance mode holds.
@@ -75,6 +79,8 @@ struct Daemon {
     configured: Settings,
     /// Where it listens, and where it stores its state: no reload changes them.
     paths: [(&'static str, PathBuf); 2],
+    /// What it has asked of the system, which no reload changes either.
+    process: Process,
     stopping: bool,
 }
 
@@ -85,6 +91,7 @@ struct Daemon {
 ///
 /// Why it cannot start or go on, or which addresses it could not take off: one line that says what to do.
 pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box<dyn Error>> {
+    privileges::prepare(config.process)?;
     let mut wake = Wake::new()?;
     let terminate = wake.on_signals(&[SIGTERM, SIGINT])?;
     let hangup = wake.on_signals(&[SIGHUP])?;
@@ -105,6 +112,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         journal,
         bad_packets: BadPackets::new(Clock.now()),
         errands: Errands::new(file, node, store, wake.waker()?),
+        hooks: Hooks::start(&config.hooks, wake.waker()?)?,
         log: Log::start(io::stdout())?,
         notify: Notify::from_environment(Clock.now())
             .map_err(|error| format!("cannot use NOTIFY_SOCKET: {error}"))?,
@@ -112,6 +120,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         settings,
         configured: settings,
         paths: paths(config),
+        process: config.process,
         stopping: false,
     };
     sysctl::adopt(&mut daemon, settings, Clock.now())?;
@@ -157,10 +166,22 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
             daemon.stop();
         }
     }
-    if daemon.journal.left_behind(&daemon.carp) > 0 {
+    drop(server);
+    let left_behind = daemon.journal.left_behind(&daemon.carp);
+    let Daemon {
+        hooks,
+        mut log,
+        mut notify,
+        ..
+    } = daemon;
+    let alive = |now| {
+        notify.alive(now);
+    };
+    hooks.finish(alive, |complaint| log.line(complaint));
+    if left_behind > 0 {
         return Err("stopped, but could not take off all addresses; the log says which and why".into());
     }
-    daemon.log.line("carpd: stopped");
+    log.line("carpd: stopped");
     Ok(())
 }
 
@@ -177,6 +198,10 @@ impl Daemon {
             self.log.line(&line);
         }
         self.journal.forget_removed(&self.carp);
+        self.hooks.tell(self.journal.records());
+        while let Some(complaint) = self.hooks.complaint() {
+            self.log.line(&complaint);
+        }
     }
 
     /// Adds what had to wait. Returns whether there was anything.
@@ -260,10 +285,16 @@ impl Daemon {
                 path.display()
             ));
         }
+        if config.process != self.process {
+            return Err(
+                "realtime_priority and lock_memory cannot change while carpd runs; restart it".to_owned(),
+            );
+        }
         let (settings, changed) = sysctl::merge(self.settings, self.configured, config.settings);
         let wanted = hosts::wanted(&mut self.carp, &config.hosts, settings);
         let wanted = wanted.map_err(|error| error.to_string())?;
         self.configured = config.settings;
+        self.hooks.set(&config.hooks);
         let mut difference = hosts::apply(&mut self.carp, &mut self.journal, wanted, now);
         sysctl::adopt(self, settings, now)?;
         difference.set = changed.len();

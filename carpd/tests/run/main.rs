@@ -6,11 +6,14 @@
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+mod failover;
 mod guard;
+mod hooks;
 mod maintenance;
 mod network;
 mod operate;
 mod reload;
+mod strangers;
 mod sysctl;
 mod systemd;
 mod words;

@@ -144,8 +144,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a hand-over that nobody answers is not called off",
         "machine.rs",
-        "Departure::HandOver => self.stay_master(now, view),",
-        "Departure::HandOver => self.become_init(InitReason::Disabled, None),",
+        "Departure::HandOver | Departure::Offer => self.stay_master(now, view),",
+        "Departure::HandOver | Departure::Offer => self.become_init(InitReason::Disabled, None),",
     ),
     mutant(
         "who handed over takes it back at once",
@@ -174,8 +174,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "who is leaving takes a bow-out for its successor",
         "machine.rs",
-        "if peer == Interval::BOW_OUT {",
-        "if peer != Interval::BOW_OUT {",
+        "Role::Leaving { .. } if interval == Interval::BOW_OUT",
+        "Role::Leaving { .. } if interval != Interval::BOW_OUT",
     ),
     // Maintenance mode.
     mutant(

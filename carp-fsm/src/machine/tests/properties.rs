@@ -1,5 +1,7 @@
 //! What holds for all inputs.
 
+use std::vec;
+
 use super::*;
 
 fn any_view() -> impl Strategy<Value = View> {
@@ -32,6 +34,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         1 => Just(Input::Stop(InitReason::LinkDown)),
         1 => any::<u32>().prop_map(|retry| Input::Refused(at(u64::from(retry)))),
         1 => Just(Input::Leave(Departure::HandOver)),
+        1 => Just(Input::Leave(Departure::Offer)),
         1 => Just(Input::Leave(Departure::Stop(InitReason::Disabled))),
         8 => (any::<bool>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>()).prop_map(
             |(ipv6, base, skew, demotion, lower_source)| Input::Heard {

@@ -2,26 +2,28 @@
 
 use super::*;
 
-/// I INIT, W INIT and waiting to try again, B BACKUP, R BACKUP that resigned, M MASTER, H handing over,
-/// S stopping; then what is wished. FreeBSD 1/100 with preempt, hardened.
+/// I INIT, W INIT and waiting to try again, B BACKUP, R BACKUP that resigned, M MASTER, O MASTER that offers itself
+/// at its next advertisement, H handing over, X bowed out for who is better, S stopping; then what is wished. FreeBSD
+/// 1/100 with preempt, hardened.
 const TABLE: &str = "
-                    I    W             B                     R                     M             H             S
-start             | B  | W           | B                   | R                   | M           | H           | M ad
-stop              | I  | I           | I                   | I                   | I disown    | I disown    | I disown
-refused           | I  | W           | B                   | R                   | W bow disown| W bow disown| I disown
-hand over         | I  | W           | B                   | R                   | H bow       | H           | S
-leave             | I  | I           | I                   | I                   | S bow       | S           | S
-heard better      | I  | W           | B                   | R                   | B disown    | R disown    | I disown
-heard equal       | I  | W           | B                   | R                   | B disown    | R disown    | I disown
-heard worse       | I  | W           | M own ad announce   | R                   | M ad announce | R disown    | I disown
-heard bow-out     | I  | W           | M own ad announce   | M own ad announce   | M           | H           | S
-timeout           | I  | B           | M own ad announce   | M own ad announce   | M ad        | M ad        | I disown
-early timeout     | I  | W           | B                   | R                   | M           | H           | S
-demotion changed  | I  | W           | B                   | R                   | M ad        | H           | S
-reconfigured      | I  | W           | B                   | R                   | M ad        | H           | S
-force INIT        | I  | W           | B                   | R                   | M           | H           | S
-force BACKUP      | I  | W           | B                   | R                   | B disown    | B disown    | I disown
-force MASTER      | I  | W           | M own ad announce   | M own ad announce   | M           | H           | S
+                   I   W   B                   R                   M               O               H              X               S
+start            | B | W | B                 | R                 | M             | O             | H            | X             | M ad
+stop             | I | I | I                 | I                 | I disown      | I disown      | I disown     | I disown      | I disown
+refused          | I | W | B                 | R                 | W bow disown  | W bow disown  | W bow disown | W bow disown  | I disown
+hand over        | I | W | B                 | R                 | H bow         | H bow         | H            | H             | S
+offer            | I | W | B                 | R                 | O             | O             | H            | X             | S
+leave            | I | I | I                 | I                 | S bow         | S bow         | S            | S             | S
+heard better     | I | W | B                 | R                 | B disown      | B disown      | R disown     | B disown      | I disown
+heard equal      | I | W | B                 | R                 | B disown      | B disown      | R disown     | M ad announce | I disown
+heard worse      | I | W | M own ad announce | R                 | M ad announce | O ad announce | R disown     | M ad announce | I disown
+heard bow-out    | I | W | M own ad announce | M own ad announce | M             | O             | H            | X             | S
+timeout          | I | B | M own ad announce | M own ad announce | M ad          | X bow         | M ad         | M ad          | I disown
+early timeout    | I | W | B                 | R                 | M             | O             | H            | X             | S
+demotion changed | I | W | B                 | R                 | M ad          | M ad          | H            | X             | S
+reconfigured     | I | W | B                 | R                 | M ad          | O ad          | H            | X             | S
+force INIT       | I | W | B                 | R                 | M             | O             | H            | X             | S
+force BACKUP     | I | W | B                 | R                 | B disown      | B disown      | B disown     | B disown      | I disown
+force MASTER     | I | W | M own ad announce | M own ad announce | M             | O             | H            | X             | S
 ";
 
 fn in_role(letter: char, now: Instant, view: &View) -> Machine {
@@ -48,13 +50,15 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         },
         'B' => backup(false),
         'R' => backup(true),
-        'M' => Role::Master {
+        'M' | 'O' => Role::Master {
             next_ad: until,
             reannounce: view.reannounce(),
             answer_from: now,
             ties: 0,
+            offers: letter == 'O',
         },
         'H' => leaving(Departure::HandOver),
+        'X' => leaving(Departure::Offer),
         'S' => leaving(Departure::Stop(reason)),
         other => panic!("no role {other}"),
     };
@@ -67,11 +71,16 @@ fn letter_of(machine: &Machine) -> char {
         Role::Init { retry: Some(_), .. } => 'W',
         Role::Backup { resigned: false, .. } => 'B',
         Role::Backup { resigned: true, .. } => 'R',
-        Role::Master { .. } => 'M',
+        Role::Master { offers: false, .. } => 'M',
+        Role::Master { offers: true, .. } => 'O',
         Role::Leaving {
             then: Departure::HandOver,
             ..
         } => 'H',
+        Role::Leaving {
+            then: Departure::Offer,
+            ..
+        } => 'X',
         Role::Leaving {
             then: Departure::Stop(_),
             ..
@@ -102,7 +111,7 @@ fn every_role_and_every_input() {
     let now = at(1000 * SECOND);
     let mut lines = TABLE.lines().filter(|line| !line.is_empty());
     let roles: Vec<char> = lines.next().unwrap().chars().filter(|c| *c != ' ').collect();
-    assert_eq!(roles.len(), 7);
+    assert_eq!(roles.len(), 9);
     let mut rows = 0;
     for line in lines {
         let mut cells = line.split('|').map(str::trim);
@@ -112,6 +121,7 @@ fn every_role_and_every_input() {
             "stop" => Input::Stop(InitReason::LinkDown),
             "refused" => Input::Refused(now + Duration::from_secs(2)),
             "hand over" => Input::Leave(Departure::HandOver),
+            "offer" => Input::Leave(Departure::Offer),
             "leave" => Input::Leave(Departure::Stop(InitReason::Disabled)),
             "heard better" => heard(1, 50),
             "heard equal" => heard(1, 100),
@@ -148,5 +158,5 @@ fn every_role_and_every_input() {
         }
         rows += 1;
     }
-    assert_eq!(rows, 16);
+    assert_eq!(rows, 17);
 }

@@ -243,7 +243,7 @@ fn impossible_peers_are_refused_and_nothing_changes() {
         assert_eq!(bench.node.set_peers(bench.now, host, multicast, list), expected);
     }
     assert!(bench.node.peers(host).eq(&peers()));
-    assert_eq!(bench.node.set_peers(bench.now, host, true, &many[..8]), Ok(()));
+    assert_eq!(bench.node.set_peers(bench.now, host, true, &many[..6]), Ok(()));
 
     let slots: &'static mut [PeerSlot] = [PeerSlot::EMPTY; 2].to_vec().leak();
     let mut bench = Bench::with_storage(Policy::HARDENED, borrowed(2, 1, 1, 8).with_peers(slots, 2));

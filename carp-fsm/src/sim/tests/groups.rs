@@ -1,0 +1,167 @@
+//! Groups of virtual hosts on several interfaces: they move together.
+
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+use crate::{GroupId, IfaceId};
+
+const WAN: IfaceId = IfaceId(0);
+const LAN: IfaceId = IfaceId(1);
+const DMZ: IfaceId = IfaceId(2);
+
+fn on(iface: IfaceId) -> Vhid {
+    Vhid::new(u8::try_from(iface.0).unwrap() + 1).unwrap()
+}
+
+/// Nodes a, b, .. with one virtual host on each of three interfaces; the first is MASTER of all.
+fn routers(policies: &[Policy], change: impl Fn(usize, &mut HostConfig<ADDRS>)) -> (Sim, Vec<NodeId>) {
+    let mut sim = Sim::new(1);
+    let mut ids = Vec::new();
+    for (index, policy) in policies.iter().enumerate() {
+        let number = u8::try_from(index).unwrap();
+        let mut plan = NodePlan::new(["a", "b", "c"][index], [10, 0, 0, number + 1]).policy(*policy);
+        for iface in [WAN, LAN, DMZ] {
+            let mut host = HostConfig {
+                iface,
+                ..virtual_host(on(iface), 100 * number)
+            };
+            change(index, &mut host);
+            plan = plan.host(host);
+        }
+        ids.push(sim.add(plan).unwrap());
+    }
+    sim.run_for(seconds(10));
+    for iface in [WAN, LAN, DMZ] {
+        assert_eq!(sim.owners(on(iface)), [ids[0]]);
+    }
+    (sim, ids)
+}
+
+/// Who owns what is on WAN, LAN and DMZ.
+fn owners(sim: &Sim) -> [Vec<NodeId>; 3] {
+    [WAN, LAN, DMZ].map(|iface| sim.owners(on(iface)))
+}
+
+/// Somebody owns what is on this interface, all the time.
+fn never_without_owner(sim: &Sim, iface: IfaceId, from: Instant) {
+    let of = |node: NodeId, host| sim.host(node, on(iface)) == Some(host);
+    let mut owners = BTreeSet::new();
+    for entry in sim.trace() {
+        if let TraceKind::Owner { host, owner } = entry.kind
+            && of(entry.node, host)
+        {
+            if owner {
+                owners.insert(entry.node);
+            } else {
+                owners.remove(&entry.node);
+            }
+        }
+        assert!(entry.at < from || !owners.is_empty(), "{iface:?} at {}", entry.at);
+    }
+}
+
+#[test]
+fn all_move_with_one_whether_or_not_the_peer_preempts_or_is_a_kernel() {
+    for dialect in Dialect::ALL {
+        for policy in [Policy::HARDENED, Policy::KERNEL] {
+            for preempt in [false, true] {
+                let (mut sim, ids) = routers(&[Policy::HARDENED, policy], |_, host| {
+                    host.dialect = dialect;
+                    host.preempt = preempt;
+                });
+                let pulled = sim.now();
+                sim.set_link_on(ids[0], WAN, LinkState::Down);
+                // One interval, demoted by 240, and the WAN's master-down time.
+                sim.run_for(seconds(2));
+                let [_, lan, dmz] = owners(&sim);
+                assert_eq!((lan, dmz), (vec![ids[1]], vec![ids[1]]), "{dialect} {preempt}");
+                sim.run_for(seconds(20));
+                assert_eq!(owners(&sim), [(); 3].map(|()| vec![ids[1]]));
+                never_without_owner(&sim, LAN, pulled);
+                never_without_owner(&sim, DMZ, pulled);
+
+                sim.set_link_on(ids[0], WAN, LinkState::Up);
+                sim.run_for(seconds(20));
+                let back = ids[usize::from(!preempt)];
+                assert_eq!(owners(&sim), [(); 3].map(|()| vec![back]), "{dialect} {preempt}");
+            }
+        }
+    }
+}
+
+#[test]
+fn alone_they_stay() {
+    let (mut sim, ids) = routers(&[Policy::HARDENED], |_, _| {});
+    let pulled = sim.now();
+    sim.set_link_on(ids[0], WAN, LinkState::Down);
+    sim.run_for(seconds(60));
+    assert_eq!(owners(&sim), [vec![], vec![ids[0]], vec![ids[0]]]);
+    never_without_owner(&sim, LAN, pulled);
+    let bow_outs = sim
+        .trace()
+        .iter()
+        .filter(|entry| entry.kind == TraceKind::Sent(TransmitKind::BowOut));
+    assert_eq!(bow_outs.count(), 2, "once each, and no more");
+}
+
+#[test]
+fn where_the_peer_is_as_badly_off_nothing_moves_for_good() {
+    for preempt in [false, true] {
+        let (mut sim, ids) = routers(&[Policy::HARDENED; 2], |_, host| host.preempt = preempt);
+        let died = sim.now();
+        // The switch: both lose the same link.
+        for id in &ids {
+            sim.set_link_on(*id, WAN, LinkState::Down);
+        }
+        sim.run_for(seconds(30));
+        assert_eq!(
+            owners(&sim),
+            [vec![], vec![ids[0]], vec![ids[0]]],
+            "preempt: {preempt}"
+        );
+        never_without_owner(&sim, LAN, died);
+        let moves = transitions(sim.trace(), ids[0]);
+        let moves = moves.iter().filter(|(at, to)| *at > died && *to == State::Backup);
+        assert_eq!(moves.count(), 0, "it offers, but keeps them");
+    }
+}
+
+#[test]
+fn a_link_that_is_back_within_the_interval_moves_nothing() {
+    let (mut sim, ids) = routers(&[Policy::HARDENED; 2], |_, _| {});
+    sim.set_link_on(ids[0], WAN, LinkState::Down);
+    sim.run_for(Duration::from_millis(500));
+    sim.set_link_on(ids[0], WAN, LinkState::Up);
+    sim.run_for(seconds(20));
+    let [_, lan, dmz] = owners(&sim);
+    assert_eq!((lan, dmz), (vec![ids[0]], vec![ids[0]]));
+}
+
+#[test]
+fn other_groups_do_not_move() {
+    let (mut sim, ids) = routers(&[Policy::HARDENED; 2], |_, host| {
+        host.group = GroupId(u8::from(host.iface == DMZ));
+    });
+    sim.set_link_on(ids[0], WAN, LinkState::Down);
+    sim.run_for(seconds(20));
+    assert_eq!(owners(&sim), [vec![ids[1]], vec![ids[1]], vec![ids[0]]]);
+}
+
+#[test]
+fn a_wish_to_be_less_wanted_is_none_to_move() {
+    let (mut sim, ids) = routers(&[Policy::HARDENED; 2], |_, _| {});
+    sim.command(ids[0], |node, now| {
+        node.demote(now, GroupId(0), crate::Cause::Operator, 240).unwrap();
+    });
+    sim.run_for(seconds(20));
+    assert_eq!(owners(&sim), [(); 3].map(|()| vec![ids[0]]));
+}
+
+#[test]
+fn kernels_stay_split() {
+    let (mut sim, ids) = routers(&[Policy::KERNEL; 2], |_, _| {});
+    sim.set_link_on(ids[0], WAN, LinkState::Down);
+    sim.run_for(seconds(20));
+    assert_eq!(owners(&sim), [vec![ids[1]], vec![ids[0]], vec![ids[0]]]);
+}
