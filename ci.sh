@@ -158,6 +158,9 @@ if [ "$mode" = full ]; then
     step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time -- --test
     step "Planted bugs are found" cargo run --quiet --profile model -p carp-tests --bin mutants
     step "Miri" cargo +nightly miri test --quiet -p carp-proto
+    # What runs in minutes: no random histories, no tables of everything.
+    step "Miri on the election" cargo +nightly miri test --quiet -p carp-fsm --lib -- \
+        host:: machine::tests::leaving machine::tests::timers node::tests::commands node::tests::replays
     step "Fuzzing, briefly" fuzz/run.sh 10
     step "Demo" cargo run --quiet --release -p carpd -- demo
     step "Lab" run_lab
