@@ -507,4 +507,5 @@ fn an_openbsd_peer_is_believed_by_whoever_is_told_that_it_repeats_itself() {
 }
 
 mod equals;
+mod fast;
 mod faults;
