@@ -123,6 +123,8 @@ if [ "$mode" != test ]; then
     step "Lints" cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings
     step "Bare metal" build_bare_metal
     step "Other systems" check_elsewhere
+    step "4096 hosts on a small stack, unoptimised" \
+        cargo run --quiet --profile debug-stack -p carp-fsm --features alloc --example many_hosts
     step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --all-features
 fi
 if [ "$mode" = full ]; then
