@@ -139,8 +139,9 @@ if [ "$mode" = full ]; then
     step "Instructions on Cortex-M" tests/bare-metal/instructions.sh
     step "Lints of fuzz targets and bare-metal images" lint_bare_metal
     step "Instructions on the host" cargo bench --quiet -p carp-benches --bench wire_instructions
+    step "Instructions of a node on the host" cargo bench --quiet -p carp-benches --bench fsm_instructions
     step "Time, as ratios" cargo bench --quiet -p carp-benches --bench wire_ratio
-    step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time -- --test
+    step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time --bench fsm_time -- --test
     step "Planted bugs are found" cargo run --quiet --profile model -p carp-tests --bin mutants
     step "Miri" cargo +nightly miri test --quiet -p carp-proto
     step "Fuzzing, briefly" fuzz/run.sh 10
