@@ -62,6 +62,21 @@ pub enum EventKind {
         /// Source address of the successor, if there is one.
         peer: Option<IpAddr>,
     },
+    /// A group is split: this node is MASTER on one interface and BACKUP of a living master on another, and
+    /// has been for an advertisement interval. What comes in on one may go out nowhere.
+    SplitMaster {
+        /// Which group.
+        group: GroupId,
+        /// One of its hosts that is MASTER.
+        master: HostId,
+        /// One that is BACKUP, on another interface.
+        backup: HostId,
+    },
+    /// A group is no longer split.
+    SplitMasterEnded {
+        /// Which group.
+        group: GroupId,
+    },
     /// A virtual host left the [fast profile](crate::Profile::Fast): somebody advertises with an advbase of 1
     /// or more, so not all members have it.
     FastProfileLeft {

@@ -29,7 +29,7 @@ enum Role {
     Master {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
-        reannounce: u16,
+        reannounce: u8,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
@@ -107,6 +107,14 @@ impl Machine {
             Role::Backup { down4, down6, .. } => earlier(down4, down6),
             Role::Master { next_ad, .. } => Some(next_ad),
             Role::Leaving { until, .. } => Some(until),
+        }
+    }
+
+    /// When a periodic advertisement is due, if it is MASTER and not on its way out.
+    pub const fn advertises_at(&self) -> Option<Instant> {
+        match self.role {
+            Role::Master { next_ad, .. } => Some(next_ad),
+            _ => None,
         }
     }
 

@@ -85,6 +85,8 @@ pub struct Node<'s, const ADDRS: usize> {
     now: Instant,
     shutting_down: bool,
     maintenance: bool,
+    /// Look for groups that are split then.
+    look_at: Option<Instant>,
     /// Services are up, as far as we were asked to wait for them.
     ready: bool,
 }
@@ -112,6 +114,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             now: Instant::ZERO,
             shutting_down: false,
             maintenance: false,
+            look_at: None,
             ready: policy.not_ready_demotion_factor == 0,
         }
     }
@@ -419,6 +422,7 @@ mod peers;
 mod receive;
 mod replay;
 mod settings;
+mod split;
 #[cfg(test)]
 mod tests;
 

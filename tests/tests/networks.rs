@@ -50,6 +50,11 @@ fn whole_life<const N: usize>(lab: &mut Lab<N>) {
     settle(lab, B);
 }
 
+/// Waits until a node is the only master that the client hears, which others may be, too.
+fn settle_among_owners<const N: usize>(lab: &mut Lab<N>, master: usize) {
+    lab.client.settle(&lab.nodes[master], live::PATIENCE).unwrap();
+}
+
 /// Kills a node, and measures the time from its last advertisement to the first one of its heir.
 fn dies<const N: usize>(lab: &mut Lab<N>, node: usize, heir: usize, millis: u64) {
     let succession = crash_to(lab, node, heir);
@@ -158,6 +163,39 @@ fn with_addresses_of_both_families() {
 }
 
 #[test]
+fn with_virtual_mac_addresses() {
+    let setups = carpd::<2>().map(|setup| Setup {
+        addresses: vec![format!("{VIP}/{PREFIX_LEN}"), format!("{VIP_V6}/{PREFIX_LEN_V6}")],
+        more: "mode = \"vmac\"".to_owned(),
+        ..setup
+    });
+    let plan = Plan {
+        ipv6: true,
+        ..Plan::default()
+    };
+    let Some(mut lab) = lab_in(plan, setups) else {
+        return;
+    };
+    whole_life(&mut lab);
+
+    // Two masters hear each other, though they have the same MAC address.
+    lab.start(A).unwrap();
+    settle(&mut lab, A);
+    lab.topology.block(1).unwrap();
+    settle_among_owners(&mut lab, B);
+    lab.topology.unblock(1).unwrap();
+    settle(&mut lab, A);
+    let neighbours = lab.topology.station(3).ip("neigh show").unwrap();
+    for vip in [VIP.to_string(), VIP_V6.to_string()] {
+        let line = neighbours.lines().find(|line| line.starts_with(&vip));
+        assert!(
+            line.is_none_or(|line| line.contains("00:00:5e:00:01:07")),
+            "{neighbours}"
+        );
+    }
+}
+
+#[test]
 fn on_a_bridge() {
     let setups = carpd::<2>().map(|setup| Setup {
         interface: "lan".to_owned(),
@@ -237,8 +275,10 @@ fn keepalived_with_the_same_number_is_ignored() {
     assert_eq!(state(&lab.nodes[B]), "BACKUP");
     assert_eq!(owners(&lab), [true, false, true]);
     for node in [A, B] {
-        let status = status(&lab.nodes[node]);
+        let (status, log) = (status(&lab.nodes[node]), lab.nodes[node].log());
         assert!(live::counter(&status, "badlen") >= 3, "{status}");
+        let reports = log.matches("eth0: 192.0.2.3 speaks VRRPv3 (our vhid 7)");
+        assert_eq!(reports.count(), 1, "{log}");
     }
     dies(&mut lab, A, B, MASTER_DOWN[0]);
 }

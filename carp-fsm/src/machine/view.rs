@@ -134,19 +134,16 @@ impl View {
     }
 
     /// Periodic advertisements until a new MASTER announces again; 0: never.
-    pub(super) fn reannounce(&self) -> u16 {
+    pub(super) fn reannounce(&self) -> u8 {
         let soon = self
             .policy
             .reannounce
             .max(self.dialect.rules().announces_again.unwrap_or(0));
-        match u16::from(soon) {
-            0 => self.refresh(),
-            soon => soon,
-        }
+        if soon == 0 { self.refresh() } else { soon }
     }
 
     /// Periodic advertisements from one announcement to the next; 0: there is none.
-    pub(super) fn refresh(&self) -> u16 {
+    pub(super) fn refresh(&self) -> u8 {
         let period = self.period(self.effective_skew()).as_micros();
         let refresh = self.policy.announce_refresh.as_micros();
         let count = refresh
@@ -155,8 +152,8 @@ impl View {
         match refresh {
             0 => 0,
             _ => count
-                .and_then(|count| u16::try_from(count).ok())
-                .unwrap_or(u16::MAX),
+                .and_then(|count| u8::try_from(count).ok())
+                .unwrap_or(u8::MAX),
         }
     }
 }

@@ -122,7 +122,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// Once in the past, it stays there until handled.
     pub fn next_deadline(&self) -> Option<Instant> {
         let host = self.hosts.earliest().map(|(deadline, _)| deadline);
-        earlier(host, self.keys.next)
+        earlier(earlier(host, self.keys.next), self.look_at)
     }
 
     /// After [`shutdown`](Self::shutdown): nothing is owned here any longer, nothing left to send.

@@ -111,6 +111,10 @@ impl fmt::Display for TraceEntry {
                 }
                 (HandOver::NotMaster, _) => f.write_str("hand-over: not MASTER"),
             },
+            TraceKind::Event(EventKind::SplitMaster { .. }) => {
+                f.write_str("split: MASTER on one interface, BACKUP on another")
+            }
+            TraceKind::Event(EventKind::SplitMasterEnded { .. }) => f.write_str("no longer split"),
             TraceKind::Event(EventKind::FastProfileLeft { peer, interval, .. }) => {
                 write!(f, "leaves the fast profile: {peer} advertises {interval}")
             }
