@@ -168,7 +168,7 @@ impl World<'_> {
             decode(frame).ok_or_else(|| self.blame(from, "sends a frame that is no advertisement"))?;
         let frame: Rc<[u8]> = frame.into();
         for (to, seat) in (0..).zip(&self.seats) {
-            let reached = seat.running.is_some() && seat.link && !seat.isolated;
+            let reached = seat.running.is_some() && seat.link && !seat.isolated && !seat.deaf;
             let room = !self.crowded || self.flight.len() < self.scenario.in_flight;
             if to != from && reached && room {
                 let frame = Rc::clone(&frame);
