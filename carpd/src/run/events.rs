@@ -112,19 +112,20 @@ impl Journal {
             what,
             What::Transition { .. } | What::Demotion { .. } | What::Handover { .. }
         );
-        if self.log_level > 0 || !is_carps_own {
-            log.line(&text);
-        }
-        if self.records.len() == REMEMBERED {
-            self.records.pop_front();
-        }
         self.number += 1;
-        self.records.push_back(Record {
+        let record = Record {
             number: self.number,
             time: report::at(wall_clock(), now, at),
             what,
             text,
-        });
+        };
+        if self.log_level > 0 || !is_carps_own {
+            log.event(&record);
+        }
+        if self.records.len() == REMEMBERED {
+            self.records.pop_front();
+        }
+        self.records.push_back(record);
     }
 
     fn tell(&mut self, carp: &Carp, event: Event) -> (String, What) {
