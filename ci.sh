@@ -86,6 +86,14 @@ lint_bare_metal() (
     cargo clippy --quiet --release --target thumbv7m-none-eabi -- -D warnings
 )
 
+# Firmware that only a board can run, and the program for a tap device.
+build_examples() (
+    for example in carp-embassy/examples/*/; do
+        (cd "$example" && cargo fmt --check && cargo build --quiet --release --locked)
+        echo "$example"
+    done
+)
+
 install_nightly() {
     rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
     rustup --quiet component add --toolchain nightly miri rust-src
@@ -107,6 +115,7 @@ run_lab() {
     cargo build --quiet --release -p carpd
     target/release/carpd lab
     target/release/carpd lab --peer ucarp
+    carp-embassy/examples/linux-tap/run.sh
     # Six minutes. Without --fast it takes two hours, and compares with UCarp and keepalived.
     cargo run --quiet --release -p carp-tests --bin measure -- --fast
 }
@@ -142,6 +151,7 @@ if [ "$mode" = full ]; then
     step "Flash and RAM of the adapter" tests/bare-metal/embassy-size.sh
     step "RAM" tests/bare-metal/ram-size.sh
     step "Instructions on Cortex-M" tests/bare-metal/instructions.sh
+    step "Examples of the adapter" build_examples
     step "Lints of fuzz targets and bare-metal images" lint_bare_metal
     step "Instructions on the host" cargo bench --quiet -p carp-benches --bench wire_instructions
     step "Time, as ratios" cargo bench --quiet -p carp-benches --bench wire_ratio
