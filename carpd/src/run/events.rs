@@ -32,6 +32,8 @@ pub(super) struct Journal {
     pub(super) log_level: u8,
     /// Names of the causes of demotion that the operator has entered, by their number in [`Cause::External`].
     pub(super) external: BTreeMap<u8, String>,
+    /// A virtual host of which this machine is MASTER and one of which it is BACKUP, if it is split.
+    pub(super) split: Option<(String, String)>,
     /// The last transition of each virtual host that had one.
     last: HashMap<HostId, (Instant, Reason)>,
     /// What the log has said about the addresses of each virtual host, so that it is said once.
@@ -56,6 +58,7 @@ impl Journal {
             started,
             log_level: 1,
             external: BTreeMap::new(),
+            split: None,
             last: HashMap::new(),
             said: HashMap::new(),
             unguarded: false,
@@ -197,6 +200,26 @@ impl Journal {
                 let name = self.log_name(host);
                 let line = format!("carpd: {name}: leaves the fast profile: {peer} advertises {interval}");
                 (line, What::Other {})
+            }
+            EventKind::SplitMaster { master, backup, .. } => {
+                let (master, backup) = (self.name(master), self.name(backup));
+                let line = format!("carpd: split: MASTER of {master}, but BACKUP of {backup}");
+                self.split = Some((master.clone(), backup.clone()));
+                let what = What::SplitMaster {
+                    holds: true,
+                    master: Some(master),
+                    backup: Some(backup),
+                };
+                (line, what)
+            }
+            EventKind::SplitMasterEnded { .. } => {
+                self.split = None;
+                let what = What::SplitMaster {
+                    holds: false,
+                    master: None,
+                    backup: None,
+                };
+                ("carpd: split no longer".to_owned(), what)
             }
             EventKind::TakenAway { host } => {
                 let name = self.log_name(host);
