@@ -55,8 +55,9 @@ pub struct Policy {
     /// An advertisement whose counter was heard or sent before is not believed, wherever the dialect's
     /// counters do not repeat (not OpenBSD's), as long as [`Storage`](crate::Storage) remembers it.
     ///
-    /// **A peer that repeats one counter needs it off, or the OpenBSD dialect here**: an OpenBSD machine, or
-    /// one of some old forks of FreeBSD's pf appliances. Otherwise both become MASTER.
+    /// **A virtual host with a peer that repeats one counter must say so**
+    /// ([`HostConfig::peers_repeat_counter`](crate::HostConfig::peers_repeat_counter)), or speak the OpenBSD
+    /// dialect. Otherwise both become MASTER, and [`NeighbourKind::RepeatsCounter`](crate::NeighbourKind) says why.
     ///
     /// It stops loops and the recording of a dead master that is played again. It does not stop
     /// recordings older than the memory, nor a fresh one that reaches us first with another advskew.

@@ -73,6 +73,10 @@ pub enum NeighbourKind {
     Stranger,
     /// It is us: our own advertisements come back.
     Loop,
+    /// Valid advertisements with one counter. It is OpenBSD, and
+    /// [`HostConfig::peers_repeat_counter`](crate::HostConfig::peers_repeat_counter) must say so, or the last words
+    /// of another are played again.
+    RepeatsCounter,
     /// Valid advertisements that were recorded and are played again.
     Replay,
 }
@@ -322,6 +326,7 @@ impl NeighbourKind {
             Self::Stranger => 3,
             Self::Loop => 4,
             Self::Replay => 5,
+            Self::RepeatsCounter => 6,
         }
     }
 }
@@ -352,6 +357,9 @@ impl fmt::Display for NeighbourKind {
             Self::OtherVersion(version) => write!(f, "speaks version {version} of CARP"),
             Self::Stranger => f.write_str("speaks CARP here"),
             Self::Loop => f.write_str("sends our own advertisements back: there is a loop"),
+            Self::RepeatsCounter => f.write_str(
+                "repeats one counter: it is OpenBSD, and this virtual host is not told so, or a recording is played again",
+            ),
             Self::Replay => f.write_str("plays recorded advertisements again"),
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write as _;
 
-use carp_fsm::{Cause, Duration, Event, EventKind, HandOver, HostId, Instant, Reason, State};
+use carp_fsm::{Cause, Duration, Event, EventKind, HandOver, HostId, Instant, NeighbourKind, Reason, State};
 use carp_std::OwnershipError;
 
 use super::hosts::{Member, Wanted};
@@ -236,7 +236,13 @@ impl Journal {
             } => {
                 let interface = carp.link().interface_name(iface).unwrap_or("?");
                 let whose = if host.is_some() { "our vhid" } else { "vhid" };
-                let line = format!("carpd: {interface}: {source} {kind} ({whose} {vhid})");
+                let advice = match kind {
+                    NeighbourKind::RepeatsCounter => {
+                        "; if it is OpenBSD, set peers_repeat_counter = true for this vhid and reload"
+                    }
+                    _ => "",
+                };
+                let line = format!("carpd: {interface}: {source} {kind} ({whose} {vhid}){advice}");
                 let what = What::Neighbour {
                     interface: interface.to_owned(),
                     vhid: vhid.get(),

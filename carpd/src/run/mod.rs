@@ -45,14 +45,6 @@ use hooks::Hooks;
 use hosts::{Difference, Member};
 use notify::Notify;
 
-/// An OpenBSD peer repeats one counter for ever. Whoever leaves `dialect` alone beside one would take every
-/// advertisement of it for a replay, and both would be MASTER; so nothing is taken for a replay until that can be
-/// configured.
-const POLICY: Policy = Policy {
-    ignores_replays: false,
-    ..Policy::HARDENED
-};
-
 /// The host of carpd.
 type Carp = Host<LinuxLink, MAX_ADDRESSES>;
 
@@ -95,7 +87,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
     let mut wake = Wake::new()?;
     let terminate = wake.on_signals(&[SIGTERM, SIGINT])?;
     let hangup = wake.on_signals(&[SIGHUP])?;
-    let mut carp = Carp::new(LinuxLink::new()?, POLICY, random_seed()?)?;
+    let mut carp = Carp::new(LinuxLink::new()?, Policy::HARDENED, random_seed()?)?;
     let mut journal = Journal::new(Clock.now());
     let store = Store::new(&config.state_directory);
     let maintenance = store.get()?;
