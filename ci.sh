@@ -132,7 +132,7 @@ run_tests() {
     return "$status"
 }
 
-step "Tools" install_tools ucarp ucarp keepalived keepalived tcpdump tcpdump ip iproute2 tshark tshark \
+step "Tools" install_tools ucarp ucarp keepalived keepalived tcpdump tcpdump nft nftables ip iproute2 tshark tshark \
     qemu-system-arm qemu-system-arm
 step "Targets" install_targets
 if [ "$mode" != test ]; then

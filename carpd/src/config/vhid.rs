@@ -355,24 +355,10 @@ fn dialect(table: &Table<'_>, report: &mut Report) -> Dialect {
 
 fn mode(table: &Table<'_>, report: &mut Report) -> LinkMode {
     let modes = [("plain", LinkMode::Plain), ("vmac", LinkMode::Vmac)];
-    one_of(table, "mode", &modes, report)
+    table.one_of("mode", &modes, report)
 }
 
 fn on_removal(table: &Table<'_>, report: &mut Report) -> OnRemoval {
     let reactions = [("restore", OnRemoval::Restore), ("demote", OnRemoval::Demote)];
-    one_of(table, "on_removal", &reactions, report)
-}
-
-fn one_of<T: Copy + Default>(table: &Table<'_>, key: &str, values: &[(&str, T)], report: &mut Report) -> T {
-    let Some(name) = table.string(key, report) else {
-        return T::default();
-    };
-    if let Some((_, value)) = values.iter().find(|(value, _)| value == name.get_ref()) {
-        return *value;
-    }
-    let wrong = name.get_ref().escape_debug();
-    let names: Vec<_> = values.iter().map(|(value, _)| *value).collect();
-    let advice = format!("{key} cannot be {wrong}; write {}", names.join(" or "));
-    report.mistake(&name.span(), advice);
-    T::default()
+    table.one_of("on_removal", &reactions, report)
 }

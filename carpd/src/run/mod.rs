@@ -115,6 +115,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         process: config.process,
         stopping: false,
     };
+    daemon.log.set_format(config.log_format);
     sysctl::adopt(&mut daemon, settings, Clock.now())?;
     daemon.carp.process(Clock.now())?;
     daemon.journal.start(&daemon.carp, config, &mut daemon.log);
@@ -287,6 +288,7 @@ impl Daemon {
         let wanted = wanted.map_err(|error| error.to_string())?;
         self.configured = config.settings;
         self.hooks.set(&config.hooks);
+        self.log.set_format(config.log_format);
         let mut difference = hosts::apply(&mut self.carp, &mut self.journal, wanted, now);
         sysctl::adopt(self, settings, now)?;
         difference.set = changed.len();
