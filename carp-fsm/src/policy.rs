@@ -34,6 +34,10 @@ pub struct Policy {
     /// A MASTER that hears a worse one advertises and announces at once, so that the other yields, and
     /// clients that believed it are put right, within one network delay. At most four times per
     /// advertisement interval.
+    ///
+    /// In plain mode, a MASTER that yields to a better one advertises once more for that purpose, unless it has
+    /// just taken over: two that were cut off from each other meet again, and the better one need never have
+    /// heard of the other.
     pub answer_worse_master: bool,
     /// Who yielded to an equal master waits a little longer before it takes over again: less than one
     /// advertisement interval, derived from the MAC address, another time after each tie in a row. Kernels
