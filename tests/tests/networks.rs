@@ -275,8 +275,10 @@ fn keepalived_with_the_same_number_is_ignored() {
     assert_eq!(state(&lab.nodes[B]), "BACKUP");
     assert_eq!(owners(&lab), [true, false, true]);
     for node in [A, B] {
-        let status = status(&lab.nodes[node]);
+        let (status, log) = (status(&lab.nodes[node]), lab.nodes[node].log());
         assert!(live::counter(&status, "badlen") >= 3, "{status}");
+        let reports = log.matches("eth0: 192.0.2.3 speaks VRRPv3 (our vhid 7)");
+        assert_eq!(reports.count(), 1, "{log}");
     }
     dies(&mut lab, A, B, MASTER_DOWN[0]);
 }

@@ -10,6 +10,7 @@ mod failover;
 mod guard;
 mod hooks;
 mod maintenance;
+mod misuse;
 mod network;
 mod operate;
 mod reload;
