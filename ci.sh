@@ -132,7 +132,7 @@ run_tests() {
     return "$status"
 }
 
-step "Tools" install_tools ucarp ucarp keepalived keepalived tcpdump tcpdump ip iproute2 tshark tshark \
+step "Tools" install_tools ucarp ucarp keepalived keepalived tcpdump tcpdump nft nftables ip iproute2 tshark tshark \
     qemu-system-arm qemu-system-arm
 step "Targets" install_targets
 if [ "$mode" != test ]; then
@@ -140,6 +140,8 @@ if [ "$mode" != test ]; then
     step "Lints" cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings
     step "Bare metal" build_bare_metal
     step "Other systems" check_elsewhere
+    step "4096 hosts on a small stack, unoptimised" \
+        cargo run --quiet --profile debug-stack -p carp-fsm --features alloc --example many_hosts
     step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --all-features
 fi
 if [ "$mode" = full ]; then
@@ -154,8 +156,9 @@ if [ "$mode" = full ]; then
     step "Examples of the adapter" build_examples
     step "Lints of fuzz targets and bare-metal images" lint_bare_metal
     step "Instructions on the host" cargo bench --quiet -p carp-benches --bench wire_instructions
+    step "Instructions of a node on the host" cargo bench --quiet -p carp-benches --bench fsm_instructions
     step "Time, as ratios" cargo bench --quiet -p carp-benches --bench wire_ratio
-    step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time -- --test
+    step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time --bench fsm_time -- --test
     step "Planted bugs are found" cargo run --quiet --profile model -p carp-tests --bin mutants
     step "Miri" cargo +nightly miri test --quiet -p carp-proto
     # What runs in minutes: no random histories, no tables of everything.

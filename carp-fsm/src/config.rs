@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
+use core::num::NonZeroU8;
 
 use carp_proto::{AddressSet, AdvBase, AdvSkew, Dialect, Key, MacAddr, Vhid};
 
@@ -32,6 +33,10 @@ pub struct HostConfig<const ADDRS: usize> {
     pub group: GroupId,
     /// What is on the wire and who wins.
     pub dialect: Dialect,
+    /// A peer sends one counter for ever, and is no replay for that (`docs/protocol.md §11`): it is OpenBSD, or an
+    /// old fork of FreeBSD's for pf appliances. Our own advertisements that come back are recognised all the same. Of
+    /// no meaning in the OpenBSD dialect, which expects it.
+    pub peers_repeat_counter: bool,
     /// Whose MAC address the virtual addresses have.
     pub mode: LinkMode,
     /// How networks shall treat its advertisements; `None`: as the dialect's kernel asks for.
@@ -55,6 +60,7 @@ impl<const ADDRS: usize> HostConfig<ADDRS> {
             preempt_delay: Duration::ZERO,
             group: GroupId(0),
             dialect: Dialect::FreeBsd,
+            peers_repeat_counter: false,
             mode: LinkMode::Plain,
             dscp: None,
             addresses: AddressSet::new(),
@@ -122,24 +128,28 @@ pub enum LinkMode {
 }
 
 /// Differentiated services code point of advertisements (RFC 2474), 0..=63; FreeBSD's
-/// `net.inet.carp.dscp`. 56 is network control (CS7), 0 nothing special.
+/// `net.inet.carp.dscp`. 56 is network control (CS7), 0 nothing special. One byte, and an `Option` of it no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Dscp(u8);
+pub struct Dscp(NonZeroU8);
 
 impl Dscp {
     /// `None` above 63.
     pub const fn new(dscp: u8) -> Option<Self> {
-        if dscp < 64 { Some(Self(dscp)) } else { None }
+        // One more, so that 0 is left for `None`.
+        match NonZeroU8::MIN.checked_add(dscp) {
+            Some(more) if dscp < 64 => Some(Self(more)),
+            _ => None,
+        }
     }
 
     /// 0..=63.
     pub const fn get(self) -> u8 {
-        self.0
+        self.0.get().wrapping_sub(1)
     }
 
     /// As it is in the type of service or traffic class: above the two bits of congestion notification.
     pub(crate) const fn tos(self) -> u8 {
-        self.0 << 2
+        self.get() << 2
     }
 }
 

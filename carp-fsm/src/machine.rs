@@ -145,14 +145,25 @@ impl Machine {
                 lower_source,
             } => match self.role {
                 Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
-                Role::Master { ties, .. } if master_yields(interval, demotion, lower_source, view) => {
-                    let ties = if view.policy.parts_equals && is_tie(interval, demotion, view) {
+                Role::Master { ties, reannounce, .. }
+                    if master_yields(interval, demotion, lower_source, view) =>
+                {
+                    let tie = is_tie(interval, demotion, view);
+                    let ties = if view.policy.parts_equals && tie {
                         // 0 is no tie.
                         ties.checked_add(1).unwrap_or(1)
                     } else {
                         0
                     };
-                    self.enter_backup(now, Reason::MoreFrequentAdvertisement, false, ties, view)
+                    let effects =
+                        self.enter_backup(now, Reason::MoreFrequentAdvertisement, false, ties, view);
+                    if tie || !view.has_last_word(reannounce) {
+                        return effects;
+                    }
+                    Effects {
+                        wishes: effects.wishes.with(Wishes::ADVERTISE),
+                        ..effects
+                    }
                 }
                 Role::Master { .. } if interval != Interval::BOW_OUT => {
                     self.answer_worse_master(now, interval, view)

@@ -79,6 +79,7 @@ pub struct Node<'s, const ADDRS: usize> {
     keys: Keys<'s>,
     peers: Peers<'s>,
     neighbours: Neighbours<'s>,
+    note_neighbour: Option<Note<ADDRS>>,
     random: SplitMix64,
     /// When the announcements of which it is the turn will have left, each taking its part of the window.
     announced_until: Instant,
@@ -109,6 +110,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             keys: Keys::new(storage.keys, storage.keys_per_host),
             peers: Peers::new(storage.peers, storage.peers_per_host),
             neighbours: Neighbours::new(storage.neighbours, storage.neighbours_limit),
+            note_neighbour: storage.note_neighbour,
             random: SplitMix64::new(seed),
             announced_until: Instant::ZERO,
             now: Instant::ZERO,
@@ -430,6 +432,7 @@ pub use inspect::HostStatus;
 use keys::Keys;
 use neighbours::Neighbours;
 pub use neighbours::{Neighbour, NeighbourKind};
+pub(crate) use neighbours::{Note, note_neighbour};
 use peers::Peers;
 pub use peers::{Peer, PeersError};
 use replay::Memory;

@@ -34,6 +34,10 @@ pub struct Policy {
     /// A MASTER that hears a worse one advertises and announces at once, so that the other yields, and
     /// clients that believed it are put right, within one network delay. At most four times per
     /// advertisement interval.
+    ///
+    /// In plain mode, a MASTER that yields to a better one advertises once more for that purpose, unless it has
+    /// just taken over: two that were cut off from each other meet again, and the better one need never have
+    /// heard of the other.
     pub answer_worse_master: bool,
     /// Who yielded to an equal master waits a little longer before it takes over again: less than one
     /// advertisement interval, derived from the MAC address, another time after each tie in a row. Kernels
@@ -55,8 +59,9 @@ pub struct Policy {
     /// An advertisement whose counter was heard or sent before is not believed, wherever the dialect's
     /// counters do not repeat (not OpenBSD's), as long as [`Storage`](crate::Storage) remembers it.
     ///
-    /// **A peer that repeats one counter needs it off, or the OpenBSD dialect here**: an OpenBSD machine, or
-    /// one of some old forks of FreeBSD's pf appliances. Otherwise both become MASTER.
+    /// **A virtual host with a peer that repeats one counter must say so**
+    /// ([`HostConfig::peers_repeat_counter`](crate::HostConfig::peers_repeat_counter)), or speak the OpenBSD
+    /// dialect. Otherwise both become MASTER, and [`NeighbourKind::RepeatsCounter`](crate::NeighbourKind) says why.
     ///
     /// It stops loops and the recording of a dead master that is played again. It does not stop
     /// recordings older than the memory, nor a fresh one that reaches us first with another advskew.

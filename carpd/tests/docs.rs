@@ -2,7 +2,9 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use carpd::config::{self, Machine, Purpose};
 
@@ -60,12 +62,7 @@ fn filled_in(word: &str) -> String {
 fn every_command_in_the_documentation_is_understood() {
     let mut number = 0;
     for document in DOCUMENTS {
-        for command in commands(
-            &read(document)
-                .replace('\n', "\u{0}")
-                .replace("`\u{0}", "`\n")
-                .replace('\u{0}', "\n"),
-        ) {
+        for command in commands(&read(document)) {
             let words: Vec<_> = command.split_whitespace().map(filled_in).collect();
             // `carpd status, `...: the name of a command alone may lack what it needs.
             let outcome = carpd::cli::definition().try_get_matches_from(&words);
@@ -108,5 +105,51 @@ fn every_configuration_in_the_documentation_is_known() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn every_script_in_the_documentation_is_a_script() {
+    for document in DOCUMENTS {
+        for block in blocks(&read(document), "sh") {
+            let output = Command::new("sh")
+                .args(["-n", "-c", block])
+                .output()
+                .expect("a shell");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{document}: {said}\n{block}");
+        }
+    }
+}
+
+/// `nft` itself checks them, in a network namespace of its own.
+#[test]
+fn the_rules_for_nftables_are_accepted() {
+    let is_missing = Command::new("nft").arg("--version").output().is_err();
+    if is_missing || !rustix::process::geteuid().is_root() {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "this test needs root and nft of nftables"
+        );
+        // Not by `eprintln!`, which a passing test keeps to itself.
+        let _ = writeln!(io::stderr(), "LEFT OUT: the rules for nftables need root and nft");
+        return;
+    }
+    let text = read("../docs/recipes.md");
+    let rules: Vec<_> = blocks(&text, "text")
+        .into_iter()
+        .filter(|block| block.starts_with("table "))
+        .collect();
+    assert!(rules.len() > 2);
+    for rules in rules {
+        let mut nft = Command::new("unshare")
+            .args(["--net", "nft", "--check", "--file", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("unshare of util-linux");
+        let mut stdin = nft.stdin.take().expect("a pipe");
+        stdin.write_all(rules.as_bytes()).expect("nft reads");
+        drop(stdin);
+        assert!(nft.wait().expect("it ends").success(), "{rules}");
     }
 }

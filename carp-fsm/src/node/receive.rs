@@ -43,11 +43,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let interval = advertisement.interval();
         let lower_source = self.has_lower_source(slot, iface, meta.src);
         if let Some(host) = self.hosts.get_mut(slot) {
-            let repeats = host.config.dialect.rules().counter == CounterRule::Cookie;
+            let cookies = host.config.dialect.rules().counter == CounterRule::Cookie;
             let verdict = if !host.hears_counter(&self.policy, advertisement.counter) {
                 Verdict::Own
-            } else if self.policy.ignores_replays && !repeats {
-                self.memory.hear(now, slot, advertisement.counter, interval)
+            } else if self.policy.ignores_replays && !cookies {
+                let repeats = host.config.peers_repeat_counter;
+                self.memory
+                    .hear(now, slot, advertisement.counter, interval, repeats)
             } else {
                 Verdict::Fresh
             };
@@ -58,6 +60,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                     return self.hosts.id(slot).ok_or(Rejection::BadVhid);
                 }
                 Verdict::Own => Some((&mut self.stats.loops, NeighbourKind::Loop)),
+                Verdict::Repeated => Some((&mut self.stats.replays, NeighbourKind::RepeatsCounter)),
                 Verdict::Replay => Some((&mut self.stats.replays, NeighbourKind::Replay)),
             };
             if let Some((counter, kind)) = repeated {
