@@ -31,9 +31,9 @@ pub struct Policy {
     pub announce_frames: u16,
     /// See [`announce_frames`](Self::announce_frames).
     pub announce_window: Duration,
-    /// A MASTER that hears a worse one advertises and announces at once, so that the other yields, and
-    /// clients that believed it are put right, within one network delay. At most four times per
-    /// advertisement interval.
+    /// A MASTER that hears a worse one, or a bow-out, advertises and announces at once, so that the other
+    /// yields, and clients and switches that believed it are put right, within one network delay. At most
+    /// four times per advertisement interval.
     pub answer_worse_master: bool,
     /// Who yielded to an equal master waits a little longer before it takes over again: less than one
     /// advertisement interval, derived from the MAC address, another time after each tie in a row. Kernels
