@@ -165,7 +165,9 @@ impl Machine {
                         ..effects
                     }
                 }
-                Role::Master { .. } if interval != Interval::BOW_OUT => {
+                // A bow-out is no master, but it came from the virtual MAC address: with two families the second
+                // one can follow our first advertisement, and switches must be told again where the address is.
+                Role::Master { .. } if interval != Interval::BOW_OUT || !view.maintenance => {
                     self.answer_worse_master(now, interval, view)
                 }
                 Role::Init { .. } | Role::Master { .. } => Effects::default(),

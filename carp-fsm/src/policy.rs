@@ -31,9 +31,9 @@ pub struct Policy {
     pub announce_frames: u16,
     /// See [`announce_frames`](Self::announce_frames).
     pub announce_window: Duration,
-    /// A MASTER that hears a worse one advertises and announces at once, so that the other yields, and
-    /// clients that believed it are put right, within one network delay. At most four times per
-    /// advertisement interval.
+    /// A MASTER that hears a worse one, or a bow-out, advertises and announces at once, so that the other
+    /// yields, and clients and switches that believed it are put right, within one network delay. At most
+    /// four times per advertisement interval.
     ///
     /// In plain mode, a MASTER that yields to a better one advertises once more for that purpose, unless it has
     /// just taken over: two that were cut off from each other meet again, and the better one need never have

@@ -9,6 +9,7 @@ mod common;
 mod failover;
 mod guard;
 mod hooks;
+mod idle;
 mod maintenance;
 mod misuse;
 mod network;

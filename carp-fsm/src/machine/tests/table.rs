@@ -16,7 +16,7 @@ leave            | I | I | I                 | I                 | S bow        
 heard better     | I | W | B                 | R                 | B disown      | B disown      | R disown     | B disown      | I disown
 heard equal      | I | W | B                 | R                 | B disown      | B disown      | R disown     | M ad announce | I disown
 heard worse      | I | W | M own ad announce | R                 | M ad announce | O ad announce | R disown     | M ad announce | I disown
-heard bow-out    | I | W | M own ad announce | M own ad announce | M             | O             | H            | X             | S
+heard bow-out    | I | W | M own ad announce | M own ad announce | M ad announce | O ad announce | H            | X             | S
 timeout          | I | B | M own ad announce | M own ad announce | M ad          | X bow         | M ad         | M ad          | I disown
 early timeout    | I | W | B                 | R                 | M             | O             | H            | X             | S
 demotion changed | I | W | B                 | R                 | M ad          | M ad          | H            | X             | S
