@@ -108,6 +108,29 @@ fn every_configuration_in_the_documentation_is_known() {
     }
 }
 
+/// What is commented out in the example, too: a `#` without a space behind it.
+#[test]
+fn every_key_of_the_example_is_known() {
+    let machine = Machine {
+        host_name: Some("alpha".into()),
+        ..Machine::default()
+    };
+    let uncomment = |line: &str| match line.strip_prefix('#') {
+        Some(key) if !key.starts_with(' ') => key.to_owned() + "\n",
+        _ => line.to_owned() + "\n",
+    };
+    let text: String = read("examples/carpd.toml").lines().map(uncomment).collect();
+    let report = config::check(Path::new("carpd.toml"), &text, Purpose::Check, &machine).report;
+    for finding in report.findings() {
+        let known = ["cannot read ", "is no program that can be run"];
+        assert!(known.iter().any(|known| finding.text.contains(known)), "{report}");
+    }
+    assert!(
+        text.lines().filter(|line| line.contains(" = ")).count() > 25,
+        "{text}"
+    );
+}
+
 #[test]
 fn every_script_in_the_documentation_is_a_script() {
     for document in DOCUMENTS {
