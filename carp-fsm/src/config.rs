@@ -20,6 +20,8 @@ pub struct HostConfig<const ADDRS: usize> {
     pub advbase: AdvBase,
     /// Added to `advbase` in 1/256 s, 0..=254. Lower is preferred.
     pub advskew: AdvSkew,
+    /// How long a silent master is waited for.
+    pub profile: Profile,
     /// Take over from a slower living master.
     pub preempt: bool,
     /// After start or link up, a living master is left alone for so long, preemption or not, so that
@@ -48,6 +50,7 @@ impl<const ADDRS: usize> HostConfig<ADDRS> {
             vhid,
             advbase: AdvBase::new(1),
             advskew: AdvSkew::new(0),
+            profile: Profile::Normal,
             preempt: false,
             preempt_delay: Duration::ZERO,
             group: GroupId(0),
@@ -67,9 +70,45 @@ impl<const ADDRS: usize> HostConfig<ADDRS> {
         if self.advbase.get() == 0 && self.dialect != Dialect::OpenBsd {
             return Err(ConfigError::AdvBase);
         }
+        if let Profile::Fast { dead_ratio } = self.profile {
+            if self.dialect != Dialect::OpenBsd {
+                return Err(ConfigError::FastDialect);
+            }
+            if self.advbase.get() != 0 {
+                return Err(ConfigError::FastAdvBase);
+            }
+            if dead_ratio < MIN_DEAD_RATIO {
+                return Err(ConfigError::FastDeadRatio);
+            }
+        }
         Ok(())
     }
 }
+
+/// How long a silent master is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Profile {
+    /// The master-down time of the dialect.
+    #[default]
+    Normal,
+    /// Below a second, among nodes that all have it (`docs/protocol.md §13`): the OpenBSD dialect with advbase
+    /// 0, so that advskew alone is the interval, 1/256 s to 254/256 s. A bow-out counts, which OpenBSD with
+    /// advbase 0 ignores.
+    ///
+    /// It is left, with [`EventKind::FastProfileLeft`](crate::EventKind::FastProfileLeft), when an
+    /// advertisement with an advbase of 1 or more is heard that is no bow-out, and goes on with advbase 1 and
+    /// the dialect's master-down time. [`Node::reconfigure`](crate::Node::reconfigure), or INIT, brings it
+    /// back.
+    Fast {
+        /// A master is dead after this many intervals without an advertisement: of our own or of its
+        /// intervals, whichever is longer. 3..=255; OpenBSD has 3.
+        dead_ratio: u8,
+    },
+}
+
+/// With fewer, one lost advertisement and a little delay would be a failure.
+const MIN_DEAD_RATIO: u8 = 3;
 
 /// Whose MAC address the virtual addresses have while this node is MASTER.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -142,6 +181,12 @@ pub enum ConfigError {
     AdvSkew,
     /// advbase 0 makes a backup as impatient as its master is slow; only the OpenBSD dialect can.
     AdvBase,
+    /// The fast profile is advbase 0, which only the OpenBSD dialect can.
+    FastDialect,
+    /// The fast profile is advbase 0.
+    FastAdvBase,
+    /// The dead ratio of the fast profile is 3 or more.
+    FastDeadRatio,
 }
 
 impl fmt::Display for ConfigError {
@@ -152,6 +197,13 @@ impl fmt::Display for ConfigError {
             Self::NoRoom => "no storage left for another virtual host, interface or group",
             Self::AdvSkew => "advskew 255 is reserved for the bow-out; use 0 to 254",
             Self::AdvBase => "advbase 0 only works in the OpenBSD dialect; use 1 to 255",
+            Self::FastDialect => {
+                "the fast profile only works in the OpenBSD dialect; choose that on every node"
+            }
+            Self::FastAdvBase => "the fast profile needs advbase 0; its interval is advskew / 256 s alone",
+            Self::FastDeadRatio => {
+                "a dead ratio below 3 takes a lost advertisement for a dead master; use 3 to 255"
+            }
         })
     }
 }

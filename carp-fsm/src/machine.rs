@@ -29,7 +29,7 @@ enum Role {
     Master {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
-        reannounce: u16,
+        reannounce: u8,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
@@ -107,6 +107,14 @@ impl Machine {
             Role::Backup { down4, down6, .. } => earlier(down4, down6),
             Role::Master { next_ad, .. } => Some(next_ad),
             Role::Leaving { until, .. } => Some(until),
+        }
+    }
+
+    /// When a periodic advertisement is due, if it is MASTER and not on its way out.
+    pub const fn advertises_at(&self) -> Option<Instant> {
+        match self.role {
+            Role::Master { next_ad, .. } => Some(next_ad),
+            _ => None,
         }
     }
 
@@ -322,7 +330,7 @@ impl Machine {
                 if view.is_one_period(quiet) {
                     *ties = 0;
                 }
-                *down = now + view.waits(*ties);
+                *down = now + view.waits_for(peer, *ties);
             }
         }
         Effects::default()
@@ -583,6 +591,10 @@ fn is_tie(peer: Interval, peer_demotion: Demotion, view: &View) -> bool {
 /// The master advertises more slowly than we wait: it will time out, so take over now. This is how a
 /// bow-out works, preemption or not (`carp_input_c`, §9).
 fn outlasted(peer: Interval, view: &View) -> bool {
+    if view.dead_ratio.is_some() {
+        // A slower one is waited for longer.
+        return peer == Interval::BOW_OUT;
+    }
     if view.advbase.get() == 0 && view.dialect.rules().slow_master_needs_advbase {
         return false;
     }

@@ -85,6 +85,8 @@ pub struct Node<'s, const ADDRS: usize> {
     now: Instant,
     shutting_down: bool,
     maintenance: bool,
+    /// Look for groups that are split then.
+    look_at: Option<Instant>,
     /// Services are up, as far as we were asked to wait for them.
     ready: bool,
 }
@@ -112,6 +114,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             now: Instant::ZERO,
             shutting_down: false,
             maintenance: false,
+            look_at: None,
             ready: policy.not_ready_demotion_factor == 0,
         }
     }
@@ -286,7 +289,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.hosts.id(slot).ok_or(ConfigError::NoRoom)
     }
 
-    /// Changes advbase, advskew, preempt, dscp, key or addresses of a virtual host. Anything else is another
+    /// Changes advbase, advskew, profile, preempt, dscp, key or addresses of a virtual host. Anything else is another
     /// virtual host: remove it and insert a new one.
     ///
     /// Nothing is interrupted (unless [`Policy::live_changes`] is off): a MASTER goes on, owns the new
@@ -316,9 +319,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .all(|address| old.addresses.contains(&address));
         let addresses_changed = !old.addresses.iter().eq(config.addresses.iter());
         let key_changed = old.key != config.key;
+        let profile_changed = old.profile != config.profile || host.left_fast;
         let preempt_only = !addresses_changed
             && (old.advbase, old.advskew) == (config.advbase, config.advskew)
-            && !key_changed;
+            && !key_changed
+            && !profile_changed;
+        host.left_fast = false;
         if addresses_changed || key_changed {
             self.change(now, slot, config);
         } else {
@@ -416,6 +422,7 @@ mod peers;
 mod receive;
 mod replay;
 mod settings;
+mod split;
 #[cfg(test)]
 mod tests;
 

@@ -22,7 +22,7 @@ pub struct Policy {
     /// How often in a row each address is announced when taking over, 1 to 8.
     pub announce_burst: u8,
     /// How often a MASTER announces its addresses for as long as it is one: with the periodic advertisement
-    /// that comes next after so long (at most 65 535 of them). For switches and neighbours that forget, or were
+    /// that comes next after so long, at least with each 255th. For switches and neighbours that forget, or were
     /// told something wrong. 0: never again after [`reannounce`](Self::reannounce).
     pub announce_refresh: Duration,
     /// So many announcements the whole node sends at once, and then so many in each
@@ -47,6 +47,10 @@ pub struct Policy {
     /// Periodic advertisements are counted from when the last one was due, so that lateness does not add
     /// up. Kernels count from when it was sent.
     pub keeps_pace: bool,
+    /// A node that is awake for a deadline sends the periodic advertisements that are due within this time
+    /// (and within 1/16 of their interval), too: many virtual hosts then wake it less often. The next one is
+    /// counted from when it was due. Nothing but these is ever early.
+    pub brings_forward: Duration,
     /// Every advertisement has a new random counter. Kernels do as the dialect says
     /// (`docs/protocol.md §6`).
     pub fresh_counters: bool,
@@ -78,7 +82,8 @@ pub struct Policy {
     pub late: Option<Duration>,
     /// When one virtual host of a group is lost to a dead link or to sending that fails, the MASTERs of the
     /// group that are still MASTER at their next advertisement bow out for whoever is better: demotion alone
-    /// moves nothing where the peer does not preempt. If nobody better answers, they stay.
+    /// moves nothing where the peer does not preempt. If nobody better answers, they stay. And while a group
+    /// is split ([`EventKind::SplitMaster`](crate::EventKind)), its virtual hosts preempt.
     pub fails_over_as_group: bool,
     /// Demotion while an interface of the group is down (`net.inet.carp.ifdown_demotion_factor`).
     pub ifdown_demotion_factor: u16,
@@ -114,6 +119,7 @@ impl Policy {
         answer_worse_master: true,
         parts_equals: true,
         keeps_pace: true,
+        brings_forward: Duration::from_millis(5),
         fresh_counters: true,
         hears_in_init: true,
         ignores_replays: true,
@@ -145,6 +151,7 @@ impl Policy {
         answer_worse_master: false,
         parts_equals: false,
         keeps_pace: false,
+        brings_forward: Duration::ZERO,
         fresh_counters: false,
         hears_in_init: false,
         ignores_replays: false,

@@ -218,6 +218,10 @@ pub struct GroupSlot {
     pub(crate) ledger: Ledger,
     /// Sum of what holds, remembered from the last time it was computed.
     pub(crate) demotion: u16,
+    /// It was last found split.
+    pub(crate) split: bool,
+    /// When a host of it changed its state, if nobody has looked since.
+    pub(crate) changed: Option<Instant>,
 }
 
 impl GroupSlot {
@@ -225,6 +229,8 @@ impl GroupSlot {
     pub const EMPTY: Self = Self {
         ledger: Ledger::new(),
         demotion: 0,
+        split: false,
+        changed: None,
     };
 }
 

@@ -8,6 +8,7 @@ use super::NeighbourKind;
 use super::Node;
 use super::keys::Age;
 use super::replay::Verdict;
+use crate::event::EventKind;
 use crate::host::PeerSeen;
 use crate::id::{HostId, IfaceId};
 use crate::machine::Input;
@@ -70,9 +71,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 interval,
                 at: now,
             });
+            let leaves_fast = host.leaves_fast(interval);
             // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
             if age == Age::InForce && host.changing.is_some() && !self.keys.is_replaced(slot, payload) {
                 self.end_change(now, slot);
+            }
+            if leaves_fast && let Some(host) = self.hosts.id(slot) {
+                let peer = meta.src;
+                let kind = EventKind::FastProfileLeft { host, peer, interval };
+                self.events.push(now, kind);
             }
         }
         let input = Input::Heard {

@@ -502,4 +502,5 @@ fn beside_an_openbsd_peer_replays_must_not_count_or_its_dialect_be_spoken() {
 }
 
 mod equals;
+mod fast;
 mod faults;

@@ -4,6 +4,7 @@
 //! gives a [`Config`] only if there is none. The keys are described in this crate's `README.md`.
 
 mod address;
+mod cluster;
 mod fit;
 mod hooks;
 mod interface;
@@ -34,6 +35,7 @@ pub use report::{Finding, Report, Severity};
 pub use settings::{MAX_DSCP, MAX_LOG, Settings};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
 
+use cluster::Cluster;
 use nodes::Nodes;
 use table::{Table, tables};
 use vhid::Draft;
@@ -187,6 +189,7 @@ const TOP_KEYS: &[&str] = &[
     "ifdown_demotion_factor",
     "senderr_demotion_factor",
     "dscp",
+    "cluster",
     "hooks",
     "nodes",
     "vhid",
@@ -227,6 +230,10 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     refuse_equal_vhids(&drafts, report);
     refuse_equal_addresses(&drafts, report);
     fit::compare(&drafts, context, report);
+    Cluster::read(document, report).compare(&drafts, report);
+    if !document.contains_key("preempt") {
+        cluster::warn_without_preempt(&drafts, report);
+    }
     let hosts = drafts
         .into_iter()
         .map(Draft::finish)

@@ -89,7 +89,7 @@ pub(super) struct Draft {
     key: Option<Key>,
     advbase: u8,
     advskew: u8,
-    preempt: Option<bool>,
+    pub(super) preempt: Option<bool>,
     description: Option<String>,
     dialect: Dialect,
     mode: LinkMode,

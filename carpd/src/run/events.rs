@@ -38,6 +38,8 @@ pub(super) struct Journal {
     said: HashMap<HostId, String>,
     /// The log has said that the guard process is missing.
     unguarded: bool,
+    /// The errors that have been written are those of then.
+    errors_as_of: Option<u64>,
     /// The last events, the oldest first.
     records: VecDeque<Record>,
     /// The number of the last event.
@@ -57,6 +59,7 @@ impl Journal {
             last: HashMap::new(),
             said: HashMap::new(),
             unguarded: false,
+            errors_as_of: None,
             records: VecDeque::new(),
             number: 0,
         }
@@ -189,6 +192,11 @@ impl Journal {
                 };
                 (line, what)
             }
+            EventKind::FastProfileLeft { host, peer, interval } => {
+                let name = self.log_name(host);
+                let line = format!("carpd: {name}: leaves the fast profile: {peer} advertises {interval}");
+                (line, What::Other {})
+            }
             EventKind::TakenAway { host } => {
                 let name = self.log_name(host);
                 let line = format!("carpd: {name}: somebody else took addresses off; putting them back");
@@ -228,6 +236,10 @@ impl Journal {
             log.line(&format!("carpd: {error}; it is started again"));
         }
         self.unguarded = unguarded.is_some();
+        if self.errors_as_of == Some(carp.ownership_changes()) {
+            return;
+        }
+        self.errors_as_of = Some(carp.ownership_changes());
         for id in self.members.iter().chain(&self.leaving).map(|member| member.id) {
             let Some(error) = carp.ownership_error(id) else {
                 self.said.remove(&id);

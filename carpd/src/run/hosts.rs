@@ -183,7 +183,9 @@ pub(super) fn insert_waiting(
         journal.members.push(Member { id, host, enabled });
     }
     let Journal { members, order, .. } = journal;
-    members.sort_by_cached_key(|member| order.get(&member.host.name()).copied());
+    if any {
+        members.sort_by_cached_key(|member| order.get(&member.host.name()).copied());
+    }
     Ok(any)
 }
 

@@ -63,6 +63,7 @@ pub fn machine() {
         policy: any_policy(),
         advbase: AdvBase::new(any()),
         advskew: AdvSkew::new(any()),
+        dead_ratio: black_box(Some(3)),
         demotion: any(),
         preempt: any(),
         preempt_delay: Duration::from_micros(any()),

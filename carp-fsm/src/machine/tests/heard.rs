@@ -103,7 +103,7 @@ fn a_hardened_master_that_yields_has_a_last_word_unless_it_has_just_taken_over()
         }
         let now = machine.deadline().unwrap();
         // To an equal, which yields too, nothing is said: both would be BACKUP.
-        let mut tied = machine.clone();
+        let mut tied = machine;
         assert!(!yields(&mut tied, now, heard(1, 100)));
         assert_eq!(
             yields(&mut machine, now, heard(1, 50)),
