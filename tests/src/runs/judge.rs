@@ -4,8 +4,8 @@ use std::fmt;
 
 use carp_fsm::sim::{NodeId, Sim, TraceEntry, TraceKind};
 use carp_fsm::{
-    Cause, Duration, EventKind, GroupId, HandOver, InitReason, Instant, Reason, State, TransmitKind,
-    TransmitResult,
+    Cause, Duration, EventKind, GroupId, HandOver, InitReason, Instant, LinkMode, Reason, State,
+    TransmitKind, TransmitResult,
 };
 use carp_proto::{Dialect, Interval};
 
@@ -90,7 +90,11 @@ impl<'p> Judge<'p> {
                 let sent = matches!(entry.kind, TraceKind::Sent(_));
                 // Whoever cannot take the addresses was asked to own them first, and says goodbye.
                 let entitled = seat.owner == Some(true) || seat.refused && kind == TransmitKind::BowOut;
-                if !entitled || kind == TransmitKind::Advertisement && seat.state != State::Master {
+                let last_word = seat.yielded == Some(now)
+                    && member.host.mode == LinkMode::Plain
+                    && member.policy.answer_worse_master;
+                let silent = seat.state != State::Master && !last_word;
+                if !entitled || kind == TransmitKind::Advertisement && silent {
                     return blame(format!(
                         "sends {kind:?}, being {} and owner: {:?}",
                         seat.state, seat.owner
@@ -126,6 +130,8 @@ impl<'p> Judge<'p> {
                     let alike = member.host.dialect != Dialect::OpenBsd || heard.demotion == own.demotion;
                     heard.interval == own.interval && alike
                 });
+                let yields = (from, to) == (State::Master, State::Backup);
+                seat.yielded = yields.then_some(now);
                 seat.state = to;
                 seat.resigned &= to == State::Backup;
                 seat.tied = to == State::Backup && tie && member.policy.parts_equals;

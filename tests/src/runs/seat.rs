@@ -36,6 +36,8 @@ pub(super) struct Seat {
     pub(super) tied: bool,
     pub(super) demotion: u16,
     pub(super) heard: Option<(Rank, usize)>,
+    /// When it last yielded: in plain mode it advertises once more then.
+    pub(super) yielded: Option<Instant>,
     /// By its own clock: entered BACKUP, or heard an advertisement over IPv4, and over IPv6.
     pub(super) quiet: [Instant; 2],
     pub(super) failing: bool,
@@ -66,6 +68,7 @@ impl Seat {
             tied: false,
             demotion: 0,
             heard: None,
+            yielded: None,
             quiet: [now; 2],
             failing: false,
             errors: 0,
