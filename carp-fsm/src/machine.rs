@@ -236,9 +236,11 @@ impl Machine {
         let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
         match (self.role, departure) {
             (_, Departure::Offer) => {
-                if let Role::Master { offers, .. } = &mut self.role {
+                match &mut self.role {
                     // Without a wait nobody could answer.
-                    *offers = view.policy.leave_wait > Duration::ZERO;
+                    Role::Master { offers, .. } => *offers = view.policy.leave_wait > Duration::ZERO,
+                    Role::Leaving { then, .. } if *then == Departure::HandOver => *then = departure,
+                    _ => {}
                 }
                 Effects::default()
             }

@@ -222,6 +222,8 @@ pub struct GroupSlot {
     pub(crate) ledger: Ledger,
     /// Sum of what holds, remembered from the last time it was computed.
     pub(crate) demotion: u16,
+    /// A link of it is down, or sending fails: it has a weight in the sum.
+    pub(crate) lost: bool,
     /// It was last found split.
     pub(crate) split: bool,
     /// When a host of it changed its state, if nobody has looked since.
@@ -233,6 +235,7 @@ impl GroupSlot {
     pub const EMPTY: Self = Self {
         ledger: Ledger::new(),
         demotion: 0,
+        lost: false,
         split: false,
         changed: None,
     };

@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 # measured so that growth is noticed. The aims are lower.
 limit_auth=6300 # aim 6144, 6 KiB
 limit_frames=10600 # aim 9216, 9 KiB
-limit_node=28672 # aim 8192, 8 KiB; added to the frames
+limit_node=34816 # aim 8192, 8 KiB; added to the frames
 
 printf '%-30s %-22s %8s %8s %10s\n' target 'parts' flash 'memory' 'static RAM'
 for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf; do

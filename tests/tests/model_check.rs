@@ -4,12 +4,16 @@
 use std::fs;
 use std::path::Path;
 
+use carp_tests::model::groups::{GROUP_SCENARIOS, search_groups};
 use carp_tests::model::mutants::MUTANTS;
 use carp_tests::model::scenario::SCENARIOS;
 use carp_tests::model::search::search;
 
 /// Distinct states of each scenario.
 const STATES: usize = 60_000;
+
+/// Of each scenario with groups.
+const GROUP_STATES: usize = 5_000;
 
 #[test]
 fn every_scenario_keeps_every_promise() {
@@ -23,6 +27,19 @@ fn every_scenario_keeps_every_promise() {
         states += report.states;
     }
     assert!(states >= 1_000_000, "only {states} states: raise STATES");
+}
+
+#[test]
+fn every_group_ends_at_one_node() {
+    for scenario in GROUP_SCENARIOS {
+        let reached = search_groups(scenario, GROUP_STATES)
+            .unwrap_or_else(|found| panic!("{}: {found}", scenario.name));
+        assert!(
+            reached >= GROUP_STATES,
+            "{}: only {reached} states",
+            scenario.name
+        );
+    }
 }
 
 /// The shortest way to the kernels' known flaw, as it is printed.

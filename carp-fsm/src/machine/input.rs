@@ -11,7 +11,8 @@ pub enum Departure {
     /// To BACKUP, if a successor is heard; else it stays MASTER.
     HandOver,
     /// To BACKUP, if somebody better is heard; else it stays MASTER. Bows out not now, but instead of the next
-    /// periodic advertisement: until then a peer that preempts takes over by itself.
+    /// periodic advertisement: until then a peer that preempts takes over by itself. A hand-over under way becomes
+    /// an offer: it is no longer wished.
     Offer,
     /// To INIT, successor or not.
     Stop(InitReason),

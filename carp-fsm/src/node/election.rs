@@ -73,10 +73,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             let GroupSlot {
                 ledger,
                 demotion,
+                lost,
                 split,
                 changed,
             } = slot;
-            (demotion, split, relative(now, *changed)).hash(state);
+            (demotion, lost, split, relative(now, *changed)).hash(state);
             for Holding {
                 cause,
                 weight,

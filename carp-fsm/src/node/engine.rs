@@ -12,7 +12,7 @@ use crate::host::{Destination, Families, Host, Output, SendHealth, Signed};
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
 use crate::machine::{Departure, HandOver, Input, View, Wishes};
-use crate::state::{Family, InitReason, State};
+use crate::state::{Family, InitReason, Reason, State};
 use crate::stats::bump;
 use crate::time::{Duration, Instant};
 
@@ -140,8 +140,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.hosts.push_ready(slot);
         }
         self.reschedule(slot);
-        if effects.transition.is_some() {
+        if let Some(transition) = effects.transition {
             self.suspect_split(now, slot);
+            if transition.reason == Reason::MasterTimedOut {
+                self.offer_if_lost(now, slot);
+            }
         }
     }
 

@@ -103,6 +103,19 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 }
 
 impl<const ADDRS: usize> Node<'_, ADDRS> {
+    /// A host became MASTER because nobody was heard, perhaps in a group that is lost elsewhere: whoever comes back
+    /// may not preempt.
+    pub(super) fn offer_if_lost(&mut self, now: Instant, slot: u16) {
+        let group = self.hosts.get(slot).map_or(0, |host| host.config.group.0);
+        let lost = self
+            .groups
+            .get(usize::from(group))
+            .is_some_and(|group| group.lost);
+        if lost && self.policy.fails_over_as_group {
+            self.step(now, slot, Input::Leave(Departure::Offer), None);
+        }
+    }
+
     fn has_group(&self, group: GroupId) -> bool {
         usize::from(group.0) < self.groups.len()
     }
@@ -141,12 +154,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Sums up what demotes a group; if the sum changed, everybody in it says so at once.
     pub(super) fn weigh(&mut self, now: Instant, group: GroupId, cause: Cause, holds: bool) {
-        let to = self
-            .causes(group)
-            .fold(0_u16, |sum, holding| sum.saturating_add(holding.weight));
+        let (mut to, mut lost) = (0_u16, false);
+        for Holding { cause, weight, .. } in self.causes(group) {
+            to = to.saturating_add(weight);
+            lost |= weight > 0 && cause.is_observed();
+        }
         let Some(slot) = self.groups.get_mut(usize::from(group.0)) else {
             return;
         };
+        slot.lost = lost;
         let from = core::mem::replace(&mut slot.demotion, to);
         if from == to {
             return;
@@ -173,7 +189,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 .is_some_and(|host| host.config.group == group)
             {
                 self.step(now, slot, Input::DemotionChanged { worse: to > from }, None);
-                if fails_over && self.hosts.id(slot).map(Cause::SendErrors) != Some(cause) {
+                let is_the_cause = self.hosts.id(slot).map(Cause::SendErrors) == Some(cause);
+                let leaves = self.hosts.get(slot).is_none_or(|host| host.machine.is_leaving());
+                if fails_over && !is_the_cause && !leaves {
                     self.step(now, slot, Input::Leave(Departure::Offer), None);
                 }
             }

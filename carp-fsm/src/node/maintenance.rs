@@ -29,8 +29,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 continue;
             };
             self.step(now, slot, Input::Reconfigured, None);
+            let leaves = self.hosts.get(slot).is_some_and(|host| host.machine.is_leaving());
             if maintenance {
                 self.step(now, slot, Input::Leave(Departure::HandOver), None);
+            } else if leaves {
+                // Whoever took over meanwhile keeps it only if it is better.
+                self.step(now, slot, Input::Leave(Departure::Offer), None);
             }
         }
     }

@@ -8,6 +8,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use carp_tests::model::groups::{GROUP_SCENARIOS, search_groups};
 use carp_tests::model::scenario::{Expect, SCENARIOS};
 use carp_tests::model::search::search;
 
@@ -26,13 +27,16 @@ fn main() -> ExitCode {
         }
     };
     let names: Vec<String> = args.collect();
-    if let Some(unknown) = names
+    let groups = GROUP_SCENARIOS.iter().map(|scenario| scenario.name);
+    let known: Vec<&str> = SCENARIOS
         .iter()
-        .find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name))
-    {
+        .map(|scenario| scenario.name)
+        .chain(groups)
+        .collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         eprintln!("no scenario {unknown}; there are:");
-        for scenario in SCENARIOS {
-            eprintln!("  {}", scenario.name);
+        for name in known {
+            eprintln!("  {name}");
         }
         return ExitCode::from(64);
     }
@@ -51,6 +55,24 @@ fn main() -> ExitCode {
         }
         if let (Expect::Flaw(_), Some(counterexample)) = (scenario.expect, &report.counterexample) {
             println!("{:24} as expected: {}", "", counterexample.violation);
+        }
+    }
+    let chosen = GROUP_SCENARIOS
+        .iter()
+        .filter(|s| names.is_empty() || names.iter().any(|name| name == s.name));
+    for scenario in chosen {
+        match search_groups(scenario, limit) {
+            Ok(reached) => {
+                states += reached;
+                println!("{:24} {reached:>10} states, each ends at one node", scenario.name);
+            }
+            Err(found) => {
+                println!(
+                    "{:24} 0 states, ended by a counterexample\n{found}",
+                    scenario.name
+                );
+                return ExitCode::FAILURE;
+            }
         }
     }
     println!(

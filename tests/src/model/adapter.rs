@@ -218,7 +218,7 @@ impl World<'_> {
                     let backup = self.state(index) == State::Backup;
                     let seat = &mut self.seats[usize::from(index)];
                     // Maintenance ends some day, and the priority counts again.
-                    seat.resigned = backup && !seat.maintenance;
+                    seat.resigned = backup && !seat.maintenance && seat.asked;
                 }
                 EventKind::Lost(_) => return Err(self.blame(index, "reports more than the search can hold")),
                 _ => {}

@@ -3,6 +3,7 @@
 //! `docs/proof.md` says what is explored, what is abstracted, and what is proved.
 
 mod adapter;
+pub mod groups;
 pub mod mutants;
 pub mod promises;
 pub mod reference;

@@ -214,6 +214,37 @@ pub const MUTANTS: &[Mutant] = &[
         "let more = if self.maintenance {",
         "let more = if self.maintenance && self.ipv6 {",
     ),
+    // Groups.
+    mutant(
+        "the others of a group do not follow the one that is lost",
+        "node/groups.rs",
+        "let fails_over = to > from && cause.is_observed()",
+        "let fails_over = to < from && cause.is_observed()",
+    ),
+    mutant(
+        "an offered group is kept though somebody better answers",
+        "machine.rs",
+        "Departure::Offer if better =>",
+        "Departure::Offer if !better =>",
+    ),
+    mutant(
+        "who is alone in a lost group offers nothing to who comes back",
+        "node/groups.rs",
+        "if lost && self.policy.fails_over_as_group {",
+        "if lost && !self.policy.fails_over_as_group {",
+    ),
+    mutant(
+        "a split group does not preempt",
+        "node/engine.rs",
+        "preempt: preempt || (self.policy.fails_over_as_group && self.is_split(group)),",
+        "preempt,",
+    ),
+    mutant(
+        "a hand-over goes on though maintenance was left",
+        "node/maintenance.rs",
+        "} else if leaves {",
+        "} else if leaves && self.shutting_down {",
+    ),
     // Ownership.
     mutant(
         "who yields keeps the addresses",

@@ -23,6 +23,8 @@ pub(super) struct Seat {
     pub(super) refuses: bool,
     /// What the adapter was last asked to make true, and did.
     pub(super) owner: Option<bool>,
+    /// The hand-over under way, if any, was asked for by the operator, and still is.
+    pub(super) asked: bool,
     /// Handed over on request, and not MASTER since.
     pub(super) resigned: bool,
     /// Yielded to an equal, and has heard nobody since.
@@ -77,6 +79,7 @@ impl Seat {
             paused: false,
             refuses: false,
             owner: None,
+            asked: false,
             resigned: false,
             tied: false,
             quiet_since: now,

@@ -90,7 +90,13 @@ impl<'s> World<'s> {
         for (seat, member) in self.seats.iter().zip(self.scenario.members) {
             (
                 (seat.link, seat.isolated, seat.deaf, seat.demoted, seat.enabled),
-                (seat.shutdown, seat.send_errors, seat.owner, seat.resigned),
+                (
+                    seat.shutdown,
+                    seat.send_errors,
+                    seat.owner,
+                    seat.resigned,
+                    seat.asked,
+                ),
                 (seat.sending, seat.paused, seat.refuses),
                 (seat.maintenance, seat.tied),
             )
@@ -191,9 +197,12 @@ impl<'s> World<'s> {
             Step::Link(index) => self.toggle_link(index)?,
             Step::Demote(index) => self.toggle_demotion(index)?,
             Step::Enable(index) => self.toggle_enabled(index)?,
-            Step::HandOver(index) => self.with_node(index, Because::Operator, |node, host, now| {
-                let _ = node.hand_over(now, host);
-            })?,
+            Step::HandOver(index) => {
+                self.seats[usize::from(index)].asked = true;
+                self.with_node(index, Because::Operator, |node, host, now| {
+                    let _ = node.hand_over(now, host);
+                })?;
+            }
             Step::Maintain(index) => {
                 let maintenance = !self.seats[usize::from(index)].maintenance;
                 self.maintain(index, maintenance)?;
@@ -252,7 +261,9 @@ impl<'s> World<'s> {
     }
 
     fn maintain(&mut self, index: u8, maintenance: bool) -> Result<(), Violation> {
-        self.seats[usize::from(index)].maintenance = maintenance;
+        let seat = &mut self.seats[usize::from(index)];
+        seat.maintenance = maintenance;
+        seat.asked = false;
         self.with_node(index, Because::Operator, |node, _, now| {
             node.set_maintenance(now, maintenance);
         })?;

@@ -11,7 +11,7 @@ start            | B | W | B                 | R                 | M            
 stop             | I | I | I                 | I                 | I disown      | I disown      | I disown     | I disown      | I disown
 refused          | I | W | B                 | R                 | W bow disown  | W bow disown  | W bow disown | W bow disown  | I disown
 hand over        | I | W | B                 | R                 | H bow         | H bow         | H            | H             | S
-offer            | I | W | B                 | R                 | O             | O             | H            | X             | S
+offer            | I | W | B                 | R                 | O             | O             | X            | X             | S
 leave            | I | I | I                 | I                 | S bow         | S bow         | S            | S             | S
 heard better     | I | W | B                 | R                 | B disown      | B disown      | R disown     | B disown      | I disown
 heard equal      | I | W | B                 | R                 | B disown      | B disown      | R disown     | M ad announce | I disown

@@ -88,6 +88,25 @@ fn leaving_takes_the_address_back_only_with_preemption() {
 }
 
 #[test]
+fn who_leaves_before_the_successor_is_heard_stays_master_if_it_is_better() {
+    for dialect in Dialect::ALL {
+        for preempt in [false, true] {
+            let (mut sim, ids) = nodes(1, &[0, 100], |host| {
+                host.dialect = dialect;
+                host.preempt = preempt;
+            });
+            sim.run_for(seconds(10));
+            let entered = sim.now();
+            maintain(&mut sim, ids[0], true);
+            maintain(&mut sim, ids[0], false);
+            sim.run_for(seconds(10));
+            assert_eq!(sim.owners(vhid()), [ids[0]], "{dialect} {preempt}");
+            somebody_always_owns(&sim, entered);
+        }
+    }
+}
+
+#[test]
 fn leaving_restores_the_advskew_that_is_configured_now() {
     let (mut sim, ids) = nodes(1, &[0], unchanged);
     sim.run_for(seconds(10));
