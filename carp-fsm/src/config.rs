@@ -83,7 +83,7 @@ impl<const ADDRS: usize> HostConfig<ADDRS> {
             if self.advbase.get() != 0 {
                 return Err(ConfigError::FastAdvBase);
             }
-            if dead_ratio < MIN_DEAD_RATIO {
+            if dead_ratio.get() < MIN_DEAD_RATIO {
                 return Err(ConfigError::FastDeadRatio);
             }
         }
@@ -109,8 +109,20 @@ pub enum Profile {
     Fast {
         /// A master is dead after this many intervals without an advertisement: of our own or of its
         /// intervals, whichever is longer. 3..=255; OpenBSD has 3.
-        dead_ratio: u8,
+        dead_ratio: NonZeroU8,
     },
+}
+
+impl Profile {
+    /// The fast profile with this dead ratio; 0 is 1, and refused like everything below 3.
+    pub const fn fast(dead_ratio: u8) -> Self {
+        Self::Fast {
+            dead_ratio: match NonZeroU8::new(dead_ratio) {
+                Some(dead_ratio) => dead_ratio,
+                None => NonZeroU8::MIN,
+            },
+        }
+    }
 }
 
 /// With fewer, one lost advertisement and a little delay would be a failure.
@@ -128,17 +140,17 @@ pub enum LinkMode {
 }
 
 /// Differentiated services code point of advertisements (RFC 2474), 0..=63; FreeBSD's
-/// `net.inet.carp.dscp`. 56 is network control (CS7), 0 nothing special. One byte, and an `Option` of it no more.
+/// `net.inet.carp.dscp`. 56 is network control (CS7), 0 nothing special.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Dscp(NonZeroU8);
+pub struct Dscp(NonZeroU8); // one more, so that an `Option` is as small
 
 impl Dscp {
     /// `None` above 63.
     pub const fn new(dscp: u8) -> Option<Self> {
-        // One more, so that 0 is left for `None`.
-        match NonZeroU8::MIN.checked_add(dscp) {
-            Some(more) if dscp < 64 => Some(Self(more)),
-            _ => None,
+        if dscp < 64 {
+            Some(Self(NonZeroU8::MIN.saturating_add(dscp)))
+        } else {
+            None
         }
     }
 

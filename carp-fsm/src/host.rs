@@ -32,12 +32,9 @@ pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) pending: Pending,
     /// To whom it advertises.
     pub(crate) unicast: Unicast,
-    /// The operator wants it to take part.
-    pub(crate) enabled: bool,
+    pub(crate) wanted: Wanted,
     /// Somebody without the fast profile was heard: advbase 1 and the dialect's timers until INIT.
     pub(crate) left_fast: bool,
-    /// Goes as soon as nothing is pending.
-    pub(crate) removing: bool,
     /// What the adapter was last asked to make true; `None`: not asked yet.
     pub(crate) owner: Option<bool>,
     pub(crate) owner_seq: u16,
@@ -55,6 +52,16 @@ pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) follows: bool,
     pub(crate) sending: SendHealth,
     pub(crate) peer: Option<PeerSeen>,
+}
+
+/// What the operator wants of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Wanted {
+    /// To take part.
+    Enabled,
+    Disabled,
+    /// To go as soon as nothing is pending; there is no way back.
+    Removed,
 }
 
 /// A counter, or 0.
@@ -82,9 +89,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
             // What an earlier process may have left behind comes off first.
             pending: Pending::disown(),
             unicast: Unicast::NONE,
-            enabled: true,
+            wanted: Wanted::Enabled,
             left_fast: false,
-            removing: false,
             owner: None,
             owner_seq: 0,
             ask_again: false,

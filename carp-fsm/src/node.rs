@@ -5,7 +5,7 @@ use carp_proto::MAX_FRAME_LEN;
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
 use crate::event::{Event, EventKind, EventQueue};
-use crate::host::{Host, Output};
+use crate::host::{Host, Output, Wanted};
 use crate::hosts::Hosts;
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
@@ -343,12 +343,18 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Removes a virtual host; a MASTER bows out first and goes when its successor is heard.
     pub fn remove(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
-        self.alter(now, host, |host| host.removing = true)
+        self.alter(now, host, |host| host.wanted = Wanted::Removed)
     }
 
     /// Takes a virtual host out of the election (a MASTER bows out first), or back into it.
     pub fn set_enabled(&mut self, now: Instant, host: HostId, enabled: bool) -> Result<(), NoSuchHost> {
-        self.alter(now, host, |host| host.enabled = enabled)
+        self.alter(now, host, |host| {
+            host.wanted = match (host.wanted, enabled) {
+                (Wanted::Removed, _) => Wanted::Removed,
+                (_, true) => Wanted::Enabled,
+                (_, false) => Wanted::Disabled,
+            };
+        })
     }
 
     /// Planned hand-over: bow out, keep the address until the successor is heard, then be its BACKUP

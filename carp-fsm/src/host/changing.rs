@@ -112,7 +112,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         match self.config.profile {
             Profile::Normal => (self.config.advbase, None),
             Profile::Fast { .. } if self.left_fast => (AdvBase::new(1), None),
-            Profile::Fast { dead_ratio } => (self.config.advbase, Some(dead_ratio)),
+            Profile::Fast { dead_ratio } => (self.config.advbase, Some(dead_ratio.get())),
         }
     }
 

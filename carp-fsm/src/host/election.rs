@@ -17,9 +17,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
             changing,
             machine,
             pending,
-            enabled,
+            wanted,
             left_fast,
-            removing,
             owner,
             // Only has to differ from earlier ones.
             owner_seq: _,
@@ -44,7 +43,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         } = sending;
         machine.hash_relative(now, state);
         (changing, self.sends(), self.waits()).hash(state);
-        (pending, enabled, left_fast, removing, owner, ask_again).hash(state);
+        (pending, wanted, left_fast, owner, ask_again).hash(state);
         // Counts that only matter up to a limit: from the sixth refusal on, the wait is the same.
         (
             refusals.min(&6),

@@ -8,7 +8,7 @@ use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
-use crate::host::{Destination, Families, Host, Output, SendHealth, Signed};
+use crate::host::{Destination, Families, Host, Output, SendHealth, Signed, Wanted};
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
 use crate::machine::{Departure, HandOver, Input, View, Wishes};
@@ -136,7 +136,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             host.pending.announce_in_a_row(view.policy.announce_burst);
         }
         // One that is being removed is forgotten when it has nothing left to do.
-        if !wishes.is_empty() || host.removing {
+        if !wishes.is_empty() || host.wanted == Wanted::Removed {
             self.hosts.push_ready(slot);
         }
         self.reschedule(slot);
@@ -280,8 +280,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
         let wished = [
             (self.shutting_down, InitReason::ShuttingDown),
-            (host.removing, InitReason::Removed),
-            (!host.enabled, InitReason::Disabled),
+            (host.wanted == Wanted::Removed, InitReason::Removed),
+            (host.wanted == Wanted::Disabled, InitReason::Disabled),
         ];
         wished
             .into_iter()
@@ -299,7 +299,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     pub(super) fn forget_if_removed(&mut self, now: Instant, slot: u16) {
         let Some(host) = self.hosts.get(slot) else { return };
-        let gone = host.removing
+        let gone = host.wanted == Wanted::Removed
             && host.state() == State::Init
             && host.pending.is_empty()
             && host.waits_until.is_none();

@@ -165,7 +165,7 @@ fn inspection(node: &Node<'_, ADDRESSES>, host: HostId) {
     hide(&(node.next_deadline(), node.is_quiet()));
 }
 
-/// All of `carp-fsm` that prints.
+/// All of `carp-fsm` that prints, but for what prints an IP address, as errors of configuration do.
 pub fn text() {
     // Not what is wrong with a configuration: that may print the address of a peer.
     let _ = write!(Sink, "{} {}", any_instant(), Duration::from_micros(any()));

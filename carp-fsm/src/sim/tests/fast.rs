@@ -6,7 +6,7 @@ use crate::config::Profile;
 /// Nodes of the fast profile with these advskews.
 fn fast(seed: u64, skews: &[u8], dead_ratio: u8) -> (Sim, Vec<NodeId>) {
     nodes(seed, skews, |host| {
-        host.profile = Profile::Fast { dead_ratio };
+        host.profile = Profile::fast(dead_ratio);
         host.dialect = Dialect::OpenBsd;
         host.advbase = carp_proto::AdvBase::new(0);
     })
@@ -187,7 +187,7 @@ fn other_dialects_follow_a_fast_master() {
 fn impossible_values_are_refused() {
     let plan = |change: &dyn Fn(&mut HostConfig<ADDRS>)| {
         let mut host = virtual_host(vhid(), 2);
-        host.profile = Profile::Fast { dead_ratio: 3 };
+        host.profile = Profile::fast(3);
         host.dialect = Dialect::OpenBsd;
         host.advbase = carp_proto::AdvBase::new(0);
         change(&mut host);
@@ -197,7 +197,7 @@ fn impossible_values_are_refused() {
     };
     assert_eq!(plan(&|_| {}), Ok(()));
     assert_eq!(
-        plan(&|host| host.profile = Profile::Fast { dead_ratio: 2 }),
+        plan(&|host| host.profile = Profile::fast(2)),
         Err(ConfigError::FastDeadRatio)
     );
     assert_eq!(
