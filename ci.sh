@@ -17,7 +17,7 @@ case $mode in fast | full | test) ;; *)
     ;;
 esac
 
-bare_metal=(thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf)
+bare_metal=(thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf)
 # No network code there, but `carpd demo` and `carpd check` must build.
 elsewhere=(x86_64-pc-windows-gnu x86_64-unknown-freebsd)
 
@@ -57,10 +57,12 @@ build_bare_metal() {
         for features in "" defmt serde defmt,serde; do
             cargo build --quiet --release --target "$target" -p carp-proto --features "$features"
         done
-        for features in "" alloc sim; do
+        for features in "" alloc sim defmt; do
             cargo build --quiet --release --target "$target" -p carp-fsm --features "$features"
         done
-        cargo build --quiet --release --target "$target" -p carp-embassy
+        for features in "" defmt log smoltcp embassy-net defmt,log,smoltcp,embassy-net; do
+            cargo build --quiet --release --target "$target" -p carp-embassy --features "$features"
+        done
         echo "$target: carp-proto, carp-fsm and carp-embassy, with each feature"
     done
 }
@@ -78,7 +80,18 @@ lint_bare_metal() (
     (cd fuzz && cargo fmt --check)
     cd tests/bare-metal
     cargo fmt --check
-    cargo clippy --quiet --release --target thumbv7em-none-eabihf -- -D warnings
+    cargo clippy --quiet --release --target thumbv7em-none-eabihf --features accept -- -D warnings
+    cd ../firmware
+    cargo fmt --check
+    cargo clippy --quiet --release --target thumbv7m-none-eabi -- -D warnings
+)
+
+# Firmware that only a board can run, and the program for a tap device.
+build_examples() (
+    for example in carp-embassy/examples/*/; do
+        (cd "$example" && cargo fmt --check && cargo build --quiet --release --locked)
+        echo "$example"
+    done
 )
 
 install_nightly() {
@@ -102,6 +115,9 @@ run_lab() {
     cargo build --quiet --release -p carpd
     target/release/carpd lab
     target/release/carpd lab --peer ucarp
+    carp-embassy/examples/linux-tap/run.sh
+    # Six minutes. Without --fast it takes two hours, and compares with UCarp and keepalived.
+    cargo run --quiet --release -p carp-tests --bin measure -- --fast
 }
 
 # Runs the tests and ends with their sum.
@@ -116,18 +132,20 @@ run_tests() {
     return "$status"
 }
 
-step "Tools" install_tools ucarp ucarp keepalived keepalived tcpdump tcpdump ip iproute2 tshark tshark
+step "Tools" install_tools ucarp ucarp keepalived keepalived tcpdump tcpdump nft nftables ip iproute2 tshark tshark \
+    qemu-system-arm qemu-system-arm
+step "Targets" install_targets
 if [ "$mode" != test ]; then
-    step "Targets" install_targets
     step "Format" cargo fmt --all --check
     step "Lints" cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings
     step "Bare metal" build_bare_metal
     step "Other systems" check_elsewhere
+    step "4096 hosts on a small stack, unoptimised" \
+        cargo run --quiet --profile debug-stack -p carp-fsm --features alloc --example many_hosts
     step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --all-features
 fi
 if [ "$mode" = full ]; then
-    step "Tools of the full check" install_tools valgrind valgrind qemu-system-arm qemu-system-arm \
-        arm-none-eabi-size binutils-arm-none-eabi
+    step "Tools of the full check" install_tools valgrind valgrind arm-none-eabi-size binutils-arm-none-eabi
     step "Nightly" install_nightly
     step "Dependencies" check_dependencies
     step "No panic is left" tests/bare-metal/panic-free.sh
@@ -135,12 +153,17 @@ if [ "$mode" = full ]; then
     step "Flash and RAM of the adapter" tests/bare-metal/embassy-size.sh
     step "RAM" tests/bare-metal/ram-size.sh
     step "Instructions on Cortex-M" tests/bare-metal/instructions.sh
+    step "Examples of the adapter" build_examples
     step "Lints of fuzz targets and bare-metal images" lint_bare_metal
     step "Instructions on the host" cargo bench --quiet -p carp-benches --bench wire_instructions
+    step "Instructions of a node on the host" cargo bench --quiet -p carp-benches --bench fsm_instructions
     step "Time, as ratios" cargo bench --quiet -p carp-benches --bench wire_ratio
-    step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time -- --test
+    step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time --bench fsm_time -- --test
     step "Planted bugs are found" cargo run --quiet --profile model -p carp-tests --bin mutants
     step "Miri" cargo +nightly miri test --quiet -p carp-proto
+    # What runs in minutes: no random histories, no tables of everything.
+    step "Miri on the election" cargo +nightly miri test --quiet -p carp-fsm --lib -- \
+        host:: machine::tests::leaving machine::tests::timers node::tests::commands node::tests::replays
     step "Fuzzing, briefly" fuzz/run.sh 10
     step "Demo" cargo run --quiet --release -p carpd -- demo
     step "Lab" run_lab

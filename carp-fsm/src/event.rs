@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use carp_proto::Vhid;
+use carp_proto::{Interval, Vhid};
 
 use crate::id::{GroupId, HostId, IfaceId};
 use crate::ledger::Cause;
@@ -76,6 +76,16 @@ pub enum EventKind {
     SplitMasterEnded {
         /// Which group.
         group: GroupId,
+    },
+    /// A virtual host left the [fast profile](crate::Profile::Fast): somebody advertises with an advbase of 1
+    /// or more, so not all members have it.
+    FastProfileLeft {
+        /// Which virtual host.
+        host: HostId,
+        /// Source of the advertisement.
+        peer: IpAddr,
+        /// What it advertised.
+        interval: Interval,
     },
     /// Somebody else took addresses of a MASTER off. They are put back and announced.
     TakenAway {

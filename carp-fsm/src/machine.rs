@@ -29,7 +29,7 @@ enum Role {
     Master {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
-        reannounce: u16,
+        reannounce: u8,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
@@ -110,6 +110,14 @@ impl Machine {
         }
     }
 
+    /// When a periodic advertisement is due, if it is MASTER and not on its way out.
+    pub const fn advertises_at(&self) -> Option<Instant> {
+        match self.role {
+            Role::Master { next_ad, .. } => Some(next_ad),
+            _ => None,
+        }
+    }
+
     /// One step. Every rule of the election is below this line.
     pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
         let asked = self.handing_over_since();
@@ -137,14 +145,25 @@ impl Machine {
                 lower_source,
             } => match self.role {
                 Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
-                Role::Master { ties, .. } if master_yields(interval, demotion, lower_source, view) => {
-                    let ties = if view.policy.parts_equals && is_tie(interval, demotion, view) {
+                Role::Master { ties, reannounce, .. }
+                    if master_yields(interval, demotion, lower_source, view) =>
+                {
+                    let tie = is_tie(interval, demotion, view);
+                    let ties = if view.policy.parts_equals && tie {
                         // 0 is no tie.
                         ties.checked_add(1).unwrap_or(1)
                     } else {
                         0
                     };
-                    self.enter_backup(now, Reason::MoreFrequentAdvertisement, false, ties, view)
+                    let effects =
+                        self.enter_backup(now, Reason::MoreFrequentAdvertisement, false, ties, view);
+                    if tie || !view.has_last_word(reannounce) {
+                        return effects;
+                    }
+                    Effects {
+                        wishes: effects.wishes.with(Wishes::ADVERTISE),
+                        ..effects
+                    }
                 }
                 Role::Master { .. } if interval != Interval::BOW_OUT => {
                     self.answer_worse_master(now, interval, view)
@@ -313,7 +332,7 @@ impl Machine {
                 if view.is_one_period(quiet) {
                     *ties = 0;
                 }
-                *down = now + view.waits(*ties);
+                *down = now + view.waits_for(peer, *ties);
             }
         }
         Effects::default()
@@ -574,6 +593,10 @@ fn is_tie(peer: Interval, peer_demotion: Demotion, view: &View) -> bool {
 /// The master advertises more slowly than we wait: it will time out, so take over now. This is how a
 /// bow-out works, preemption or not (`carp_input_c`, §9).
 fn outlasted(peer: Interval, view: &View) -> bool {
+    if view.dead_ratio.is_some() {
+        // A slower one is waited for longer.
+        return peer == Interval::BOW_OUT;
+    }
     if view.advbase.get() == 0 && view.dialect.rules().slow_master_needs_advbase {
         return false;
     }

@@ -42,6 +42,7 @@ pub struct Host<L, const ADDRS: usize> {
     look_for_removed: bool,
     /// Whose addresses somebody else has taken off.
     taken_away: Vec<HostId>,
+    ownership_changes: u64,
     /// The last packet that was not accepted, until somebody asks.
     rejected: Option<Rejected>,
     frame: Box<[u8; FRAME_LEN]>,
@@ -89,14 +90,18 @@ impl Resident {
         }
     }
 
-    fn set_owner(&mut self, link: &mut impl Link, owner: bool) -> Result<(), OwnerError> {
+    /// Counts in `changes` when the error changes.
+    fn set_owner(&mut self, link: &mut impl Link, owner: bool, changes: &mut u64) -> Result<(), OwnerError> {
         match link.set_owner(&self.virtual_host(), owner) {
             Ok(()) => {
                 // After a refusal the node disowns: that it can does not answer the refusal.
-                self.error.take_if(|(failed, _)| owner || !*failed);
+                if self.error.take_if(|(failed, _)| owner || !*failed).is_some() {
+                    *changes += 1;
+                }
                 Ok(())
             }
             Err(error) => {
+                *changes += 1;
                 self.error = Some((owner, error));
                 Err(OwnerError)
             }
@@ -116,6 +121,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
             residents: HashMap::new(),
             look_for_removed: false,
             taken_away: Vec::new(),
+            ownership_changes: 0,
             rejected: None,
             frame: Box::new([0; FRAME_LEN]),
             armed: None,
@@ -171,7 +177,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         dropped.retain(|old| resident.addresses.iter().all(|new| new.address != old.address));
         if self.node.is_owner(id) {
             // Where the addresses themselves have changed, the node asks again and is told of an error.
-            let _ = resident.set_owner(&mut self.link, true);
+            let _ = resident.set_owner(&mut self.link, true, &mut self.ownership_changes);
         }
         if !dropped.is_empty() {
             let dropped = VirtualHost {
@@ -179,6 +185,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 ..resident.virtual_host()
             };
             if let Err(error) = self.link.drop_addresses(&dropped) {
+                self.ownership_changes += 1;
                 resident.error = Some((false, error));
             }
         }
@@ -221,6 +228,12 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
     /// taken off. `None` once it has worked.
     pub fn ownership_error(&self, host: HostId) -> Option<&OwnershipError> {
         self.residents.get(&host)?.error.as_ref().map(|(_, error)| error)
+    }
+
+    /// Rises whenever what [`ownership_error`](Self::ownership_error) says of any virtual host may have
+    /// changed. Nobody has to ask for each of a thousand in vain.
+    pub fn ownership_changes(&self) -> u64 {
+        self.ownership_changes
     }
 
     /// How late `process` was called after its deadlines.
@@ -329,7 +342,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 }
             } else if present > 0 || resident.error.is_some() {
                 // What is ours comes off. What is not stays, and the error tells of it.
-                let _ = resident.set_owner(&mut self.link, false);
+                let _ = resident.set_owner(&mut self.link, false, &mut self.ownership_changes);
             }
         }
     }
@@ -351,6 +364,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                         .interface_name(resident.iface)
                         .unwrap_or("its interface")
                         .to_owned();
+                    self.ownership_changes += 1;
                     resident.error = Some((true, OwnershipError::TakenAway { interface }));
                     self.node
                         .handle_owner_result(now, id, resident.seq, Err(OwnerError));
@@ -418,7 +432,7 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
     fn set_owner(&mut self, host: HostId, owner: bool, seq: u32) -> Result<(), OwnerError> {
         let resident = self.residents.get_mut(&host).ok_or(OwnerError)?;
         resident.seq = seq;
-        resident.set_owner(&mut self.link, owner)
+        resident.set_owner(&mut self.link, owner, &mut self.ownership_changes)
     }
 }
 

@@ -102,10 +102,6 @@ fn both_families_move_together() {
     let is_ipv4 = |frame: &Vec<u8>| frame[12..14] == [0x08, 0x00] && frame[23] == 112;
     assert!(frames.iter().any(is_ipv4) && frames.iter().any(|frame| is_advertisement(frame)));
 
-    // One family lost is not the other one lost: the master is still heard over IPv4.
-    a.ip("-6 address flush dev eth0");
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    assert_eq!(slow.events.try_recv().ok(), None);
     fast.stopper.stop();
     assert_eq!(slow.next().1, State::Master);
     fast.thread.join().unwrap();

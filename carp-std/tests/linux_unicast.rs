@@ -4,17 +4,19 @@
 mod netns;
 
 use std::net::IpAddr;
+use std::thread;
 use std::time::Duration as StdDuration;
 
-use carp_fsm::{IfaceId, TransmitResult};
+use carp_fsm::{IfaceId, Peer, State, TransmitResult};
 use carp_proto::frame::{Envelope, FrameClass, MAX_FRAME_LEN, classify, emit_advertisement};
 use carp_proto::{
     AddressSet, AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, Dialect, Key, MacAddr,
     Vhid,
 };
-use carp_std::Link;
-use carp_std::linux::LinuxLink;
+use carp_std::linux::{Clock, LinuxLink};
+use carp_std::{Link, Prefix};
 use netns::client::until;
+use netns::node::{Node, SLACK, Setup};
 use netns::{Capture, Namespace, available};
 
 #[test]
@@ -22,28 +24,7 @@ fn a_peer_behind_a_router_is_reached_and_not_told_that_nobody_listens() {
     if !available() {
         return;
     }
-    let (a, router, b) = (Namespace::new(), Namespace::new(), Namespace::new());
-    for (machine, n) in [(&a, 1), (&b, 2)] {
-        router.cable(&format!("port{n}"), machine);
-        for (namespace, interface, address) in
-            [(machine, "eth0".to_owned(), 2), (&router, format!("port{n}"), 1)]
-        {
-            namespace.enter(|| {
-                std::fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "0").unwrap();
-            });
-            namespace.ip(&format!("address add 10.{n}.0.{address}/24 dev {interface}"));
-            namespace.ip(&format!(
-                "address add 2001:db8:{n}::{address}/64 dev {interface} nodad"
-            ));
-            namespace.ip(&format!("link set {interface} up"));
-        }
-        machine.ip(&format!("route add default via 10.{n}.0.1"));
-        machine.ip(&format!("route add default via 2001:db8:{n}::1"));
-    }
-    router.enter(|| {
-        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
-    });
+    let (a, _router, b) = routed();
     let open = || {
         let mut link = LinuxLink::new().unwrap();
         let iface = link.add_interface("eth0").unwrap();
@@ -73,7 +54,7 @@ fn a_peer_behind_a_router_is_reached_and_not_told_that_nobody_listens() {
         assert_eq!(received[15], sent[15], "TOS");
         assert_eq!(received[20] & 0x40, sent[20] & 0x40, "DF");
     }
-    std::thread::sleep(StdDuration::from_millis(200));
+    thread::sleep(StdDuration::from_millis(200));
     for frame in capture.stop() {
         let is_error = match frame[12..14] {
             [0x08, 0x00] => frame[23] == 1,
@@ -91,6 +72,77 @@ fn a_peer_behind_a_router_is_reached_and_not_told_that_nobody_listens() {
         from.send_unicast(IfaceId(9), &lost, nowhere),
         TransmitResult::Error
     );
+}
+
+#[test]
+fn an_election_over_a_router() {
+    if !available() {
+        return;
+    }
+    let (a, _router, b) = routed();
+    // The virtual addresses belong to no network of either; whoever is master would tell a routing daemon.
+    let node = |namespace: &Namespace, skew, peer: &'static str| {
+        Node::start_with(namespace, move || {
+            let setup = Setup {
+                addresses: &["192.0.2.1"],
+                prefix: Prefix::Host,
+                ..Setup::plain(skew)
+            };
+            let mut host = setup.host();
+            let id = host.node().hosts().next().unwrap();
+            let peer = Peer {
+                address: peer.parse().unwrap(),
+                min_ttl: 254,
+            };
+            host.node_mut()
+                .set_peers(Clock.now(), id, false, &[peer])
+                .unwrap();
+            host
+        })
+    };
+    let fast = node(&a, 20, "10.2.0.2");
+    while fast.next().1 != State::Master {}
+    let slow = node(&b, 80, "10.1.0.2");
+    assert_eq!(slow.next().1, State::Backup);
+    thread::sleep(StdDuration::from_millis(1_500)); // half as long again as it would wait for one that is silent
+    assert_eq!(slow.events.try_recv().ok(), None, "hears the master");
+
+    let stopped = Clock.now();
+    fast.stopper.stop();
+    let (took_over, state) = slow.next();
+    assert_eq!(state, State::Master);
+    assert!(took_over - stopped < SLACK, "after {} s", took_over - stopped);
+    fast.thread.join().unwrap();
+    assert!(netns::addresses(&b).contains(&"192.0.2.1/32".to_owned()));
+    assert!(!netns::addresses(&a).contains(&"192.0.2.1/32".to_owned()));
+    slow.end();
+}
+
+/// Two machines, 10.1.0.2 and 10.2.0.2 (`2001:db8:1::2` and `2001:db8:2::2`), and the router between them.
+fn routed() -> (Namespace, Namespace, Namespace) {
+    let (a, router, b) = (Namespace::new(), Namespace::new(), Namespace::new());
+    for (machine, n) in [(&a, 1), (&b, 2)] {
+        router.cable(&format!("port{n}"), machine);
+        for (namespace, interface, address) in
+            [(machine, "eth0".to_owned(), 2), (&router, format!("port{n}"), 1)]
+        {
+            namespace.enter(|| {
+                std::fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "0").unwrap();
+            });
+            namespace.ip(&format!("address add 10.{n}.0.{address}/24 dev {interface}"));
+            namespace.ip(&format!(
+                "address add 2001:db8:{n}::{address}/64 dev {interface} nodad"
+            ));
+            namespace.ip(&format!("link set {interface} up"));
+        }
+        machine.ip(&format!("route add default via 10.{n}.0.1"));
+        machine.ip(&format!("route add default via 2001:db8:{n}::1"));
+    }
+    router.enter(|| {
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+    });
+    (a, router, b)
 }
 
 /// A frame as the node makes it: the destination MAC address is missing.

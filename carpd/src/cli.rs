@@ -12,6 +12,8 @@ use crate::config::{self, Config, DEFAULT_CONTROL_SOCKET, Machine, Purpose};
 
 #[cfg(target_os = "linux")]
 mod client;
+#[cfg(target_os = "linux")]
+mod failover;
 mod operate;
 
 use operate::Operate;

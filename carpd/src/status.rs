@@ -29,14 +29,46 @@ pub struct Status {
     pub state_sync: String,
     /// Since when it is in maintenance mode, RFC 3339 in UTC; null if it is not.
     pub maintenance: Option<String>,
+    /// Where it is split; null if it is not.
+    pub split_master: Option<Split>,
     /// What makes this machine less fit to be master.
     pub demotion: Demotion,
     /// What holds for all virtual hosts, by the names of FreeBSD's `net.inet.carp` sysctls, without that prefix.
     pub sysctl: BTreeMap<String, String>,
     /// The virtual hosts, in the order of the configuration.
     pub virtual_hosts: Vec<HostStatus>,
+    /// Who spoke lately on our interfaces what is not understood, or should not be there.
+    pub neighbours: Vec<Neighbour>,
     /// Packet counters by the names of the BSD kernels (`netstat -s -p carp`).
     pub counters: BTreeMap<String, u64>,
+}
+
+/// MASTER on one interface and BACKUP on another: what comes in on one may go out nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// A virtual host of which it is MASTER.
+    pub master: String,
+    /// One of which it is BACKUP.
+    pub backup: String,
+}
+
+/// Somebody on the network who is not one of us, or whom we do not understand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// The interface on which it is heard.
+    pub interface: String,
+    /// Its vhid, or VRRP's number.
+    pub vhid: u8,
+    /// Whether that is a vhid of ours.
+    pub ours: bool,
+    /// Its source address.
+    pub source: IpAddr,
+    /// Its MAC address, if it is known.
+    pub mac: Option<String>,
+    /// What is wrong with it, in words that follow its address.
+    pub what: String,
+    /// When it was last heard, in milliseconds.
+    pub age_ms: u64,
 }
 
 /// How much all virtual hosts are demoted: added to their advskew.
@@ -197,7 +229,29 @@ impl Status {
                 let _ = writeln!(text, "\n{name}: {error}");
             }
         }
+        text += &self.strangers();
         let _ = writeln!(text, "\n{}", self.verdict());
+        text
+    }
+
+    /// Those who have a vhid of ours and are not one of us: why two machines may be MASTER.
+    fn strangers(&self) -> String {
+        let mut text = String::new();
+        for neighbour in self.neighbours.iter().filter(|neighbour| neighbour.ours) {
+            let Neighbour {
+                interface,
+                vhid,
+                source,
+                what,
+                age_ms,
+                ..
+            } = neighbour;
+            let _ = writeln!(
+                text,
+                "\n{interface}@{vhid}: {source} {what} ({} s ago)",
+                age_ms / 1000
+            );
+        }
         text
     }
 
@@ -265,6 +319,8 @@ impl Status {
             || self.maintenance.is_some()
             || self.demotion.total > 0
             || self.address_errors() > 0
+            || self.stranger_count() > 0
+            || self.split_master.is_some()
         {
             Health::Degraded
         } else {
@@ -307,9 +363,16 @@ impl Status {
                 causes.join(", ")
             );
         }
+        if let Some(Split { master, backup }) = &self.split_master {
+            let _ = write!(text, "; split: MASTER of {master}, but BACKUP of {backup}");
+        }
         let errors = self.address_errors();
         if errors > 0 {
             let _ = write!(text, "; addresses not in order: {errors}");
+        }
+        let strangers = self.stranger_count();
+        if strangers > 0 {
+            let _ = write!(text, "; others with a vhid of ours: {strangers}");
         }
         text
     }
@@ -332,6 +395,10 @@ impl Status {
         }
         text.push('\n');
         text
+    }
+
+    fn stranger_count(&self) -> usize {
+        self.neighbours.iter().filter(|neighbour| neighbour.ours).count()
     }
 
     fn address_errors(&self) -> usize {

@@ -115,6 +115,7 @@ fn misuse_is_explained_with_its_own_exit_code() {
         (&["run", "carpd.toml"], "unexpected argument 'carpd.toml'"),
         (&["status", "--jsn"], "'--json'"),
         (&["status", "--json", "--watch"], "cannot be used with '--watch'"),
+        (&["test-failover", "--port", "0"], "0 is not in 1..=65535"),
         (&["maintenance", "begin"], "unrecognized subcommand 'begin'"),
         (
             &["maintenance", "enter", "eth0@7"],

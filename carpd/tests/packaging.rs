@@ -23,6 +23,7 @@ fn every_command_has_a_manual_page_and_completions() {
         "events",
         "reload",
         "maintenance-enter",
+        "test-failover",
         "sysctl",
         "handover",
         "demotion",

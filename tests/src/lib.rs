@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+pub mod fast;
+#[cfg(target_os = "linux")]
+pub mod invalid;
 pub mod model;
 pub mod runs;
 pub mod transcript;

@@ -50,6 +50,11 @@ fn whole_life<const N: usize>(lab: &mut Lab<N>) {
     settle(lab, B);
 }
 
+/// Waits until a node is the only master that the client hears, which others may be, too.
+fn settle_among_owners<const N: usize>(lab: &mut Lab<N>, master: usize) {
+    lab.client.settle(&lab.nodes[master], live::PATIENCE).unwrap();
+}
+
 /// Kills a node, and measures the time from its last advertisement to the first one of its heir.
 fn dies<const N: usize>(lab: &mut Lab<N>, node: usize, heir: usize, millis: u64) {
     let succession = crash_to(lab, node, heir);
@@ -109,6 +114,21 @@ fn of_five_nodes_the_next_best_takes_over_and_the_best_takes_it_back() {
 }
 
 #[test]
+fn clients_follow_when_two_masters_meet_again() {
+    let Some(mut lab) = lab(carpd::<2>()) else { return };
+    start(&mut lab);
+    lab.topology.block(1).unwrap();
+    settle_among_owners(&mut lab, B);
+    // Until both have announced for the last time.
+    lab.client.pause(Duration::from_secs(3)).unwrap();
+    let healed = Clock.now();
+    lab.topology.unblock(1).unwrap();
+    settle(&mut lab, A);
+    let lost = lab.client.record().lost_pings(healed);
+    assert!(lost.outage.as_micros() < 1000 * SLACK, "{lost:?}");
+}
+
+#[test]
 fn with_nothing_but_ipv6() {
     let setups = carpd::<2>().map(|setup| Setup {
         addresses: vec![format!("{VIP_V6}/{PREFIX_LEN_V6}")],
@@ -155,6 +175,39 @@ fn with_addresses_of_both_families() {
     reboot(&mut lab, A);
     settle(&mut lab, A);
     v6.settle(&lab.nodes[A], live::PATIENCE).unwrap();
+}
+
+#[test]
+fn with_virtual_mac_addresses() {
+    let setups = carpd::<2>().map(|setup| Setup {
+        addresses: vec![format!("{VIP}/{PREFIX_LEN}"), format!("{VIP_V6}/{PREFIX_LEN_V6}")],
+        more: "mode = \"vmac\"".to_owned(),
+        ..setup
+    });
+    let plan = Plan {
+        ipv6: true,
+        ..Plan::default()
+    };
+    let Some(mut lab) = lab_in(plan, setups) else {
+        return;
+    };
+    whole_life(&mut lab);
+
+    // Two masters hear each other, though they have the same MAC address.
+    lab.start(A).unwrap();
+    settle(&mut lab, A);
+    lab.topology.block(1).unwrap();
+    settle_among_owners(&mut lab, B);
+    lab.topology.unblock(1).unwrap();
+    settle(&mut lab, A);
+    let neighbours = lab.topology.station(3).ip("neigh show").unwrap();
+    for vip in [VIP.to_string(), VIP_V6.to_string()] {
+        let line = neighbours.lines().find(|line| line.starts_with(&vip));
+        assert!(
+            line.is_none_or(|line| line.contains("00:00:5e:00:01:07")),
+            "{neighbours}"
+        );
+    }
 }
 
 #[test]
@@ -237,8 +290,10 @@ fn keepalived_with_the_same_number_is_ignored() {
     assert_eq!(state(&lab.nodes[B]), "BACKUP");
     assert_eq!(owners(&lab), [true, false, true]);
     for node in [A, B] {
-        let status = status(&lab.nodes[node]);
+        let (status, log) = (status(&lab.nodes[node]), lab.nodes[node].log());
         assert!(live::counter(&status, "badlen") >= 3, "{status}");
+        let reports = log.matches("eth0: 192.0.2.3 speaks VRRPv3 (our vhid 7)");
+        assert_eq!(reports.count(), 1, "{log}");
     }
     dies(&mut lab, A, B, MASTER_DOWN[0]);
 }

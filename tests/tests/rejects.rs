@@ -12,74 +12,17 @@ use std::thread;
 use std::time::Duration;
 
 use carp_fsm::{IfaceId, TransmitResult};
-use carp_proto::{
-    AddressSet, AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, Dialect, Envelope,
-    HmacVariant, Key, MAX_FRAME_LEN, Rejection, Vhid, checksum, frame,
-};
+use carp_proto::Rejection;
 use carp_std::Link;
 use carp_std::linux::{Clock, LinuxLink};
-use carp_tests::pcap;
-use carpd::lab::topology::{INTERFACE, Topology};
-use carpd::lab::{Lab, Setup, Software, VHID, VIP};
+use carp_tests::invalid::{CARP, IP, PASSWORD, captured, changed, cut, sound};
+use carpd::lab::topology::INTERFACE;
+use carpd::lab::{Lab, Setup, Software, VHID};
 use live::{A, B, counter, crash, eventually, masters_during, settle, state, status, transitions};
 use serde_json::Value;
 
-/// Where the IPv4 header begins, and where the advertisement does.
-const IP: usize = 14;
-const CARP: usize = 34;
 /// How often each packet is sent before the counters are looked at.
 const COPIES: u64 = 3;
-const PASSWORD: &str = "carpd lab";
-
-/// The advertisement of a better master: every node obeys it.
-fn sound() -> Vec<u8> {
-    let vhid = Vhid::new(VHID).unwrap();
-    let key = Key::from_passphrase(PASSWORD.as_bytes()).unwrap();
-    let addresses = AddressSet::<1>::try_from_iter([VIP.into()]).unwrap();
-    let counter = Counter::new(0x0123_4567_89ab_cdef);
-    let advertisement = Advertisement {
-        vhid,
-        advbase: AdvBase::new(1),
-        advskew: AdvSkew::new(0),
-        demotion: Demotion::new(0),
-        counter,
-        digest: Authenticator::new(&key, vhid, &addresses, HmacVariant::Plain).sign(counter),
-    };
-    let envelope = Envelope::multicast_v4(vhid, Topology::address(0, 3), Dialect::FreeBsd);
-    let mut buffer = [0; MAX_FRAME_LEN];
-    let len = frame::emit_advertisement(&advertisement, &envelope, Dialect::FreeBsd, &mut buffer).unwrap();
-    buffer[..len].to_vec()
-}
-
-/// The sound one, changed; then both checksums are made right again.
-fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut frame = sound();
-    change(&mut frame);
-    for (from, to, at) in [(IP, CARP, IP + 10), (CARP, frame.len(), CARP + 6)] {
-        if at + 2 <= to {
-            frame[at..at + 2].fill(0);
-            let sum = checksum(&frame[from..to]).to_be_bytes();
-            frame[at..at + 2].copy_from_slice(&sum);
-        }
-    }
-    frame
-}
-
-/// The sound one with less of its payload, and an IP header that says so.
-fn cut(payload: u8) -> Vec<u8> {
-    changed(|frame| {
-        frame.truncate(CARP + usize::from(payload));
-        frame[IP + 3] = 20 + payload;
-    })
-}
-
-/// The first packet of protocol 112 in a capture.
-fn captured(name: &str) -> Vec<u8> {
-    pcap(name)
-        .into_iter()
-        .find(|frame| frame[IP + 9] == carp_proto::IP_PROTOCOL)
-        .unwrap()
-}
 
 /// What is wrong, the packet, and where it is counted. What IP itself drops is not CARP's to count.
 fn rejects() -> Vec<(&'static str, Vec<u8>, Option<&'static str>)> {

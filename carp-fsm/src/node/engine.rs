@@ -39,13 +39,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let HostConfig {
             iface,
             dialect,
-            advbase,
             advskew,
             preempt,
             preempt_delay,
             group,
             ..
         } = host.config;
+        let (advbase, dead_ratio) = host.cadence();
         let (Families { ipv4, ipv6 }, demotion) = (host.waits(), self.demotion(group));
         let interface = self.interface(iface);
         Some(View {
@@ -53,6 +53,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             policy: self.policy,
             advbase,
             advskew,
+            dead_ratio,
             demotion,
             // Whoever is better takes the rest.
             preempt: preempt || (self.policy.fails_over_as_group && self.is_split(group)),
@@ -98,6 +99,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if transition.to == State::Master {
                 bump(&mut self.stats.preempt);
             }
+            host.left_fast &= transition.to != State::Init;
             let yields = transition.to == State::Backup && wishes.contains(Wishes::DISOWN);
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
                 wishes = wishes.without(Wishes::DISOWN);
@@ -165,14 +167,38 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// Every timer that is due acts, the earliest first.
     pub(super) fn run_timers(&mut self, now: Instant) {
         self.run_change_timers(now);
+        let mut awake = false;
         while let Some(due) = self.hosts.earliest().filter(|(deadline, _)| *deadline <= now) {
             self.run_timer(now, due.1);
             // Only where time ends, and no deadline can be set beyond it.
             if self.hosts.earliest() == Some(due) {
                 break;
             }
+            awake = true;
+        }
+        while awake {
+            awake = self.bring_forward(now);
         }
         self.look_for_splits(now);
+    }
+
+    /// Sends the advertisement that is due next, if that is a moment from now.
+    fn bring_forward(&mut self, now: Instant) -> bool {
+        let due = |(deadline, slot): (Instant, u16)| {
+            let (host, view) = (self.hosts.get(slot)?, self.view(slot)?);
+            let sixteenth = Duration::from_micros(view.interval().micros() / 16);
+            let early = deadline - now;
+            let is_due = early > Duration::ZERO
+                && early <= view.policy.brings_forward.min(sixteenth)
+                && host.machine.advertises_at() == Some(deadline);
+            is_due.then_some((deadline, slot))
+        };
+        let Some((deadline, slot)) = self.hosts.earliest().and_then(due) else {
+            return false;
+        };
+        // For this machine it is that time already.
+        self.step(deadline, slot, Input::Timeout, None);
+        true
     }
 
     fn run_timer(&mut self, now: Instant, slot: u16) {

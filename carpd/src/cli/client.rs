@@ -71,6 +71,7 @@ impl Operate {
     pub(super) fn run(self) -> ExitCode {
         match self {
             Self::Reload { socket } => command(&socket.socket, &Command::Reload {}),
+            Self::TestFailover(test) => test.run(),
             Self::Maintenance { change: None, socket } => with_status(&socket.socket, |status| {
                 let since = status.maintenance.as_ref();
                 print(&since.map_or("not in maintenance\n".into(), |since| {

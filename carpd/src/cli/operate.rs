@@ -1,5 +1,7 @@
 //! The commands that command a running carpd.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Socket;
@@ -18,6 +20,18 @@ code is 1.")]
         #[command(flatten)]
         socket: Socket,
     },
+    /// Test a fail-over: everything to the other machine and back, without a gap
+    #[command(
+        long_about = "\
+Test a fail-over: everything to the other machine and back, without a gap. To be run where everything is MASTER.
+
+The steps are those of a manual test: look at the status, enter maintenance mode, look at the status here and on the \
+other machine, use the virtual addresses, leave maintenance mode, look at the status again. Afterwards everything is as \
+it was, also if a step fails or the test is interrupted.",
+        after_help = "\
+Exit codes: 0 all steps passed, 1 one did not, 3 no answer from carpd, 64 the command line is not understood."
+    )]
+    TestFailover(TestFailover),
     /// Enter or leave maintenance mode, which lasts across restarts
     #[command(args_conflicts_with_subcommands = true, after_help = EXIT_CODES, long_about = "\
 Enter or leave maintenance mode. Without a word: tell whether it holds.
@@ -151,6 +165,20 @@ pub(super) enum ForcedState {
     Backup,
 }
 
+/// How a fail-over is tested.
+#[derive(Debug, Args)]
+pub(super) struct TestFailover {
+    /// The control socket of the other machine, for example forwarded by ssh -L; without it, the other machine counts as
+    /// MASTER when it is heard
+    #[arg(long, value_name = "PATH")]
+    pub(super) peer: Option<PathBuf>,
+    /// A TCP port that must accept connections on every virtual address; without it, any answer is enough
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: Option<u16>,
+    #[command(flatten)]
+    pub(super) socket: Socket,
+}
+
 /// Changes of maintenance mode.
 #[derive(Debug, Subcommand)]
 pub(super) enum ChangeMaintenance {
@@ -188,7 +216,7 @@ pub(super) enum ChangeDemotion {
     Clear {
         #[command(flatten)]
         which: Causes,
-        /// With --all: clear the other causes although a fault still lasts
+        /// With --all: although a fault still lasts, which then counts nothing until it ends
         #[arg(long, conflicts_with = "cause")]
         force: bool,
         #[command(flatten)]

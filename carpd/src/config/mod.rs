@@ -4,6 +4,7 @@
 //! gives a [`Config`] only if there is none. The keys are described in this crate's `README.md`.
 
 mod address;
+mod cluster;
 mod fit;
 mod hooks;
 mod interface;
@@ -34,6 +35,9 @@ pub use report::{Finding, Report, Severity};
 pub use settings::{MAX_DSCP, MAX_LOG, Settings};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
 
+use crate::log::Format;
+
+use cluster::Cluster;
 use nodes::Nodes;
 use table::{Table, tables};
 use vhid::Draft;
@@ -63,6 +67,8 @@ pub struct Config {
     pub node: Option<String>,
     /// Programs that are told what happens, in the order of the file.
     pub hooks: Vec<Hook>,
+    /// What the lines of the log look like.
+    pub log_format: Format,
     /// What holds for all virtual hosts.
     pub settings: Settings,
     /// The virtual hosts, in the order of the file; at least one.
@@ -184,9 +190,11 @@ const TOP_KEYS: &[&str] = &[
     "allow",
     "preempt",
     "log",
+    "log_format",
     "ifdown_demotion_factor",
     "senderr_demotion_factor",
     "dscp",
+    "cluster",
     "hooks",
     "nodes",
     "vhid",
@@ -216,6 +224,8 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     let process = Process::read(&top, report);
     let settings = Settings::read(&top, report);
     let hooks = hooks::read(document, report);
+    let formats = [("text", Format::Text), ("json", Format::Json)];
+    let log_format = top.one_of("log_format", &formats, report);
 
     let Machine { node, host_name, .. } = context.machine;
     let nodes = Nodes::read(document, node.as_deref(), host_name.as_deref(), report);
@@ -227,6 +237,10 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     refuse_equal_vhids(&drafts, report);
     refuse_equal_addresses(&drafts, report);
     fit::compare(&drafts, context, report);
+    Cluster::read(document, report).compare(&drafts, report);
+    if !document.contains_key("preempt") {
+        cluster::warn_without_preempt(&drafts, report);
+    }
     let hosts = drafts
         .into_iter()
         .map(Draft::finish)
@@ -237,6 +251,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
         state_directory: state_directory.unwrap_or_else(|| DEFAULT_STATE_DIRECTORY.into()),
         node: nodes.and_then(|nodes| nodes.this().map(str::to_owned)),
         hooks,
+        log_format,
         settings,
         hosts,
     })

@@ -1,4 +1,5 @@
 use std::fmt::{self, Write as _};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,6 +50,8 @@ pub struct Setup {
     pub top: String,
     /// Lines for its virtual host; tables may follow.
     pub more: String,
+    /// Another executable of carpd than the lab's.
+    pub executable: Option<PathBuf>,
 }
 
 impl Setup {
@@ -63,7 +66,17 @@ impl Setup {
             addresses: vec![format!("{VIP}/{PREFIX_LEN}")],
             top: String::new(),
             more: String::new(),
+            executable: None,
         }
+    }
+
+    /// The same with another `mode` of carpd's virtual host; none if empty.
+    #[must_use]
+    pub fn with_mode(mut self, mode: &str) -> Self {
+        if !mode.is_empty() {
+            self.more = format!("mode = \"{mode}\"\n{}", self.more);
+        }
+        self
     }
 
     /// The first virtual address.
@@ -96,7 +109,7 @@ impl Node {
         let config = match setup.software {
             Software::Carpd => dir.write(
                 &format!("node{station}.toml"),
-                &carpd_config(&socket(dir.path(), station), &setup),
+                &carpd_config(dir.path(), station, &setup),
             )?,
             Software::Ucarp => {
                 for (name, verb) in [("up", "add"), ("down", "del")] {
@@ -108,10 +121,11 @@ impl Node {
             }
             Software::Keepalived => dir.write(&format!("node{station}.conf"), &keepalived_config(&setup))?,
         };
+        let carpd = setup.executable.clone().unwrap_or_else(|| carpd.to_owned());
         Ok(Self {
             station,
             setup,
-            carpd: carpd.to_owned(),
+            carpd,
             files: dir.path().to_owned(),
             config,
             process: None,
@@ -140,6 +154,15 @@ impl Node {
     /// How it is configured.
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// Changes the configuration of carpd, which will read it when it is told to.
+    pub fn configure(&mut self, setup: Setup) -> Result<(), LabError> {
+        let text = carpd_config(&self.files, self.station, &setup);
+        let doing = format!("write {}", self.config.display());
+        fs::write(&self.config, text).map_err(LabError::system(doing))?;
+        self.setup = setup;
+        Ok(())
     }
 
     /// Starts its daemon, as on a machine that has just been booted: without what the one before may have left.
@@ -314,7 +337,7 @@ fn socket(dir: &Path, station: u8) -> PathBuf {
     dir.join(format!("node{station}.sock"))
 }
 
-fn carpd_config(socket: &Path, setup: &Setup) -> String {
+fn carpd_config(files: &Path, station: u8, setup: &Setup) -> String {
     let Setup {
         advskew,
         preempt,
@@ -323,11 +346,14 @@ fn carpd_config(socket: &Path, setup: &Setup) -> String {
         more,
         ..
     } = setup;
-    let text = |text: &str| toml::Value::from(text);
-    let (socket, password) = (text(&socket.to_string_lossy()), text(&setup.password));
+    let path = |path: PathBuf| toml::Value::from(&*path.to_string_lossy());
+    let socket = path(socket(files, station));
+    let state = path(files.join(format!("node{station}-state")));
+    let password = toml::Value::from(setup.password.as_str());
     let addresses = toml::Value::from(setup.addresses.clone());
     format!(
         "control_socket = {socket}\n\
+         state_directory = {state}\n\
          {top}\n\
          [[vhid]]\n\
          interface = \"{interface}\"\n\

@@ -71,6 +71,11 @@ impl Process {
         }
     }
 
+    /// Its identifier.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, or `None` if it runs.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()

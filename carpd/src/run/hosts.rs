@@ -76,6 +76,7 @@ pub(super) fn wanted(
         config.preempt = host.preempt.unwrap_or(settings.preempt);
         config.dscp = settings.dscp;
         config.dialect = host.dialect;
+        config.peers_repeat_counter = host.peers_repeat_counter;
         config.mode = host.mode;
         config.addresses = AddressSet::try_from_iter(host.addresses.iter().map(|vip| vip.ip))?;
         all.push(Wanted {
@@ -183,7 +184,9 @@ pub(super) fn insert_waiting(
         journal.members.push(Member { id, host, enabled });
     }
     let Journal { members, order, .. } = journal;
-    members.sort_by_cached_key(|member| order.get(&member.host.name()).copied());
+    if any {
+        members.sort_by_cached_key(|member| order.get(&member.host.name()).copied());
+    }
     Ok(any)
 }
 
@@ -243,6 +246,10 @@ fn changed(old: &VirtualHost, new: &VirtualHost) -> Vec<&'static str> {
         ("advbase", old.advbase != new.advbase),
         ("advskew", old.advskew != new.advskew),
         ("preempt", old.preempt != new.preempt),
+        (
+            "peers_repeat_counter",
+            old.peers_repeat_counter != new.peers_repeat_counter,
+        ),
         ("description", old.description != new.description),
         ("on_removal", old.on_removal != new.on_removal),
     ];

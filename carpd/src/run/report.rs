@@ -8,10 +8,15 @@ use super::events::{Journal, millis};
 use super::hosts::Member;
 use super::{Carp, Daemon, GROUP, sysctl};
 use crate::log::{rfc3339, wall_clock};
-use crate::status::{self, Demotion, DemotionCause, HostStatus, Peer, SCHEMA, STATE_SYNC, Status};
+use crate::status::{
+    self, Demotion, DemotionCause, HostStatus, Neighbour, Peer, SCHEMA, STATE_SYNC, Split, Status,
+};
 
 /// What FreeBSD makes of every advskew above it: in maintenance, or demoted.
 const STEPPED_BACK: u8 = 240;
+
+/// Who was not heard for so long is not there any more.
+const NEIGHBOUR_SILENCE: carp_fsm::Duration = carp_fsm::Duration::from_secs(60);
 
 /// All that is known now.
 pub(super) fn status(daemon: &Daemon, now: Instant) -> Status {
@@ -35,18 +40,46 @@ pub(super) fn status(daemon: &Daemon, now: Instant) -> Status {
             causes: causes.collect(),
         },
         maintenance: daemon.maintenance.clone(),
+        split_master: journal
+            .split
+            .clone()
+            .map(|(master, backup)| Split { master, backup }),
         sysctl: sysctl::all(daemon),
         virtual_hosts: journal
             .members
             .iter()
             .filter_map(|member| host(carp, journal, member, wall, now))
             .collect(),
+        neighbours: neighbours(carp, now),
         counters: node
             .stats()
             .iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
     }
+}
+
+fn neighbours(carp: &Carp, now: Instant) -> Vec<Neighbour> {
+    let node = carp.node();
+    let mut all: Vec<_> = node
+        .neighbours()
+        .filter(|neighbour| now - neighbour.heard < NEIGHBOUR_SILENCE)
+        .map(|neighbour| Neighbour {
+            interface: carp
+                .link()
+                .interface_name(neighbour.iface)
+                .unwrap_or("?")
+                .to_owned(),
+            vhid: neighbour.vhid.get(),
+            ours: node.find(neighbour.iface, neighbour.vhid).is_some(),
+            source: neighbour.source,
+            mac: neighbour.mac.map(|mac| mac.to_string()),
+            what: neighbour.kind.to_string(),
+            age_ms: millis(now - neighbour.heard),
+        })
+        .collect();
+    all.sort_by(|a, b| (&a.interface, a.vhid, a.source).cmp(&(&b.interface, b.vhid, b.source)));
+    all
 }
 
 fn host(

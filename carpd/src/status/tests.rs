@@ -59,9 +59,30 @@ pub(crate) fn example() -> Status {
             }],
         },
         maintenance: None,
+        split_master: None,
         sysctl: [("allow", "1"), ("demotion", "240"), ("log", "1")]
             .map(|(key, value)| (key.into(), value.into()))
             .into(),
+        neighbours: vec![
+            Neighbour {
+                interface: "eth0".into(),
+                vhid: 7,
+                ours: true,
+                source: "192.0.2.9".parse().expect("an address"),
+                mac: Some("00:00:5e:00:01:07".into()),
+                what: "speaks VRRPv2".into(),
+                age_ms: 5678,
+            },
+            Neighbour {
+                interface: "eth0".into(),
+                vhid: 9,
+                ours: false,
+                source: "192.0.2.8".parse().expect("an address"),
+                mac: None,
+                what: "speaks CARP here".into(),
+                age_ms: 1,
+            },
+        ],
         virtual_hosts: vec![lan, wan],
         counters: BTreeMap::from([("badauth".into(), 0), ("ipackets".into(), 12)]),
     }
@@ -77,7 +98,9 @@ Interface and VHID  Virtual IP addresses            Status                      
 eth0@7              192.0.2.10/24, 2001:db8::10/64  MASTER                          LAN gateway
 eth1@200            198.51.100.1                    INIT (hardware interface down)
 
-degraded: 1 MASTER, 1 INIT; demoted by 240 (interface down: eth1)
+eth0@7: 192.0.2.9 speaks VRRPv2 (5 s ago)
+
+degraded: 1 MASTER, 1 INIT; demoted by 240 (interface down: eth1); others with a vhid of ours: 1
 ";
     assert_eq!(example().table(), expected);
     let mut wrong = example();
@@ -85,6 +108,7 @@ degraded: 1 MASTER, 1 INIT; demoted by 240 (interface down: eth1)
         total: 0,
         causes: Vec::new(),
     };
+    wrong.neighbours.clear();
     wrong.virtual_hosts.truncate(1);
     wrong.virtual_hosts[0].address_error = Some("somebody else has it".into());
     assert!(
@@ -95,6 +119,7 @@ degraded: 1 MASTER, 1 INIT; demoted by 240 (interface down: eth1)
         wrong.table()
     );
     let mut plain = example();
+    plain.neighbours.remove(0);
     plain.virtual_hosts.truncate(1);
     plain.virtual_hosts[0].description = None;
     plain.demotion = Demotion {
@@ -188,6 +213,7 @@ fn ifconfig_lines_are_those_of_the_bsds() {
 fn verdicts() {
     let with = |states: &[State], demotion| {
         let mut status = example();
+        status.neighbours.clear();
         let host = status.virtual_hosts[0].clone();
         status.virtual_hosts = states
             .iter()
@@ -219,6 +245,15 @@ fn verdicts() {
         with(&[Backup, Init], 0),
         (Health::Degraded, "degraded: 1 BACKUP, 1 INIT".into())
     );
+    let mut split = example();
+    (split.demotion.total, split.virtual_hosts[1].state) = (0, Backup);
+    split.neighbours.clear();
+    split.split_master = Some(Split {
+        master: "eth0@7".into(),
+        backup: "eth1@200".into(),
+    });
+    let said = "degraded: 1 MASTER, 1 BACKUP; split: MASTER of eth0@7, but BACKUP of eth1@200";
+    assert_eq!((split.health(), split.verdict()), (Health::Degraded, said.into()));
     assert_eq!(with(&[Init], 0), (Health::Down, "down: 1/1 INIT".into()));
 }
 

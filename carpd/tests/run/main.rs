@@ -6,12 +6,15 @@
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+mod failover;
 mod guard;
 mod hooks;
 mod maintenance;
+mod misuse;
 mod network;
 mod operate;
 mod reload;
+mod strangers;
 mod sysctl;
 mod systemd;
 mod words;

@@ -62,6 +62,66 @@ fn forgetting_to_drain_delays_but_neither_loses_nor_reorders() {
 }
 
 #[test]
+fn what_is_due_in_a_moment_is_sent_along_and_nobody_is_promoted_early() {
+    let at = |micros| Instant::from_micros(micros);
+    let mut bench = Bench::new(Policy::HARDENED);
+    // Three masters, one after the other. Each waits 3.390625 s, then advertises every 1.390625 s.
+    let run_to = |bench: &mut Bench, time: Instant| bench.run_for(time - bench.now);
+    for (vhid, micros) in [(7, 0), (8, 3_000), (9, 9_000)] {
+        bench.now = at(micros);
+        bench.insert(config(vhid));
+    }
+    let third = at(3_390_625 + 3 * 1_390_625);
+    // And one that becomes master 2 ms after the third advertisement of the first.
+    run_to(&mut bench, at(4 * 1_390_625 + 2_000 - 1_390_625));
+    let backup = bench.insert(config(10));
+    run_to(&mut bench, at(third.as_micros() - 1));
+    bench.forget();
+
+    bench.run_to_deadline();
+    assert_eq!(bench.now, third);
+    assert_eq!(bench.said(), ["ad"], "the backup comes next");
+    bench.forget();
+    bench.run_to_deadline();
+    assert_eq!(
+        bench.now,
+        third + Duration::from_millis(2),
+        "not a moment earlier"
+    );
+    assert_eq!(bench.state(backup), State::Master);
+    assert!(
+        bench.said().ends_with(&["ad"]),
+        "{:?}: one 1 ms early, none 7 ms early",
+        bench.said()
+    );
+    bench.forget();
+    bench.run_to_deadline();
+    assert_eq!(bench.now, third + Duration::from_millis(9));
+
+    // Each is counted from when it was due: the next time it is the same again.
+    let fourth = third + Duration::from_micros(1_390_625);
+    bench.forget();
+    bench.node.handle_timeout(at(fourth.as_micros() - 1)); // early: nothing
+    bench.run_to_deadline();
+    assert_eq!(bench.now, fourth);
+    assert_eq!(bench.said(), ["ad"; 3]);
+    bench.forget();
+    bench.run_to_deadline();
+    assert_eq!(bench.now, fourth + Duration::from_millis(9));
+    assert_eq!(bench.said(), ["ad"]);
+
+    // The kernels send each on its own.
+    let mut bench = Bench::new(Policy::KERNEL);
+    bench.insert(config(7));
+    bench.now = Instant::from_micros(3_000);
+    bench.insert(config(8));
+    bench.run_for(Duration::from_millis(3_500));
+    bench.forget();
+    bench.run_to_deadline();
+    assert_eq!(bench.said(), ["ad"]);
+}
+
+#[test]
 fn both_families_are_advertised_and_every_counter_is_new() {
     let mut config = config(7);
     config.addresses.insert("2001:db8::7".parse().unwrap()).unwrap();

@@ -1,0 +1,84 @@
+//! Somebody else has our vhid.
+
+use std::fs;
+
+use crate::network::{Daemon, Network};
+use crate::words::ask;
+
+#[test]
+fn who_has_another_password_is_named() {
+    let Some(network) = Network::new("strangers") else {
+        return;
+    };
+    let file = network.configure("there", "");
+    let text = fs::read_to_string(&file).expect("the file");
+    fs::write(&file, text.replace("opensesame", "something else")).expect("a file");
+    let there = Daemon::start(network.carpd(&["run", "--config", &file]));
+    there.wait_for("BACKUP -> MASTER");
+
+    // At the start, before it becomes MASTER itself.
+    let here = network.start("here", "");
+    let line = here.wait_for("192.0.2.3");
+    assert!(
+        line.ends_with(
+            "carpd: here: 192.0.2.3 has another password, or an address list that has nothing to do with ours (our \
+             vhid 7)"
+        ),
+        "{line}"
+    );
+    let (_, out, _) = ask(&network, "here", &["status"]);
+    assert!(
+        out.contains(
+            "\nhere@7: 192.0.2.3 has another password, or an address list that has nothing to do with ours ("
+        ),
+        "{out}"
+    );
+    let status = network.json("here");
+    let neighbour = &status["neighbours"][0];
+    assert_eq!(
+        (&neighbour["ours"], &neighbour["vhid"]),
+        (&true.into(), &7.into()),
+        "{status}"
+    );
+    assert_eq!(status["virtual_hosts"][0]["state"], "BACKUP");
+}
+
+#[test]
+fn a_split_machine_says_so() {
+    let Some(network) = Network::new("split") else {
+        return;
+    };
+    network.ip(&["link", "add", "here2", "type", "veth", "peer", "name", "there2"]);
+    for (interface, address) in [("here2", "198.51.100.2/24"), ("there2", "198.51.100.3/24")] {
+        network.ip(&["address", "add", address, "dev", interface]);
+        network.ip(&["link", "set", interface, "up"]);
+    }
+    let second = |interface: &str| {
+        format!(
+            "[[vhid]]\ninterface = \"{interface}\"\nvhid = 8\naddresses = [\"198.51.100.10/24\"]\npassword = \"x\"\n"
+        )
+    };
+    // Nobody preempts.
+    let here = network.start("here", &format!("preempt = false\n{}", second("here2")));
+    here.wait_for("carp: 7@here: BACKUP -> MASTER");
+    let there = network.start(
+        "there",
+        &format!("preempt = false\nadvskew = 100\n{}", second("there2")),
+    );
+    there.wait_for("carp: 7@there: INIT -> BACKUP");
+    let (code, out, _) = ask(&network, "here", &["handover", "here2@8"]);
+    assert_eq!(code, 0, "{out}");
+    here.wait_for("carpd: split: MASTER of here@7, but BACKUP of here2@8");
+    let (code, out, _) = ask(&network, "here", &["status"]);
+    assert!(
+        code == 1
+            && out
+                .ends_with("degraded: 1 MASTER, 1 BACKUP; split: MASTER of here@7, but BACKUP of here2@8\n"),
+        "{out}"
+    );
+    assert_eq!(network.json("here")["split_master"]["backup"], "here2@8");
+    let (code, out, _) = ask(&network, "here", &["handover", "here@7"]);
+    assert_eq!(code, 0, "{out}");
+    here.wait_for("carpd: split no longer");
+    assert!(network.json("here")["split_master"].is_null());
+}

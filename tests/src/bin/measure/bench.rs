@@ -1,0 +1,282 @@
+//! What all parts share: the executable, the progress, the results.
+
+use std::fmt::{Display, Write as _};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use carp_fsm::{IfaceId, Instant};
+use carp_std::linux::{Clock, LinuxLink};
+use carpd::lab::topology::Namespace;
+use carpd::lab::{Lab, LabError, Node, Plan, Setup, Software, check};
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::figure::{Figure, Limit};
+
+/// The nodes.
+pub(crate) const A: usize = 0;
+pub(crate) const B: usize = 1;
+
+/// Whose MAC address the virtual addresses have.
+pub(crate) const MODES: [&str; 2] = ["plain", "vmac"];
+
+/// For whatever has to happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The measurements and their surroundings.
+pub(crate) struct Bench {
+    /// Whether each is done once or a few times.
+    pub(crate) fast: bool,
+    pub(crate) carpd: PathBuf,
+    interrupted: Arc<AtomicBool>,
+    part: String,
+    figures: Vec<Figure>,
+    errors: Vec<String>,
+    started: Instant,
+}
+
+impl Bench {
+    pub(crate) fn new(fast: bool) -> Result<Self, LabError> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&interrupted))
+                .map_err(system("handle signals"))?;
+        }
+        let bench = Self {
+            fast,
+            carpd: std::env::current_exe().map_err(system("find the own executable"))?,
+            interrupted,
+            part: String::new(),
+            figures: Vec::new(),
+            errors: Vec::new(),
+            started: Clock.now(),
+        };
+        for &software in bench.software() {
+            check(Some(software))?;
+        }
+        Ok(bench)
+    }
+
+    /// How often something is done.
+    pub(crate) fn times(&self, fast: usize, full: usize) -> usize {
+        if self.fast { fast } else { full }
+    }
+
+    /// Who is measured: carpd, and in the full form others beside it.
+    pub(crate) fn software(&self) -> &'static [Software] {
+        let all = &[Software::Carpd, Software::Ucarp, Software::Keepalived];
+        if self.fast { &all[..1] } else { all }
+    }
+
+    pub(crate) fn lab<const N: usize>(&self, plan: Plan, setups: [Setup; N]) -> Result<Lab<N>, LabError> {
+        Lab::new(&self.carpd, plan, setups, Arc::clone(&self.interrupted))
+    }
+
+    /// Two nodes that run and of which A is master.
+    pub(crate) fn pair(&self, plan: Plan, setups: [Setup; 2]) -> Result<Lab, LabError> {
+        let mut lab = self.lab(plan, setups)?;
+        lab.start(A)?;
+        lab.start(B)?;
+        lab.client.settle(&lab.nodes[A], PATIENCE)?;
+        Ok(lab)
+    }
+
+    pub(crate) fn heading(&mut self, part: String) {
+        println!("\n== {part}");
+        self.part = part;
+    }
+
+    /// Takes in samples and prints the line.
+    pub(crate) fn add(
+        &mut self,
+        what: impl Display,
+        whom: impl Display,
+        unit: &'static str,
+        samples: Vec<f64>,
+        limits: &[Limit],
+    ) {
+        let figure = Figure {
+            part: self.part.clone(),
+            what: what.to_string(),
+            whom: whom.to_string(),
+            unit,
+            samples,
+            limits: limits.to_vec(),
+            kept: None,
+        };
+        let figure = figure.judge(self.fast);
+        let [what, whom, n, median, worst, limit, verdict] = figure.row(self.fast);
+        println!("{verdict:6}  {what}, {whom}: median {median}, worst {worst} (limit {limit}, n = {n})");
+        self.figures.push(figure);
+    }
+
+    pub(crate) fn error(&mut self, error: &LabError) {
+        println!("{}: {error}", self.part);
+        self.errors.push(format!("{}: {error}", self.part));
+    }
+
+    pub(crate) fn passed(&self) -> bool {
+        self.errors.is_empty() && self.figures.iter().all(|figure| figure.kept != Some(false))
+    }
+
+    pub(crate) fn verdict(&self) -> String {
+        let count = |kept| self.figures.iter().filter(|figure| figure.kept == kept).count();
+        format!(
+            "{} limits kept, {} missed, {} figures without a limit, {} parts broken off; {} s",
+            count(Some(true)),
+            count(Some(false)),
+            count(None),
+            self.errors.len(),
+            (Clock.now() - self.started).as_micros() / 1_000_000,
+        )
+    }
+
+    /// Writes `host.md` and `host.json`.
+    pub(crate) fn write(&self, directory: &Path) -> Result<(), LabError> {
+        let raw = json!({
+            "schema": 1,
+            "fast": self.fast,
+            "machine": machine(),
+            "figures": self.figures,
+            "errors": self.errors,
+        });
+        let write = |name: &str, text: String| {
+            let path = directory.join(name);
+            fs::write(&path, text).map_err(system(&format!("write {}", path.display())))
+        };
+        fs::create_dir_all(directory).map_err(system(&format!("make {}", directory.display())))?;
+        write("host.md", self.markdown())?;
+        write("host.json", format!("{raw:#}\n"))
+    }
+
+    fn markdown(&self) -> String {
+        let form = if self.fast { " --fast" } else { "" };
+        let mut text = format!(
+            "# carpd on a Linux host, measured\n\nWritten by `cargo run --release -p carp-tests --bin measure --{form} --out \
+             docs/results`; `host.json` beside it has every sample. The worst is the sample that is farthest from \
+             zero.\n\n",
+        );
+        for (name, value) in machine() {
+            let _ = writeln!(text, "* {name}: {value}");
+        }
+        let mut part = "";
+        for figure in &self.figures {
+            if figure.part != part {
+                part = &figure.part;
+                let _ = write!(text, "\n## {part}\n\n| {} |\n|", Figure::HEAD.join(" | "));
+                let _ = writeln!(text, "{}", "---|".repeat(Figure::HEAD.len()));
+            }
+            let _ = writeln!(text, "| {} |", figure.row(self.fast).join(" | "));
+        }
+        for error in &self.errors {
+            let _ = writeln!(text, "\nBroken off: {error}");
+        }
+        let _ = writeln!(text, "\n{}", self.verdict());
+        text
+    }
+}
+
+/// Names what was tried when the operating system refused.
+pub(crate) fn system(doing: &str) -> impl FnOnce(std::io::Error) -> LabError {
+    let doing = doing.to_owned();
+    move |error| LabError::System { doing, error }
+}
+
+/// A way to send and to hear frames on an interface of a station.
+pub(crate) fn raw(station: &Namespace, interface: &str) -> Result<(LinuxLink, IfaceId), LabError> {
+    station
+        .enter(|| {
+            let mut link = LinuxLink::new()?;
+            let iface = link.add_interface(interface)?;
+            Ok((link, iface))
+        })?
+        .map_err(|error: carp_std::LinkError| system("open a packet socket")(std::io::Error::other(error)))
+}
+
+/// A router with a virtual host on each of two networks, which serve as gateways.
+pub(crate) fn router(advskew: u8, preempt: bool) -> Setup {
+    let mut setup = Setup::new(Software::Carpd, advskew);
+    setup.preempt = preempt;
+    setup.more = format!(
+        "[[vhid]]\ninterface = \"eth1\"\nvhid = 8\naddresses = [\"192.0.3.10/24\"]\npassword = \"{}\"\nadvskew = \
+         {advskew}\npreempt = {preempt}\n",
+        setup.password
+    );
+    setup
+}
+
+/// Runs a command of carpd on a node; the answer is what it printed, and whether it was done.
+pub(crate) fn command(lab_carpd: &Path, node: &Node, words: &[&str]) -> Result<(bool, String), LabError> {
+    let output = Command::new(lab_carpd)
+        .args(words)
+        .arg("--socket")
+        .arg(node.socket())
+        .output()
+        .map_err(system("run carpd"))?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    ))
+}
+
+/// What `carpd status --json` says.
+pub(crate) fn status(carpd: &Path, node: &Node) -> Result<Value, LabError> {
+    let (_, text) = command(carpd, node, &["status", "--json"])?;
+    serde_json::from_str(&text).map_err(|error| LabError::System {
+        doing: format!("read the status of {node}: {text}"),
+        error: error.into(),
+    })
+}
+
+/// How many transitions a node has logged since its start.
+#[expect(clippy::cast_precision_loss, reason = "a few")]
+pub(crate) fn transitions(node: &Node) -> f64 {
+    let words: &[&str] = match node.setup().software {
+        Software::Carpd => &[" -> "],
+        Software::Ucarp => &["Switching to state"],
+        Software::Keepalived => &["Entering MASTER STATE", "Entering BACKUP STATE"],
+    };
+    let is_transition = |line: &&str| words.iter().any(|words| line.contains(words));
+    node.log().lines().filter(is_transition).count() as f64
+}
+
+/// Milliseconds.
+#[expect(clippy::cast_precision_loss, reason = "far from 2^53")]
+pub(crate) fn millis(micros: u64) -> f64 {
+    micros as f64 / 1000.0
+}
+
+/// What it was measured on.
+fn machine() -> Vec<(&'static str, String)> {
+    let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let output = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output();
+        output.map_or(String::new(), |output| {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        })
+    };
+    let package = |name: &str| output("dpkg-query", &["--show", "--showformat=${Version}", name]);
+    let processor = file("/proc/cpuinfo");
+    let model = processor
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("", |(_, model)| model);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    vec![
+        ("date", output("date", &["-u", "+%F %R UTC"])),
+        ("processor", format!("{cores} x {model}")),
+        ("kernel", file("/proc/sys/kernel/osrelease").trim().to_owned()),
+        (
+            "load when it was written",
+            file("/proc/loadavg").trim().to_owned(),
+        ),
+        ("carpd", env!("CARGO_PKG_VERSION").to_owned()),
+        ("UCarp", package("ucarp")),
+        ("keepalived", package("keepalived")),
+    ]
+}

@@ -1,0 +1,162 @@
+//! What nobody plans: a master that dies, a cable that is pulled, a partition that heals.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use carp_fsm::Instant;
+use carp_std::linux::Clock;
+use carpd::lab::measure::master_down;
+use carpd::lab::{Client, Lab, LabError, Node, Plan, Setup, Software};
+
+use crate::bench::{A, B, Bench, MODES, PATIENCE, millis, router};
+use crate::figure::Limit;
+
+/// Of a master with advskew 0. Crashes are spread over it.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
+    for &software in bench.software() {
+        let modes: &[_] = match software {
+            Software::Carpd => &MODES,
+            Software::Ucarp | Software::Keepalived => &[""],
+        };
+        for mode in modes {
+            crashes(bench, software, mode)?;
+            heals(bench, software, mode)?;
+        }
+    }
+    pulls(bench, true)?;
+    pulls(bench, false)
+}
+
+/// How long a backup of advskew 100, or priority 154, waits for a silent master, in milliseconds.
+fn formula(software: Software) -> f64 {
+    match software {
+        Software::Keepalived => 3000.0 + 1000.0 * f64::from(256 - 154) / 256.0,
+        Software::Carpd | Software::Ucarp => millis(master_down(1, 100).as_micros()),
+    }
+}
+
+fn pair(bench: &Bench, software: Software, mode: &str) -> Result<Lab, LabError> {
+    bench.pair(
+        Plan::default(),
+        [0, 100].map(|advskew| Setup::new(software, advskew).with_mode(mode)),
+    )
+}
+
+/// Waits until A has just advertised.
+fn after_advertisement(lab: &mut Lab) -> Result<(), LabError> {
+    let (now, master) = (Clock.now(), &lab.nodes[A]);
+    lab.client.wait(PATIENCE, "an advertisement of A", |record| {
+        record
+            .since(now)
+            .any(|advertisement| master.is_source(advertisement.source))
+            .then_some(())
+    })
+}
+
+/// Port blocked and SIGKILL together.
+fn crashes(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabError> {
+    let mut lab = pair(bench, software, mode)?;
+    let (mut late, mut outages) = (Vec::new(), Vec::new());
+    let times = bench.times(if software == Software::Carpd { 3 } else { 1 }, 10);
+    for time in 0..times {
+        after_advertisement(&mut lab)?;
+        #[expect(clippy::cast_possible_truncation, reason = "ten")]
+        lab.client.pause(INTERVAL * time as u32 / times as u32)?;
+        let start = Clock.now();
+        lab.topology.block(1)?;
+        lab.nodes[A].kill();
+        let [a, b] = &lab.nodes;
+        let succession = lab.client.succession([a, b], "B to take over", start, PATIENCE)?;
+        lab.client.settle(&lab.nodes[B], PATIENCE)?;
+        late.push(millis((succession.first - succession.last).as_micros()) - formula(software));
+        outages.push(millis(lab.client.record().lost_pings(start).outage.as_micros()));
+        lab.start(A)?;
+        lab.topology.unblock(1)?;
+        lab.client.settle(&lab.nodes[A], PATIENCE)?;
+    }
+    let (detection, outage): (&[_], &[_]) = match software {
+        Software::Carpd => (
+            &[Limit::worst(10.0, 200.0), Limit::median(3.0, 100.0)],
+            &[Limit::worst(formula(software) + 30.0, formula(software) + 300.0)],
+        ),
+        Software::Ucarp | Software::Keepalived => (&[], &[]),
+    };
+    let whom = format!("{software} {mode}");
+    bench.add("crash: detection less formula", &whom, "ms", late, detection);
+    bench.add("crash: outage for a client", &whom, "ms", outages, outage);
+    Ok(())
+}
+
+/// The master is cut off, and comes back when the other one is master, too.
+fn heals(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabError> {
+    let mut lab = pair(bench, software, mode)?;
+    let mut lost = Vec::new();
+    for _ in 0..bench.times(1, 10) {
+        lab.topology.block(1)?;
+        lab.client.settle(&lab.nodes[B], PATIENCE)?;
+        // A partition is longer than a take-over takes.
+        lab.client.pause(3 * INTERVAL)?;
+        let start = Clock.now();
+        lab.topology.unblock(1)?;
+        lab.client.settle(&lab.nodes[A], PATIENCE)?;
+        lost.push(millis(lab.client.record().lost_pings(start).outage.as_micros()));
+    }
+    let limits: &[_] = match software {
+        Software::Carpd => &[Limit::worst(10.0, 30.0)],
+        Software::Ucarp | Software::Keepalived => &[],
+    };
+    bench.add(
+        "partition healed: outage for a client",
+        format_args!("{software} {mode}"),
+        "ms",
+        lost,
+        limits,
+    );
+    Ok(())
+}
+
+/// A cable of a router on two networks is pulled: everything moves.
+fn pulls(bench: &mut Bench, preempt: bool) -> Result<(), LabError> {
+    let plan = Plan {
+        networks: 2,
+        ..Plan::default()
+    };
+    let (mut there, mut here) = (Vec::new(), Vec::new());
+    for time in 0..bench.times(2, 20) {
+        let network = u8::from(time % 2 == 1);
+        let mut lab = bench.lab(plan, [0, 100].map(|advskew| router(advskew, preempt)))?;
+        let mut other = lab.another_client("eth1", Ipv4Addr::new(192, 0, 3, 10).into())?;
+        lab.start(A)?;
+        lab.client.settle(&lab.nodes[A], PATIENCE)?;
+        lab.start(B)?;
+        lab.client.pause(Duration::from_secs(2))?;
+        let start = Clock.now();
+        lab.topology.unplug(network, 1)?;
+        let first = moved(&mut lab.client, &lab.nodes, start)?;
+        let second = moved(&mut other, &lab.nodes, start)?;
+        let (own, another) = if network == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        here.push(own);
+        there.push(another);
+    }
+    let peers = if preempt { "preempting" } else { "not preempting" };
+    let limit = [Limit::worst(1010.0, 1300.0)];
+    let what = |which: &str| format!("cable pulled, backup {peers}: {which} moves after");
+    bench.add(what("the other network"), "carpd", "ms", there, &limit);
+    bench.add(what("its own network"), "carpd", "ms", here, &limit);
+    Ok(())
+}
+
+/// When B has followed A on a client's network, in milliseconds; never, if it takes twice as long as a crash.
+fn moved(client: &mut Client, [a, b]: &[Node; 2], start: Instant) -> Result<f64, LabError> {
+    match client.succession([a, b], "B to take over", start, Duration::from_secs(7)) {
+        Ok(succession) => Ok(millis((succession.first - start).as_micros())),
+        Err(LabError::NeverHappened { .. }) => Ok(f64::INFINITY),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,186 @@
+//! SIGKILL at random moments: the guard takes the addresses off, the other node takes over, a restart finds a clean
+//! house.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+use carp_fsm::Instant;
+use carp_std::linux::{Clock, random_seed};
+use carpd::lab::measure::master_down;
+use carpd::lab::topology::Namespace;
+use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP};
+use nix::ifaddrs::getifaddrs;
+
+use crate::bench::{A, B, Bench, PATIENCE, millis, system};
+use crate::figure::Limit;
+
+/// As many pairs at a time; they need next to no processor.
+const PAIRS: usize = 5;
+/// What the guard may take, in milliseconds.
+const GUARD: Limit = Limit::worst(200.0, 1000.0);
+
+/// What happened after one SIGKILL.
+struct Killed {
+    /// When the address was gone from the dead node, in milliseconds.
+    gone: f64,
+    /// Detection less formula, in milliseconds.
+    late: f64,
+    /// Whether the dead node still had the address when the other one took over.
+    double: bool,
+    /// Whether a restart found it.
+    found: bool,
+}
+
+pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
+    let times = bench.times(20, 200) / PAIRS;
+    let shared = &*bench;
+    let results: Vec<Result<Vec<Killed>, LabError>> = thread::scope(|scope| {
+        let pairs: Vec<_> = (0..PAIRS).map(|_| scope.spawn(|| pair(shared, times))).collect();
+        let join = |pair: thread::ScopedJoinHandle<'_, _>| {
+            pair.join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        pairs.into_iter().map(join).collect()
+    });
+    let mut killed = Vec::new();
+    for result in results {
+        killed.extend(result?);
+    }
+    let list = |f: fn(&Killed) -> f64| killed.iter().map(f).collect::<Vec<_>>();
+    bench.add(
+        "SIGKILL: addresses gone after",
+        "carpd",
+        "ms",
+        list(|k| k.gone),
+        &[GUARD],
+    );
+    let late = [Limit::worst(10.0, 300.0)];
+    bench.add(
+        "SIGKILL: take-over less formula",
+        "carpd",
+        "ms",
+        list(|k| k.late),
+        &late,
+    );
+    let double = list(|k| f64::from(u8::from(k.double)));
+    bench.add(
+        "SIGKILL: two owners after the take-over",
+        "carpd",
+        "",
+        double,
+        &[Limit::ZERO],
+    );
+    let found = list(|k| f64::from(u8::from(k.found)));
+    bench.add(
+        "SIGKILL: a restart finds the address",
+        "carpd",
+        "",
+        found,
+        &[Limit::ZERO],
+    );
+    thousand(bench)
+}
+
+fn pair(bench: &Bench, times: usize) -> Result<Vec<Killed>, LabError> {
+    let setups = [0, 100].map(|advskew| Setup::new(Software::Carpd, advskew));
+    let mut lab = bench.pair(Plan::default(), setups)?;
+    (0..times).map(|_| kill(&mut lab)).collect()
+}
+
+fn kill(lab: &mut Lab) -> Result<Killed, LabError> {
+    let random = random_seed().map_err(system("get random bits"))?;
+    lab.client.pause(Duration::from_micros(random % 1_000_000))?;
+    let start = Clock.now();
+    lab.nodes[A].kill();
+    let gone = gone_after(lab.topology.station(1), start)?;
+    let [a, b] = &lab.nodes;
+    let succession = lab.client.succession([a, b], "B to take over", start, PATIENCE)?;
+    let double = lab.nodes[A].has_address(&lab.topology)?;
+    lab.client.settle(&lab.nodes[B], PATIENCE)?;
+    lab.nodes[A].resume(&lab.topology)?;
+    lab.client.pause(Duration::from_millis(200))?;
+    let found = lab.nodes[A].has_address(&lab.topology)?;
+    lab.client.settle(&lab.nodes[A], PATIENCE)?;
+    let formula = millis(master_down(1, 100).as_micros());
+    Ok(Killed {
+        gone,
+        late: millis((succession.first - succession.last).as_micros()) - formula,
+        double,
+        found,
+    })
+}
+
+/// With as many addresses as a large router has.
+fn thousand(bench: &mut Bench) -> Result<(), LabError> {
+    let mut gone = Vec::new();
+    for _ in 0..bench.times(1, 10) {
+        let mut setup = Setup::new(Software::Carpd, 0);
+        for vhid in 10..50 {
+            let addresses: Vec<_> = (1..=25).map(|n| format!("\"198.51.{vhid}.{n}/24\"")).collect();
+            let _ = writeln!(
+                setup.more,
+                "[[vhid]]\ninterface = \"eth0\"\nvhid = {vhid}\npassword = \"x\"\nallow_off_subnet = true\naddresses = [{}]",
+                addresses.join(", ")
+            );
+        }
+        let mut lab = bench.lab(Plan::default(), [setup])?;
+        lab.start(A)?;
+        let station = lab.topology.station(1);
+        let end = Clock.now() + PATIENCE.into();
+        while station.enter(virtual_addresses)?? < 1001 {
+            if Clock.now() > end {
+                return Err(LabError::NeverHappened {
+                    what: "a master of 1001 addresses".to_owned(),
+                    patience: PATIENCE,
+                });
+            }
+            lab.client.pause(Duration::from_millis(100))?;
+        }
+        let killed = Clock.now();
+        lab.nodes[A].kill();
+        gone.push(gone_after(lab.topology.station(1), killed)?);
+    }
+    bench.add(
+        "SIGKILL: 1001 addresses gone after",
+        "carpd",
+        "ms",
+        gone,
+        &[GUARD],
+    );
+    Ok(())
+}
+
+/// The time until no virtual address is left, in milliseconds.
+fn gone_after(station: &Namespace, killed: Instant) -> Result<f64, LabError> {
+    station.enter(|| {
+        while virtual_addresses()? > 0 {
+            if Clock.now() > killed + PATIENCE.into() {
+                return Err(LabError::NeverHappened {
+                    what: "the guard to take the addresses off".to_owned(),
+                    patience: PATIENCE,
+                });
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(millis((Clock.now() - killed).as_micros()))
+    })?
+}
+
+/// How many virtual addresses are in this thread's namespace.
+fn virtual_addresses() -> Result<usize, LabError> {
+    let all = getifaddrs().map_err(|error| system("list addresses")(error.into()))?;
+    let is_virtual = |address: IpAddr| match address {
+        IpAddr::V4(v4) => v4 == VIP || v4.octets()[..2] == [198, 51],
+        IpAddr::V6(_) => false,
+    };
+    let address = |shown: nix::ifaddrs::InterfaceAddress| {
+        let v4 = *shown.address?.as_sockaddr_in()?;
+        Some(IpAddr::from(v4.ip()))
+    };
+    Ok(all
+        .filter_map(address)
+        .filter(|&address| is_virtual(address))
+        .count())
+}

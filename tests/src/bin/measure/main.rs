@@ -1,0 +1,123 @@
+//! What carpd promises, measured beside UCarp and keepalived: planned changes, crashes, chaos, kills, floods, replays,
+//! and what it costs when nothing happens.
+//!
+//! ```text
+//! cargo run --release -p carp-tests --bin measure             everything, some hours
+//! cargo run --release -p carp-tests --bin measure -- --fast   each once or a few times, in minutes
+//! ```
+//!
+//! `docs/results/host.md` has the results. Needs root, iproute2, UCarp and keepalived; `docs/lab.md` has the network and
+//! how times are taken. The program is carpd, too: what is measured is what was built with it.
+#![cfg(target_os = "linux")]
+
+mod bench;
+mod chaos;
+mod crash;
+mod figure;
+mod flood;
+mod idle;
+mod killed;
+mod planned;
+mod replay;
+mod usage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use carpd::lab::LabError;
+use clap::{Parser, ValueEnum};
+
+use bench::Bench;
+
+/// Measures what carpd promises, beside UCarp and keepalived
+#[derive(Debug, Parser)]
+#[command(name = "measure")]
+struct Options {
+    /// Each once or a few times, with generous limits for times
+    #[arg(long)]
+    fast: bool,
+    /// Only these parts
+    #[arg(long, value_name = "PART")]
+    only: Vec<Part>,
+    /// Write host.md and host.json there
+    #[arg(long, value_name = "DIRECTORY")]
+    out: Option<PathBuf>,
+}
+
+/// A part of the measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Stop, hand-over, reload, restart, preemption
+    Planned,
+    /// Crashes, pulled cables, partitions
+    Crash,
+    /// Faults at random, and reloads
+    Chaos,
+    /// SIGKILL at random moments
+    Killed,
+    /// Invalid packets
+    Flood,
+    /// Recorded advertisements
+    Replay,
+    /// What nothing costs
+    Idle,
+}
+
+impl Part {
+    fn measure(self, bench: &mut Bench) -> Result<(), LabError> {
+        match self {
+            Self::Planned => planned::measure(bench),
+            Self::Crash => crash::measure(bench),
+            Self::Chaos => chaos::measure(bench),
+            Self::Killed => killed::measure(bench),
+            Self::Flood => flood::measure(bench),
+            Self::Replay => replay::measure(bench),
+            Self::Idle => idle::measure(bench),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let first = std::env::args().nth(1);
+    if first.is_some_and(|first| !first.starts_with('-')) {
+        return carpd::cli::main();
+    }
+    let options = Options::parse();
+    let parts = if options.only.is_empty() {
+        Part::value_variants()
+    } else {
+        &options.only
+    };
+    let mut bench = match Bench::new(options.fast) {
+        Ok(bench) => bench,
+        Err(error) => return failed(&error),
+    };
+    for part in parts {
+        bench.heading(
+            part.to_possible_value()
+                .map_or(String::new(), |name| name.get_name().to_owned()),
+        );
+        if let Err(error) = part.measure(&mut bench) {
+            bench.error(&error);
+            if matches!(error, LabError::Interrupted) {
+                break;
+            }
+        }
+    }
+    if let Some(directory) = options.out
+        && let Err(error) = bench.write(&directory)
+    {
+        return failed(&error);
+    }
+    println!("\n{}", bench.verdict());
+    if bench.passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn failed(error: &LabError) -> ExitCode {
+    eprintln!("measure: {error}");
+    ExitCode::FAILURE
+}

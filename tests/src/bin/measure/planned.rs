@@ -1,0 +1,230 @@
+//! Planned changes: nobody may notice them. And a TCP connection through a pair of routers.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use carp_std::linux::Clock;
+use carpd::lab::topology::{PREFIX_LEN, PREFIX_LEN_V6, Topology};
+use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP_V6};
+
+use crate::bench::{A, B, Bench, MODES, PATIENCE, command, millis, router, system};
+use crate::figure::Limit;
+
+/// What is done, how, and who is master afterwards.
+type Step = (&'static str, fn(&Bench, &mut Lab) -> Result<(), LabError>, usize);
+
+const STEPS: [Step; 9] = [
+    ("clean stop", |_, lab| stop(lab, A), B),
+    ("return and preemption", |_, lab| lab.start(A), A),
+    (
+        "restart of the backup",
+        |_, lab| stop(lab, B).and_then(|()| lab.start(B)),
+        A,
+    ),
+    (
+        "hand-over",
+        |bench, lab| order(bench, lab, A, &["handover", "--all"]),
+        B,
+    ),
+    (
+        "hand-over back",
+        |bench, lab| order(bench, lab, B, &["handover", "--all"]),
+        A,
+    ),
+    (
+        "maintenance entered",
+        |bench, lab| order(bench, lab, A, &["maintenance", "enter"]),
+        B,
+    ),
+    (
+        "restart in maintenance",
+        |_, lab| stop(lab, A).and_then(|()| lab.start(A)),
+        B,
+    ),
+    (
+        "maintenance left",
+        |bench, lab| order(bench, lab, A, &["maintenance", "leave"]),
+        A,
+    ),
+    ("reload", |bench, lab| order(bench, lab, A, &["reload"]), A),
+];
+/// What other implementations can do, too: no more than this many of the steps.
+const OF_OTHERS: usize = 2;
+
+/// Pings of one step. They are 10 ms apart.
+const WINDOW: Duration = Duration::from_secs(10);
+
+pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
+    let pair = |software| [0, 100].map(|advskew| Setup::new(software, advskew));
+    let plan_v6 = Plan {
+        ipv6: true,
+        target: VIP_V6.into(),
+        ..Plan::default()
+    };
+    for mode in MODES {
+        let v4 = pair(Software::Carpd).map(|setup| setup.with_mode(mode));
+        let v6 = v4.clone().map(|setup| Setup {
+            addresses: vec![format!("{VIP_V6}/{PREFIX_LEN_V6}")],
+            ..setup
+        });
+        steps(bench, &format!("carpd {mode} IPv4"), Plan::default(), v4, &STEPS)?;
+        steps(bench, &format!("carpd {mode} IPv6"), plan_v6, v6, &STEPS)?;
+    }
+    for &software in &bench.software()[1..] {
+        let setups = pair(software);
+        steps(
+            bench,
+            &software.to_string(),
+            Plan::default(),
+            setups,
+            &STEPS[..OF_OTHERS],
+        )?;
+    }
+    connection(bench)
+}
+
+fn steps(
+    bench: &mut Bench,
+    whom: &str,
+    plan: Plan,
+    setups: [Setup; 2],
+    steps: &[Step],
+) -> Result<(), LabError> {
+    let ours = setups[A].software == Software::Carpd;
+    let mut lab = bench.pair(plan, setups)?;
+    let mut lost = vec![Vec::new(); steps.len()];
+    for _ in 0..bench.times(1, 10) {
+        for ((_, step, master), lost) in steps.iter().zip(&mut lost) {
+            let start = Clock.now();
+            step(bench, &mut lab)?;
+            lab.client.settle(&lab.nodes[*master], PATIENCE)?;
+            let rest = (start + WINDOW.into()) - Clock.now();
+            if !bench.fast {
+                lab.client.pause(rest.into())?;
+            }
+            lost.push(f64::from(lab.client.record().lost_pings(start).count));
+        }
+    }
+    for ((name, ..), lost) in steps.iter().zip(lost) {
+        let limits: &[_] = if ours { &[Limit::worst(0.0, 1.0)] } else { &[] };
+        bench.add(format_args!("{name}: pings lost"), whom, "", lost, limits);
+    }
+    Ok(())
+}
+
+fn stop(lab: &mut Lab, node: usize) -> Result<(), LabError> {
+    lab.nodes[node].terminate();
+    lab.nodes[node].wait_for_end()
+}
+
+fn order(bench: &Bench, lab: &mut Lab, node: usize, words: &[&str]) -> Result<(), LabError> {
+    match command(&bench.carpd, &lab.nodes[node], words)? {
+        (true, _) => Ok(()),
+        (false, message) => Err(LabError::Command {
+            command: format!("carpd {}", words.join(" ")),
+            message,
+        }),
+    }
+}
+
+/// A conversation through two routers of which the better one leaves and returns.
+fn connection(bench: &mut Bench) -> Result<(), LabError> {
+    const PORT: u16 = 7;
+    const SERVER: u8 = 3;
+    let plan = Plan {
+        networks: 2,
+        ..Plan::default()
+    };
+    // The third node is the server, and runs nothing.
+    let [a, b] = [0, 100].map(|advskew| router(advskew, true));
+    let mut lab = bench.lab(plan, [a, b, Setup::new(Software::Carpd, 200)])?;
+    for n in [1, 2] {
+        lab.topology.station(n).set("ipv4/ip_forward", "1")?;
+    }
+    let gateway = |network| Ipv4Addr::new(192, 0, 2 + network, 10);
+    for (n, network) in [(SERVER, 1), (Lab::<3>::CLIENT, 0)] {
+        let station = lab.topology.station(n);
+        let other = 1 - network;
+        station.ip(&format!("link set eth{other} down"))?;
+        let to = Topology::address(other, 0);
+        station.ip(&format!("route add {to}/{PREFIX_LEN} via {}", gateway(network)))?;
+    }
+    lab.start(A)?;
+    lab.start(B)?;
+    lab.client.settle(&lab.nodes[A], PATIENCE)?;
+
+    let address = SocketAddr::from((Topology::address(1, SERVER), PORT));
+    let listener = lab
+        .topology
+        .station(SERVER)
+        .enter(|| TcpListener::bind(address))?
+        .map_err(system("listen"))?;
+    let client = lab
+        .topology
+        .station(Lab::<3>::CLIENT)
+        .enter(|| TcpStream::connect_timeout(&address, PATIENCE))?
+        .map_err(system("connect through the routers"))?;
+    let (server, _) = listener.accept().map_err(system("accept"))?;
+    let over = AtomicBool::new(false);
+    let (changed, talk) = thread::scope(|scope| {
+        scope.spawn(|| echo(server));
+        let talk = scope.spawn(|| converse(client, &over));
+        let changed = changes(bench, &mut lab);
+        over.store(true, Ordering::Relaxed);
+        (changed, talk.join())
+    });
+    changed?;
+    let answered = talk.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let broken = f64::from(u8::from(answered.is_err()));
+    bench.add(
+        "TCP through two routers: connections broken",
+        "carpd",
+        "",
+        vec![broken],
+        &[Limit::ZERO],
+    );
+    let worst = vec![answered.unwrap_or(f64::INFINITY)];
+    bench.add(
+        "TCP through two routers: longest wait for an echo",
+        "carpd",
+        "ms",
+        worst,
+        &[],
+    );
+    Ok(())
+}
+
+fn changes(bench: &Bench, lab: &mut Lab<3>) -> Result<(), LabError> {
+    for _ in 0..bench.times(1, 10) {
+        lab.nodes[A].terminate();
+        lab.nodes[A].wait_for_end()?;
+        lab.client.settle(&lab.nodes[B], PATIENCE)?;
+        lab.start(A)?;
+        lab.client.settle(&lab.nodes[A], PATIENCE)?;
+    }
+    Ok(())
+}
+
+fn echo(mut stream: TcpStream) {
+    let mut word = [0; 8];
+    while stream.read_exact(&mut word).is_ok() && stream.write_all(&word).is_ok() {}
+}
+
+/// Says something every 10 ms and waits for the answer. Returns the longest wait in milliseconds.
+fn converse(mut stream: TcpStream, over: &AtomicBool) -> std::io::Result<f64> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut longest = 0.0_f64;
+    while !over.load(Ordering::Relaxed) {
+        let said = Clock.now();
+        let mut word = said.as_micros().to_be_bytes();
+        stream.write_all(&word)?;
+        stream.read_exact(&mut word)?;
+        longest = longest.max(millis((Clock.now() - said).as_micros()));
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(longest)
+}

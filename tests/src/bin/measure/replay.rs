@@ -1,0 +1,170 @@
+//! Advertisements recorded by somebody without the password, and sent again as they were.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use carp_fsm::IfaceId;
+use carp_proto::{FrameClass, frame};
+use carp_std::Link;
+use carp_std::linux::{Clock, LinuxLink};
+use carpd::lab::measure::master_down;
+use carpd::lab::topology::INTERFACE;
+use carpd::lab::{Lab, LabError, Node, Plan, Setup, Software};
+
+use crate::bench::{A, B, Bench, PATIENCE, millis, transitions};
+use crate::figure::Limit;
+
+/// How many of the last advertisements of a dead master are replayed.
+const LAST: usize = 64;
+/// How long a dead master is kept alive if it can be done at all.
+const AT_MOST: Duration = Duration::from_secs(15);
+
+pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
+    for &software in bench.software() {
+        let mut lab = bench.pair(
+            Plan::default(),
+            [0, 100].map(|advskew| Setup::new(software, advskew)),
+        )?;
+        let mut recorder = Recorder::new(&lab)?;
+        lab.client
+            .pause(Duration::from_secs(if bench.fast { 5 } else { 70 }))?;
+        recorder.take(&lab.nodes[A]);
+        living(bench, &mut lab, &mut recorder)?;
+        dead(bench, &mut lab, &mut recorder)?;
+    }
+    Ok(())
+}
+
+/// At a pair that lives.
+fn living(bench: &mut Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<(), LabError> {
+    let software = lab.nodes[A].setup().software;
+    let limits: &[_] = if software == Software::Carpd {
+        &[Limit::ZERO]
+    } else {
+        &[]
+    };
+    let (start, before) = (Clock.now(), lab.nodes.each_ref().map(transitions));
+    for _ in 0..bench.times(30, 300) {
+        recorder.send_next();
+        lab.client.pause(Duration::from_millis(100))?;
+    }
+    let after = lab.nodes.each_ref().map(transitions);
+    let changes = vec![after[A] - before[A], after[B] - before[B]];
+    bench.add(
+        "replay to a living pair: transitions",
+        software,
+        "",
+        changes,
+        limits,
+    );
+    let lost = f64::from(lab.client.record().lost_pings(start).count);
+    bench.add(
+        "replay to a living pair: pings lost",
+        software,
+        "",
+        vec![lost],
+        limits,
+    );
+    Ok(())
+}
+
+/// At the backup of a master that has died, and then at its heir.
+fn dead(bench: &mut Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<(), LabError> {
+    let software = lab.nodes[A].setup().software;
+    recorder.take(&lab.nodes[A]);
+    let start = Clock.now();
+    lab.topology.block(1)?;
+    lab.nodes[A].kill();
+    let [a, b] = &lab.nodes;
+    let heir = loop {
+        recorder.send_next();
+        lab.client.pause(Duration::from_millis(100))?;
+        let succession =
+            lab.client
+                .record()
+                .succession(|source| a.is_source(source), |source| b.is_source(source), start);
+        if succession.is_some() || Clock.now() > start + AT_MOST.into() {
+            break succession;
+        }
+    };
+    let formula = millis(master_down(1, 100).as_micros());
+    let late = heir.map_or(f64::INFINITY, |heir| {
+        millis((heir.first - heir.last).as_micros()) - formula
+    });
+    let limits: &[_] = if software == Software::Carpd {
+        &[Limit::worst(10.0, 300.0)]
+    } else {
+        &[]
+    };
+    bench.add(
+        "replay of a dead master: take-over less formula",
+        software,
+        "ms",
+        vec![late],
+        limits,
+    );
+    if heir.is_none() {
+        return Ok(());
+    }
+    lab.client.settle(&lab.nodes[B], PATIENCE)?;
+    let before = transitions(&lab.nodes[B]);
+    for _ in 0..bench.times(30, 300) {
+        recorder.send_next();
+        lab.client.pause(Duration::from_millis(100))?;
+    }
+    let deposed = transitions(&lab.nodes[B]) - before;
+    let limits: &[_] = if software == Software::Carpd {
+        &[Limit::ZERO]
+    } else {
+        &[]
+    };
+    bench.add(
+        "replay of a dead master to its heir: transitions",
+        software,
+        "",
+        vec![deposed],
+        limits,
+    );
+    Ok(())
+}
+
+/// A machine that hears everything and sends it again.
+struct Recorder {
+    link: LinuxLink,
+    iface: IfaceId,
+    frames: VecDeque<Vec<u8>>,
+}
+
+impl Recorder {
+    fn new(lab: &Lab) -> Result<Self, LabError> {
+        let (link, iface) = crate::bench::raw(lab.topology.station(Lab::<2>::CLIENT), INTERFACE)?;
+        Ok(Self {
+            link,
+            iface,
+            frames: VecDeque::new(),
+        })
+    }
+
+    /// Keeps the latest advertisements of a node.
+    fn take(&mut self, node: &Node) {
+        while self.link.poll_change().is_some() {}
+        let mut buffer = [0; 256];
+        while let Some((_, len)) = self.link.recv(&mut buffer) {
+            if let FrameClass::Carp { meta, .. } = frame::classify(&buffer[..len])
+                && node.is_source(meta.src)
+            {
+                self.frames.push_back(buffer[..len].to_vec());
+            }
+        }
+        let surplus = self.frames.len().saturating_sub(LAST);
+        self.frames.drain(..surplus);
+    }
+
+    /// One after the other, again and again.
+    fn send_next(&mut self) {
+        if let Some(frame) = self.frames.front() {
+            let _ = self.link.send_frame(self.iface, frame);
+            self.frames.rotate_left(1);
+        }
+    }
+}
