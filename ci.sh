@@ -86,6 +86,14 @@ lint_bare_metal() (
     cargo clippy --quiet --release --target thumbv7m-none-eabi -- -D warnings
 )
 
+# Firmware that only a board can run, and the program for a tap device.
+build_examples() (
+    for example in carp-embassy/examples/*/; do
+        (cd "$example" && cargo fmt --check && cargo build --quiet --release --locked)
+        echo "$example"
+    done
+)
+
 install_nightly() {
     rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
     rustup --quiet component add --toolchain nightly miri rust-src
@@ -107,6 +115,7 @@ run_lab() {
     cargo build --quiet --release -p carpd
     target/release/carpd lab
     target/release/carpd lab --peer ucarp
+    carp-embassy/examples/linux-tap/run.sh
     # Six minutes. Without --fast it takes two hours, and compares with UCarp and keepalived.
     cargo run --quiet --release -p carp-tests --bin measure -- --fast
 }
@@ -123,7 +132,7 @@ run_tests() {
     return "$status"
 }
 
-step "Tools" install_tools ucarp ucarp keepalived keepalived tcpdump tcpdump ip iproute2 tshark tshark \
+step "Tools" install_tools ucarp ucarp keepalived keepalived tcpdump tcpdump nft nftables ip iproute2 tshark tshark \
     qemu-system-arm qemu-system-arm
 step "Targets" install_targets
 if [ "$mode" != test ]; then
@@ -131,6 +140,8 @@ if [ "$mode" != test ]; then
     step "Lints" cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings
     step "Bare metal" build_bare_metal
     step "Other systems" check_elsewhere
+    step "4096 hosts on a small stack, unoptimised" \
+        cargo run --quiet --profile debug-stack -p carp-fsm --features alloc --example many_hosts
     step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --all-features
 fi
 if [ "$mode" = full ]; then
@@ -142,10 +153,12 @@ if [ "$mode" = full ]; then
     step "Flash and RAM of the adapter" tests/bare-metal/embassy-size.sh
     step "RAM" tests/bare-metal/ram-size.sh
     step "Instructions on Cortex-M" tests/bare-metal/instructions.sh
+    step "Examples of the adapter" build_examples
     step "Lints of fuzz targets and bare-metal images" lint_bare_metal
     step "Instructions on the host" cargo bench --quiet -p carp-benches --bench wire_instructions
+    step "Instructions of a node on the host" cargo bench --quiet -p carp-benches --bench fsm_instructions
     step "Time, as ratios" cargo bench --quiet -p carp-benches --bench wire_ratio
-    step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time -- --test
+    step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time --bench fsm_time -- --test
     step "Planted bugs are found" cargo run --quiet --profile model -p carp-tests --bin mutants
     step "Miri" cargo +nightly miri test --quiet -p carp-proto
     step "Fuzzing, briefly" fuzz/run.sh 10

@@ -243,7 +243,8 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
                     tx,
                     ..
                 } => return Some((len, Ticket(Origin::Node(tx)))),
-                // Unicast: the adapter does not resolve destinations.
+                // Unicast: nobody here resolves destinations. No virtual host asks for it, for `Slots` has no room
+                // for peers.
                 Action::Transmit { tx, .. } => {
                     self.node.handle_transmit_result(now, tx, TransmitResult::Error);
                 }

@@ -3,7 +3,12 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use embassy_net::Stack;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 
+use embassy_time::{Duration, with_timeout};
+
 use crate::Control;
+
+/// How long an address that has changed may go unnoticed.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// # With embassy-net
 impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
@@ -20,7 +25,8 @@ impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
                 link_local,
             );
             if stack.is_config_up() {
-                stack.wait_config_down().await;
+                // Another lease may be another address, without a time between them.
+                let _ = with_timeout(LOOK_AGAIN, stack.wait_config_down()).await;
             } else {
                 stack.wait_config_up().await;
             }

@@ -4,7 +4,7 @@ mod support;
 
 use std::net::Ipv4Addr;
 
-use carp_fsm::{EventKind, HandOver, State};
+use carp_fsm::{EventKind, HandOver, Peer, PeersError, State};
 use carp_proto::frame::{FrameClass, classify};
 use carp_proto::{MAX_FRAME_LEN, MacAddr, frame};
 use support::{Lab, Member, VHID, VIP, host};
@@ -244,4 +244,19 @@ fn an_idle_second_costs_a_few_polls() {
     lab.polls = 0;
     lab.run_for_millis(100_000);
     assert!(lab.polls <= 300, "{} polls in 100 s", lab.polls);
+}
+
+/// Nobody here resolves the MAC addresses of peers.
+#[test]
+fn unicast_peers_are_refused() {
+    let mut lab = Lab::new();
+    let (a, ha) = lab.member(vec![host(0)]);
+    let peer = Peer {
+        address: CLIENT.1.into(),
+        min_ttl: 255,
+    };
+    let refused = a
+        .control
+        .with_node(|now, node| node.set_peers(now, ha[0], false, &[peer]));
+    assert_eq!(refused, Some(Err(PeersError::NoRoom)));
 }

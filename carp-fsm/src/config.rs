@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
+use core::num::NonZeroU8;
 
 use carp_proto::{AddressSet, AdvBase, AdvSkew, Dialect, Key, MacAddr, Vhid};
 
@@ -20,6 +21,8 @@ pub struct HostConfig<const ADDRS: usize> {
     pub advbase: AdvBase,
     /// Added to `advbase` in 1/256 s, 0..=254. Lower is preferred.
     pub advskew: AdvSkew,
+    /// How long a silent master is waited for.
+    pub profile: Profile,
     /// Take over from a slower living master.
     pub preempt: bool,
     /// After start or link up, a living master is left alone for so long, preemption or not, so that
@@ -30,6 +33,10 @@ pub struct HostConfig<const ADDRS: usize> {
     pub group: GroupId,
     /// What is on the wire and who wins.
     pub dialect: Dialect,
+    /// A peer sends one counter for ever, and is no replay for that (`docs/protocol.md §11`): it is OpenBSD, or an
+    /// old fork of FreeBSD's for pf appliances. Our own advertisements that come back are recognised all the same. Of
+    /// no meaning in the OpenBSD dialect, which expects it.
+    pub peers_repeat_counter: bool,
     /// Whose MAC address the virtual addresses have.
     pub mode: LinkMode,
     /// How networks shall treat its advertisements; `None`: as the dialect's kernel asks for.
@@ -48,10 +55,12 @@ impl<const ADDRS: usize> HostConfig<ADDRS> {
             vhid,
             advbase: AdvBase::new(1),
             advskew: AdvSkew::new(0),
+            profile: Profile::Normal,
             preempt: false,
             preempt_delay: Duration::ZERO,
             group: GroupId(0),
             dialect: Dialect::FreeBsd,
+            peers_repeat_counter: false,
             mode: LinkMode::Plain,
             dscp: None,
             addresses: AddressSet::new(),
@@ -67,9 +76,45 @@ impl<const ADDRS: usize> HostConfig<ADDRS> {
         if self.advbase.get() == 0 && self.dialect != Dialect::OpenBsd {
             return Err(ConfigError::AdvBase);
         }
+        if let Profile::Fast { dead_ratio } = self.profile {
+            if self.dialect != Dialect::OpenBsd {
+                return Err(ConfigError::FastDialect);
+            }
+            if self.advbase.get() != 0 {
+                return Err(ConfigError::FastAdvBase);
+            }
+            if dead_ratio < MIN_DEAD_RATIO {
+                return Err(ConfigError::FastDeadRatio);
+            }
+        }
         Ok(())
     }
 }
+
+/// How long a silent master is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Profile {
+    /// The master-down time of the dialect.
+    #[default]
+    Normal,
+    /// Below a second, among nodes that all have it (`docs/protocol.md §13`): the OpenBSD dialect with advbase
+    /// 0, so that advskew alone is the interval, 1/256 s to 254/256 s. A bow-out counts, which OpenBSD with
+    /// advbase 0 ignores.
+    ///
+    /// It is left, with [`EventKind::FastProfileLeft`](crate::EventKind::FastProfileLeft), when an
+    /// advertisement with an advbase of 1 or more is heard that is no bow-out, and goes on with advbase 1 and
+    /// the dialect's master-down time. [`Node::reconfigure`](crate::Node::reconfigure), or INIT, brings it
+    /// back.
+    Fast {
+        /// A master is dead after this many intervals without an advertisement: of our own or of its
+        /// intervals, whichever is longer. 3..=255; OpenBSD has 3.
+        dead_ratio: u8,
+    },
+}
+
+/// With fewer, one lost advertisement and a little delay would be a failure.
+const MIN_DEAD_RATIO: u8 = 3;
 
 /// Whose MAC address the virtual addresses have while this node is MASTER.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,24 +128,28 @@ pub enum LinkMode {
 }
 
 /// Differentiated services code point of advertisements (RFC 2474), 0..=63; FreeBSD's
-/// `net.inet.carp.dscp`. 56 is network control (CS7), 0 nothing special.
+/// `net.inet.carp.dscp`. 56 is network control (CS7), 0 nothing special. One byte, and an `Option` of it no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Dscp(u8);
+pub struct Dscp(NonZeroU8);
 
 impl Dscp {
     /// `None` above 63.
     pub const fn new(dscp: u8) -> Option<Self> {
-        if dscp < 64 { Some(Self(dscp)) } else { None }
+        // One more, so that 0 is left for `None`.
+        match NonZeroU8::MIN.checked_add(dscp) {
+            Some(more) if dscp < 64 => Some(Self(more)),
+            _ => None,
+        }
     }
 
     /// 0..=63.
     pub const fn get(self) -> u8 {
-        self.0
+        self.0.get().wrapping_sub(1)
     }
 
     /// As it is in the type of service or traffic class: above the two bits of congestion notification.
     pub(crate) const fn tos(self) -> u8 {
-        self.0 << 2
+        self.get() << 2
     }
 }
 
@@ -142,6 +191,12 @@ pub enum ConfigError {
     AdvSkew,
     /// advbase 0 makes a backup as impatient as its master is slow; only the OpenBSD dialect can.
     AdvBase,
+    /// The fast profile is advbase 0, which only the OpenBSD dialect can.
+    FastDialect,
+    /// The fast profile is advbase 0.
+    FastAdvBase,
+    /// The dead ratio of the fast profile is 3 or more.
+    FastDeadRatio,
 }
 
 impl fmt::Display for ConfigError {
@@ -152,6 +207,13 @@ impl fmt::Display for ConfigError {
             Self::NoRoom => "no storage left for another virtual host, interface or group",
             Self::AdvSkew => "advskew 255 is reserved for the bow-out; use 0 to 254",
             Self::AdvBase => "advbase 0 only works in the OpenBSD dialect; use 1 to 255",
+            Self::FastDialect => {
+                "the fast profile only works in the OpenBSD dialect; choose that on every node"
+            }
+            Self::FastAdvBase => "the fast profile needs advbase 0; its interval is advskew / 256 s alone",
+            Self::FastDeadRatio => {
+                "a dead ratio below 3 takes a lost advertisement for a dead master; use 3 to 255"
+            }
         })
     }
 }

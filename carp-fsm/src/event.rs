@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use carp_proto::Vhid;
+use carp_proto::{Interval, Vhid};
 
 use crate::id::{GroupId, HostId, IfaceId};
 use crate::ledger::Cause;
@@ -61,6 +61,31 @@ pub enum EventKind {
         outcome: HandOver,
         /// Source address of the successor, if there is one.
         peer: Option<IpAddr>,
+    },
+    /// A group is split: this node is MASTER on one interface and BACKUP of a living master on another, and
+    /// has been for an advertisement interval. What comes in on one may go out nowhere.
+    SplitMaster {
+        /// Which group.
+        group: GroupId,
+        /// One of its hosts that is MASTER.
+        master: HostId,
+        /// One that is BACKUP, on another interface.
+        backup: HostId,
+    },
+    /// A group is no longer split.
+    SplitMasterEnded {
+        /// Which group.
+        group: GroupId,
+    },
+    /// A virtual host left the [fast profile](crate::Profile::Fast): somebody advertises with an advbase of 1
+    /// or more, so not all members have it.
+    FastProfileLeft {
+        /// Which virtual host.
+        host: HostId,
+        /// Source of the advertisement.
+        peer: IpAddr,
+        /// What it advertised.
+        interval: Interval,
     },
     /// Somebody else took addresses of a MASTER off. They are put back and announced.
     TakenAway {

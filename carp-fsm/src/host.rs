@@ -34,6 +34,8 @@ pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) unicast: Unicast,
     /// The operator wants it to take part.
     pub(crate) enabled: bool,
+    /// Somebody without the fast profile was heard: advbase 1 and the dialect's timers until INIT.
+    pub(crate) left_fast: bool,
     /// Goes as soon as nothing is pending.
     pub(crate) removing: bool,
     /// What the adapter was last asked to make true; `None`: not asked yet.
@@ -81,6 +83,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             pending: Pending::disown(),
             unicast: Unicast::NONE,
             enabled: true,
+            left_fast: false,
             removing: false,
             owner: None,
             owner_seq: 0,

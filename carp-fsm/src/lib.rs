@@ -62,7 +62,9 @@ mod storage;
 mod time;
 
 pub use action::{Action, OwnerError, TransmitKind, TransmitResult, TxId};
-pub use config::{ConfigError, Dscp, HostConfig, InterfaceInfo, LinkMode, LinkState, ReconfigureError};
+pub use config::{
+    ConfigError, Dscp, HostConfig, InterfaceInfo, LinkMode, LinkState, Profile, ReconfigureError,
+};
 pub use event::{Event, EventKind};
 pub use host::PeerSeen;
 pub use id::{GroupId, HostId, IfaceId, NoSuchHost};

@@ -29,7 +29,7 @@ enum Role {
     Master {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
-        reannounce: u16,
+        reannounce: u8,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
@@ -145,14 +145,25 @@ impl Machine {
                 lower_source,
             } => match self.role {
                 Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
-                Role::Master { ties, .. } if master_yields(interval, demotion, lower_source, view) => {
-                    let ties = if view.policy.parts_equals && is_tie(interval, demotion, view) {
+                Role::Master { ties, reannounce, .. }
+                    if master_yields(interval, demotion, lower_source, view) =>
+                {
+                    let tie = is_tie(interval, demotion, view);
+                    let ties = if view.policy.parts_equals && tie {
                         // 0 is no tie.
                         ties.checked_add(1).unwrap_or(1)
                     } else {
                         0
                     };
-                    self.enter_backup(now, Reason::MoreFrequentAdvertisement, false, ties, view)
+                    let effects =
+                        self.enter_backup(now, Reason::MoreFrequentAdvertisement, false, ties, view);
+                    if tie || !view.has_last_word(reannounce) {
+                        return effects;
+                    }
+                    Effects {
+                        wishes: effects.wishes.with(Wishes::ADVERTISE),
+                        ..effects
+                    }
                 }
                 // A bow-out is no master, but it came from the virtual MAC address: with two families the second
                 // one can follow our first advertisement, and switches must be told again where the address is.
@@ -321,7 +332,7 @@ impl Machine {
                 if view.is_one_period(quiet) {
                     *ties = 0;
                 }
-                *down = now + view.waits(*ties);
+                *down = now + view.waits_for(peer, *ties);
             }
         }
         Effects::default()
@@ -582,6 +593,10 @@ fn is_tie(peer: Interval, peer_demotion: Demotion, view: &View) -> bool {
 /// The master advertises more slowly than we wait: it will time out, so take over now. This is how a
 /// bow-out works, preemption or not (`carp_input_c`, §9).
 fn outlasted(peer: Interval, view: &View) -> bool {
+    if view.dead_ratio.is_some() {
+        // A slower one is waited for longer.
+        return peer == Interval::BOW_OUT;
+    }
     if view.advbase.get() == 0 && view.dialect.rules().slow_master_needs_advbase {
         return false;
     }

@@ -79,12 +79,15 @@ pub struct Node<'s, const ADDRS: usize> {
     keys: Keys<'s>,
     peers: Peers<'s>,
     neighbours: Neighbours<'s>,
+    note_neighbour: Option<Note<ADDRS>>,
     random: SplitMix64,
     /// When the announcements of which it is the turn will have left, each taking its part of the window.
     announced_until: Instant,
     now: Instant,
     shutting_down: bool,
     maintenance: bool,
+    /// Look for groups that are split then.
+    look_at: Option<Instant>,
     /// Services are up, as far as we were asked to wait for them.
     ready: bool,
 }
@@ -107,11 +110,13 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             keys: Keys::new(storage.keys, storage.keys_per_host),
             peers: Peers::new(storage.peers, storage.peers_per_host),
             neighbours: Neighbours::new(storage.neighbours, storage.neighbours_limit),
+            note_neighbour: storage.note_neighbour,
             random: SplitMix64::new(seed),
             announced_until: Instant::ZERO,
             now: Instant::ZERO,
             shutting_down: false,
             maintenance: false,
+            look_at: None,
             ready: policy.not_ready_demotion_factor == 0,
         }
     }
@@ -286,7 +291,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.hosts.id(slot).ok_or(ConfigError::NoRoom)
     }
 
-    /// Changes advbase, advskew, preempt, dscp, key or addresses of a virtual host. Anything else is another
+    /// Changes advbase, advskew, profile, preempt, dscp, key or addresses of a virtual host. Anything else is another
     /// virtual host: remove it and insert a new one.
     ///
     /// Nothing is interrupted (unless [`Policy::live_changes`] is off): a MASTER goes on, owns the new
@@ -316,9 +321,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .all(|address| old.addresses.contains(&address));
         let addresses_changed = !old.addresses.iter().eq(config.addresses.iter());
         let key_changed = old.key != config.key;
+        let profile_changed = old.profile != config.profile || host.left_fast;
         let preempt_only = !addresses_changed
             && (old.advbase, old.advskew) == (config.advbase, config.advskew)
-            && !key_changed;
+            && !key_changed
+            && !profile_changed;
+        host.left_fast = false;
         if addresses_changed || key_changed {
             self.change(now, slot, config);
         } else {
@@ -416,6 +424,7 @@ mod peers;
 mod receive;
 mod replay;
 mod settings;
+mod split;
 #[cfg(test)]
 mod tests;
 
@@ -423,6 +432,7 @@ pub use inspect::HostStatus;
 use keys::Keys;
 use neighbours::Neighbours;
 pub use neighbours::{Neighbour, NeighbourKind};
+pub(crate) use neighbours::{Note, note_neighbour};
 use peers::Peers;
 pub use peers::{Peer, PeersError};
 use replay::Memory;

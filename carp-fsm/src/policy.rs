@@ -22,7 +22,7 @@ pub struct Policy {
     /// How often in a row each address is announced when taking over, 1 to 8.
     pub announce_burst: u8,
     /// How often a MASTER announces its addresses for as long as it is one: with the periodic advertisement
-    /// that comes next after so long (at most 65 535 of them). For switches and neighbours that forget, or were
+    /// that comes next after so long, at least with each 255th. For switches and neighbours that forget, or were
     /// told something wrong. 0: never again after [`reannounce`](Self::reannounce).
     pub announce_refresh: Duration,
     /// So many announcements the whole node sends at once, and then so many in each
@@ -34,6 +34,10 @@ pub struct Policy {
     /// A MASTER that hears a worse one, or a bow-out, advertises and announces at once, so that the other
     /// yields, and clients and switches that believed it are put right, within one network delay. At most
     /// four times per advertisement interval.
+    ///
+    /// In plain mode, a MASTER that yields to a better one advertises once more for that purpose, unless it has
+    /// just taken over: two that were cut off from each other meet again, and the better one need never have
+    /// heard of the other.
     pub answer_worse_master: bool,
     /// Who yielded to an equal master waits a little longer before it takes over again: less than one
     /// advertisement interval, derived from the MAC address, another time after each tie in a row. Kernels
@@ -55,8 +59,9 @@ pub struct Policy {
     /// An advertisement whose counter was heard or sent before is not believed, wherever the dialect's
     /// counters do not repeat (not OpenBSD's), as long as [`Storage`](crate::Storage) remembers it.
     ///
-    /// **A peer that repeats one counter needs it off, or the OpenBSD dialect here**: an OpenBSD machine, or
-    /// one of some old forks of FreeBSD's pf appliances. Otherwise both become MASTER.
+    /// **A virtual host with a peer that repeats one counter must say so**
+    /// ([`HostConfig::peers_repeat_counter`](crate::HostConfig::peers_repeat_counter)), or speak the OpenBSD
+    /// dialect. Otherwise both become MASTER, and [`NeighbourKind::RepeatsCounter`](crate::NeighbourKind) says why.
     ///
     /// It stops loops and the recording of a dead master that is played again. It does not stop
     /// recordings older than the memory, nor a fresh one that reaches us first with another advskew.
@@ -78,7 +83,8 @@ pub struct Policy {
     pub late: Option<Duration>,
     /// When one virtual host of a group is lost to a dead link or to sending that fails, the MASTERs of the
     /// group that are still MASTER at their next advertisement bow out for whoever is better: demotion alone
-    /// moves nothing where the peer does not preempt. If nobody better answers, they stay.
+    /// moves nothing where the peer does not preempt. If nobody better answers, they stay. And while a group
+    /// is split ([`EventKind::SplitMaster`](crate::EventKind)), its virtual hosts preempt.
     pub fails_over_as_group: bool,
     /// Demotion while an interface of the group is down (`net.inet.carp.ifdown_demotion_factor`).
     pub ifdown_demotion_factor: u16,

@@ -12,7 +12,7 @@ use crate::host::Host;
 #[cfg(feature = "alloc")]
 use crate::host::MAX_PEERS;
 use crate::ledger::Ledger;
-use crate::node::{Neighbour, Peer};
+use crate::node::{Neighbour, Note, Peer, note_neighbour};
 use crate::time::Instant;
 
 /// Memory of a [`Node`](crate::Node).
@@ -44,6 +44,7 @@ pub struct Storage<'s, const ADDRS: usize> {
     pub(crate) peers_per_host: usize,
     pub(crate) neighbours: Pool<'s, NeighbourSlot>,
     pub(crate) neighbours_limit: usize,
+    pub(crate) note_neighbour: Option<Note<ADDRS>>,
 }
 
 impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
@@ -68,6 +69,7 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
             peers_per_host: 0,
             neighbours: Pool::Borrowed(&mut []),
             neighbours_limit: 0,
+            note_neighbour: None,
         }
     }
 
@@ -114,6 +116,7 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
     pub fn with_neighbours(mut self, memory: &'s mut [NeighbourSlot]) -> Self {
         self.neighbours_limit = memory.len();
         self.neighbours = Pool::Borrowed(memory);
+        self.note_neighbour = Some(note_neighbour);
         self
     }
 }
@@ -145,6 +148,7 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
             peers_per_host: MAX_PEERS,
             neighbours: Pool::Growing(Vec::new()),
             neighbours_limit: 64,
+            note_neighbour: Some(note_neighbour),
         }
     }
 }
@@ -218,6 +222,10 @@ pub struct GroupSlot {
     pub(crate) ledger: Ledger,
     /// Sum of what holds, remembered from the last time it was computed.
     pub(crate) demotion: u16,
+    /// It was last found split.
+    pub(crate) split: bool,
+    /// When a host of it changed its state, if nobody has looked since.
+    pub(crate) changed: Option<Instant>,
 }
 
 impl GroupSlot {
@@ -225,6 +233,8 @@ impl GroupSlot {
     pub const EMPTY: Self = Self {
         ledger: Ledger::new(),
         demotion: 0,
+        split: false,
+        changed: None,
     };
 }
 

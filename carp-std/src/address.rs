@@ -33,8 +33,8 @@ pub enum OnRemoval {
     Restore,
     /// Take that for a refusal: bow out, and try again later
     /// ([`InitReason::AddressRefused`](carp_fsm::InitReason),
-    /// [`Policy::refused_retry`]). For machines on which an operator or another program withdraws a
-    /// service by taking its address off.
+    /// [`Policy::refused_retry`](carp_fsm::Policy::refused_retry)). For machines on which an operator or
+    /// another program withdraws a service by taking its address off.
     Demote,
 }
 

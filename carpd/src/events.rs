@@ -80,6 +80,16 @@ pub enum What {
         /// What is wrong with it.
         what: String,
     },
+    /// This machine is MASTER of one virtual host and BACKUP of another, and has been for an advertisement interval, or
+    /// is so no longer. What comes in on one interface may go out nowhere.
+    SplitMaster {
+        /// Whether it is so now.
+        holds: bool,
+        /// One of which it is MASTER; null at the end.
+        master: Option<String>,
+        /// One of which it is BACKUP; null at the end.
+        backup: Option<String>,
+    },
     /// A master that said goodbye has an answer, or none.
     Handover {
         /// `eth0@7`.
@@ -110,9 +120,10 @@ pub enum What {
 
 impl What {
     /// Every [`name`](Self::name) but that of [`Other`](Self::Other).
-    pub const NAMES: [&str; 7] = [
+    pub const NAMES: [&str; 8] = [
         "transition",
         "demotion",
+        "split_master",
         "neighbour",
         "handover",
         "taken_away",
@@ -125,6 +136,7 @@ impl What {
         match self {
             Self::Transition { .. } => "transition",
             Self::Demotion { .. } => "demotion",
+            Self::SplitMaster { .. } => "split_master",
             Self::Neighbour { .. } => "neighbour",
             Self::Handover { .. } => "handover",
             Self::TakenAway { .. } => "taken_away",
@@ -141,6 +153,7 @@ impl What {
             | Self::Handover { virtual_host, .. }
             | Self::TakenAway { virtual_host } => Some(virtual_host),
             Self::Demotion { .. }
+            | Self::SplitMaster { .. }
             | Self::Neighbour { .. }
             | Self::Maintenance { .. }
             | Self::Reload { .. }

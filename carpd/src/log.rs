@@ -8,15 +8,28 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::events::Record;
+
 /// Lines that wait at most for a slow reader.
 const QUEUE: usize = 4096;
 /// How long the end of the program waits for a slow reader.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
+/// What a line looks like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// `TIME TEXT`.
+    #[default]
+    Text,
+    /// One JSON object: events as `carpd events --json` prints them, other lines with `time`, `event` and `text`.
+    Json,
+}
+
 /// Writes lines without ever blocking the caller. Dropping it writes what is left.
 #[derive(Debug)]
 pub struct Log {
     queue: Option<SyncSender<String>>,
+    format: Format,
     lost: u64,
     /// Tells that the thread has written everything.
     done: Receiver<()>,
@@ -41,25 +54,49 @@ impl Log {
         })?;
         Ok(Self {
             queue: Some(queue),
+            format: Format::Text,
             lost: 0,
             done,
             thread: Some(thread),
         })
     }
 
-    /// Writes `TIME TEXT`, with the time of the call.
+    /// Other looks from now on.
+    pub fn set_format(&mut self, format: Format) {
+        self.format = format;
+    }
+
+    /// Writes a line, with the time of the call.
     pub fn line(&mut self, text: &str) {
         let now = rfc3339(wall_clock());
         if self.lost > 0 {
-            let lost = self.lost;
-            if self.send(format!(
-                "{now} carpd: {lost} lines lost, because nobody read them\n"
-            )) {
+            let lost = format!("carpd: {} lines lost, because nobody read them", self.lost);
+            if self.send(self.render(&now, &lost)) {
                 self.lost = 0;
             }
         }
-        if !self.send(format!("{now} {text}\n")) {
+        if !self.send(self.render(&now, text)) {
             self.lost += 1;
+        }
+    }
+
+    /// Writes an event.
+    pub fn event(&mut self, record: &Record) {
+        match (self.format, serde_json::to_string(record)) {
+            (Format::Json, Ok(json)) if self.lost == 0 => {
+                self.lost += u64::from(!self.send(json + "\n"));
+            }
+            _ => self.line(&record.text),
+        }
+    }
+
+    fn render(&self, time: &str, text: &str) -> String {
+        match self.format {
+            Format::Text => format!("{time} {text}\n"),
+            Format::Json => {
+                let line = serde_json::json!({ "time": time, "event": "other", "text": text });
+                format!("{line}\n")
+            }
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Status {
     pub state_sync: String,
     /// Since when it is in maintenance mode, RFC 3339 in UTC; null if it is not.
     pub maintenance: Option<String>,
+    /// Where it is split; null if it is not.
+    pub split_master: Option<Split>,
     /// What makes this machine less fit to be master.
     pub demotion: Demotion,
     /// What holds for all virtual hosts, by the names of FreeBSD's `net.inet.carp` sysctls, without that prefix.
@@ -39,6 +41,15 @@ pub struct Status {
     pub neighbours: Vec<Neighbour>,
     /// Packet counters by the names of the BSD kernels (`netstat -s -p carp`).
     pub counters: BTreeMap<String, u64>,
+}
+
+/// MASTER on one interface and BACKUP on another: what comes in on one may go out nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// A virtual host of which it is MASTER.
+    pub master: String,
+    /// One of which it is BACKUP.
+    pub backup: String,
 }
 
 /// Somebody on the network who is not one of us, or whom we do not understand.
@@ -309,6 +320,7 @@ impl Status {
             || self.demotion.total > 0
             || self.address_errors() > 0
             || self.stranger_count() > 0
+            || self.split_master.is_some()
         {
             Health::Degraded
         } else {
@@ -350,6 +362,9 @@ impl Status {
                 self.demotion.total,
                 causes.join(", ")
             );
+        }
+        if let Some(Split { master, backup }) = &self.split_master {
+            let _ = write!(text, "; split: MASTER of {master}, but BACKUP of {backup}");
         }
         let errors = self.address_errors();
         if errors > 0 {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod fast;
 #[cfg(target_os = "linux")]
 pub mod invalid;
 pub mod model;

@@ -114,6 +114,21 @@ fn of_five_nodes_the_next_best_takes_over_and_the_best_takes_it_back() {
 }
 
 #[test]
+fn clients_follow_when_two_masters_meet_again() {
+    let Some(mut lab) = lab(carpd::<2>()) else { return };
+    start(&mut lab);
+    lab.topology.block(1).unwrap();
+    settle_among_owners(&mut lab, B);
+    // Until both have announced for the last time.
+    lab.client.pause(Duration::from_secs(3)).unwrap();
+    let healed = Clock.now();
+    lab.topology.unblock(1).unwrap();
+    settle(&mut lab, A);
+    let lost = lab.client.record().lost_pings(healed);
+    assert!(lost.outage.as_micros() < 1000 * SLACK, "{lost:?}");
+}
+
+#[test]
 fn with_nothing_but_ipv6() {
     let setups = carpd::<2>().map(|setup| Setup {
         addresses: vec![format!("{VIP_V6}/{PREFIX_LEN_V6}")],
@@ -275,8 +290,10 @@ fn keepalived_with_the_same_number_is_ignored() {
     assert_eq!(state(&lab.nodes[B]), "BACKUP");
     assert_eq!(owners(&lab), [true, false, true]);
     for node in [A, B] {
-        let status = status(&lab.nodes[node]);
+        let (status, log) = (status(&lab.nodes[node]), lab.nodes[node].log());
         assert!(live::counter(&status, "badlen") >= 3, "{status}");
+        let reports = log.matches("eth0: 192.0.2.3 speaks VRRPv3 (our vhid 7)");
+        assert_eq!(reports.count(), 1, "{log}");
     }
     dies(&mut lab, A, B, MASTER_DOWN[0]);
 }

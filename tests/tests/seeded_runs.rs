@@ -1,6 +1,6 @@
 //! Seeded runs at the size that every change has to pass; `docs/proof.md` says what they show, and how to run more.
 
-use carp_fsm::sim::{ADDRS, NodePlan, Sim, TraceKind, virtual_host};
+use carp_fsm::sim::{ADDRS, Network, NodePlan, Sim, TraceKind, virtual_host};
 use carp_fsm::{Cause, Duration, EventKind, GroupId, HostConfig, State};
 use carp_proto::{AdvBase, Dialect, Vhid};
 use carp_tests::runs::{run, tell};
@@ -104,4 +104,45 @@ fn a_demoted_openbsd_backup_and_a_master_three_times_slower_never_settle() {
     assert_eq!(changes(1), 0);
     assert_eq!(changes(2), 0);
     assert!(changes(4) > 10);
+}
+
+/// [`Policy::parts_equals`](carp_fsm::Policy) makes equals wait for silence differently long. Here there is no silence:
+/// a third node, which is demoted but waits the shortest time, becomes MASTER again and again, and both equals preempt
+/// it at the moment at which they hear it.
+#[test]
+fn two_equals_that_preempt_a_demoted_third_at_the_same_moment_never_settle() {
+    let vhid = Vhid::new(7).unwrap();
+    let mut sim = Sim::new(1);
+    // As on a switch: what is sent at one moment crosses.
+    let delay = Duration::from_micros(100);
+    sim.set_network(Network {
+        delay_min: delay,
+        delay_max: delay,
+        ..Network::default()
+    });
+    let ids = [("a", 86), ("b", 86), ("c", 40)].map(|(name, skew)| {
+        let last = name.as_bytes()[0] - b'a' + 1;
+        let host: HostConfig<ADDRS> = HostConfig {
+            preempt: true,
+            ..virtual_host(vhid, skew)
+        };
+        sim.add(NodePlan::new(name, [10, 0, 0, last]).host(host)).unwrap()
+    });
+    sim.command(ids[2], |node, now| {
+        node.demote(now, GroupId(0), Cause::Operator, 100).unwrap();
+    });
+    sim.run_for(Duration::from_secs(300));
+    sim.take_trace();
+    sim.run_for(Duration::from_secs(60));
+    let trace = sim.take_trace().into_iter();
+    let to_master = |kind| {
+        matches!(
+            kind,
+            TraceKind::Event(EventKind::Transition {
+                to: State::Master,
+                ..
+            })
+        )
+    };
+    assert!(trace.filter(|entry| to_master(entry.kind)).count() > 30);
 }

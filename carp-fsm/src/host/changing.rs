@@ -2,10 +2,10 @@
 
 use core::num::NonZeroU8;
 
-use carp_proto::{Authenticator, HmacVariant};
+use carp_proto::{AdvBase, Authenticator, HmacVariant, Interval};
 
 use super::Host;
-use crate::config::HostConfig;
+use crate::config::{HostConfig, Profile};
 
 /// Other nodes may still go by the key and the addresses from before a change, and so do we (§11). In one byte: the
 /// families before or after, and those before and after.
@@ -105,6 +105,23 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// In which families the others must be heard: in those in which all of them advertise.
     pub(crate) fn waits(&self) -> Families {
         self.changing.map_or_else(|| self.families(), Changing::waits)
+    }
+
+    /// advbase, and the dead ratio of the fast profile while that holds.
+    pub(crate) fn cadence(&self) -> (AdvBase, Option<u8>) {
+        match self.config.profile {
+            Profile::Normal => (self.config.advbase, None),
+            Profile::Fast { .. } if self.left_fast => (AdvBase::new(1), None),
+            Profile::Fast { dead_ratio } => (self.config.advbase, Some(dead_ratio)),
+        }
+    }
+
+    /// Leaves the fast profile, if it has it, for whoever advertises like this.
+    pub(crate) fn leaves_fast(&mut self, heard: Interval) -> bool {
+        let fast = self.cadence().1.is_some();
+        let leaves = fast && heard.base().get() > 0 && heard != Interval::BOW_OUT;
+        self.left_fast |= leaves;
+        leaves
     }
 
     fn families(&self) -> Families {

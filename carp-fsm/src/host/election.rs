@@ -18,6 +18,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             machine,
             pending,
             enabled,
+            left_fast,
             removing,
             owner,
             // Only has to differ from earlier ones.
@@ -43,7 +44,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         } = sending;
         machine.hash_relative(now, state);
         (changing, self.sends(), self.waits()).hash(state);
-        (pending, enabled, removing, owner, ask_again).hash(state);
+        (pending, enabled, left_fast, removing, owner, ask_again).hash(state);
         // Counts that only matter up to a limit: from the sixth refusal on, the wait is the same.
         (
             refusals.min(&6),

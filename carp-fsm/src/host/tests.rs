@@ -49,6 +49,7 @@ fn view<const ADDRS: usize>(host: &Host<ADDRS>) -> View {
         policy: Policy::HARDENED,
         advbase: host.config.advbase,
         advskew: host.config.advskew,
+        dead_ratio: None,
         demotion: 0,
         preempt: false,
         preempt_delay: Duration::ZERO,

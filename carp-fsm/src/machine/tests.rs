@@ -9,6 +9,7 @@ use carp_proto::{AdvSkew, Dialect, MacAddr};
 use super::*;
 use crate::policy::Policy;
 
+mod fast;
 mod heard;
 mod leaving;
 mod properties;
@@ -30,6 +31,7 @@ fn view(dialect: Dialect, policy: Policy, base: u8, skew: u8) -> View {
         policy,
         advbase: AdvBase::new(base),
         advskew: AdvSkew::new(skew),
+        dead_ratio: None,
         demotion: 0,
         preempt: false,
         preempt_delay: Duration::ZERO,

@@ -20,6 +20,8 @@ pub struct View {
     pub advbase: AdvBase,
     /// Configured advskew.
     pub advskew: AdvSkew,
+    /// The fast profile holds (advbase is 0 then): a master is dead after this many intervals.
+    pub dead_ratio: Option<u8>,
     /// Sum of the group's demotion.
     pub demotion: u16,
     /// Take over from a slower master.
@@ -79,7 +81,10 @@ impl View {
     }
 
     pub(super) fn master_down(&self) -> Duration {
-        let wait = self.dialect.master_down_micros(self.advbase, self.base_skew());
+        let wait = match self.dead_ratio {
+            Some(ratio) => self.intervals(ratio, self.base_skew()),
+            None => self.dialect.master_down_micros(self.advbase, self.base_skew()),
+        };
         // Two in maintenance advertise alike, but do not wait equally long.
         let more = if self.maintenance {
             Interval::new(AdvBase::new(0), self.advskew).micros()
@@ -92,6 +97,19 @@ impl View {
     /// How long a BACKUP waits for a silent MASTER after this many ties in a row.
     pub(super) fn waits(&self, ties: u8) -> Duration {
         self.master_down() + self.parting(ties)
+    }
+
+    /// How long a BACKUP waits for a MASTER that advertised like this. In the fast profile a slower one is given
+    /// its own time: it is no master that will time out.
+    pub(super) fn waits_for(&self, peer: Interval, ties: u8) -> Duration {
+        let its_own = self
+            .dead_ratio
+            .map_or(0, |ratio| self.intervals(ratio, peer.skew()));
+        self.waits(ties).max(Duration::from_micros(its_own))
+    }
+
+    fn intervals(&self, count: u8, skew: AdvSkew) -> u64 {
+        self.period(skew).as_micros().saturating_mul(u64::from(count))
     }
 
     /// A MASTER that stays is heard once in each period. Whoever yields at once to an equal is heard when it
@@ -116,19 +134,30 @@ impl View {
     }
 
     /// Periodic advertisements until a new MASTER announces again; 0: never.
-    pub(super) fn reannounce(&self) -> u16 {
-        let soon = self
-            .policy
-            .reannounce
-            .max(self.dialect.rules().announces_again.unwrap_or(0));
-        match u16::from(soon) {
+    pub(super) fn reannounce(&self) -> u8 {
+        match self.soon() {
             0 => self.refresh(),
             soon => soon,
         }
     }
 
+    /// Whether a MASTER that yields advertises once more, by what is left of [`reannounce`](Self::reannounce).
+    ///
+    /// Only one that has not just taken over: when a master bows out, every backup takes over for a moment, and
+    /// further words of those that yield would make others take over again.
+    pub(super) fn has_last_word(&self, reannounce: u8) -> bool {
+        let soon = self.soon();
+        self.policy.answer_worse_master && soon > 0 && !(1..=soon).contains(&reannounce)
+    }
+
+    /// The first time after taking over.
+    fn soon(&self) -> u8 {
+        let dialect = self.dialect.rules().announces_again.unwrap_or(0);
+        self.policy.reannounce.max(dialect)
+    }
+
     /// Periodic advertisements from one announcement to the next; 0: there is none.
-    pub(super) fn refresh(&self) -> u16 {
+    pub(super) fn refresh(&self) -> u8 {
         let period = self.period(self.effective_skew()).as_micros();
         let refresh = self.policy.announce_refresh.as_micros();
         let count = refresh
@@ -137,8 +166,8 @@ impl View {
         match refresh {
             0 => 0,
             _ => count
-                .and_then(|count| u16::try_from(count).ok())
-                .unwrap_or(u16::MAX),
+                .and_then(|count| u8::try_from(count).ok())
+                .unwrap_or(u8::MAX),
         }
     }
 }

@@ -7,7 +7,7 @@ use carp_proto::Counter;
 use super::Node;
 use crate::id::{HostId, NoSuchHost};
 use crate::ledger::Holding;
-use crate::machine::Input;
+use crate::machine::{Input, relative};
 use crate::storage::{GroupSlot, InterfaceSlot};
 use crate::time::Instant;
 
@@ -26,11 +26,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             keys: self.keys.fork()?,
             peers: self.peers.fork()?,
             neighbours: self.neighbours.fork()?,
+            note_neighbour: self.note_neighbour,
             random: self.random.clone(),
             announced_until: self.announced_until,
             now: self.now,
             shutting_down: self.shutting_down,
             maintenance: self.maintenance,
+            look_at: self.look_at,
             ready: self.ready,
         })
     }
@@ -66,8 +68,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         for InterfaceSlot { info, down_since } in self.interfaces.iter() {
             (info, down_since.is_some()).hash(state);
         }
-        for GroupSlot { ledger, demotion } in self.groups.iter() {
-            demotion.hash(state);
+        relative(now, self.look_at).hash(state);
+        for slot in self.groups.iter() {
+            let GroupSlot {
+                ledger,
+                demotion,
+                split,
+                changed,
+            } = slot;
+            (demotion, split, relative(now, *changed)).hash(state);
             for Holding {
                 cause,
                 weight,

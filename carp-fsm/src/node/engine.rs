@@ -39,13 +39,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let HostConfig {
             iface,
             dialect,
-            advbase,
             advskew,
             preempt,
             preempt_delay,
             group,
             ..
         } = host.config;
+        let (advbase, dead_ratio) = host.cadence();
         let (Families { ipv4, ipv6 }, demotion) = (host.waits(), self.demotion(group));
         let interface = self.interface(iface);
         Some(View {
@@ -53,8 +53,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             policy: self.policy,
             advbase,
             advskew,
+            dead_ratio,
             demotion,
-            preempt,
+            // Whoever is better takes the rest.
+            preempt: preempt || (self.policy.fails_over_as_group && self.is_split(group)),
             preempt_delay,
             mac: interface.map_or(MacAddr([0; 6]), |interface| interface.mac),
             maintenance: self.maintenance,
@@ -97,6 +99,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if transition.to == State::Master {
                 bump(&mut self.stats.preempt);
             }
+            host.left_fast &= transition.to != State::Init;
             let yields = transition.to == State::Backup && wishes.contains(Wishes::DISOWN);
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
                 wishes = wishes.without(Wishes::DISOWN);
@@ -137,6 +140,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.hosts.push_ready(slot);
         }
         self.reschedule(slot);
+        if effects.transition.is_some() {
+            self.suspect_split(now, slot);
+        }
     }
 
     pub(super) fn reschedule(&mut self, slot: u16) {
@@ -163,13 +169,14 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.run_timer(now, due.1);
             // Only where time ends, and no deadline can be set beyond it.
             if self.hosts.earliest() == Some(due) {
-                return;
+                break;
             }
             awake = true;
         }
         while awake {
             awake = self.bring_forward(now);
         }
+        self.look_for_splits(now);
     }
 
     /// Sends the advertisement that is due next, if that is a moment from now.

@@ -29,6 +29,8 @@ pub struct HostStatus {
     pub advbase: AdvBase,
     /// advskew on the wire: configured, and demotion added as the dialect does.
     pub advskew: AdvSkew,
+    /// It left the [fast profile](crate::Profile::Fast), which it is configured for.
+    pub left_fast: bool,
     /// Sum of its group's demotion.
     pub demotion: u16,
     /// Key or addresses changed: it signs with the old ones until then, for those who have not changed yet.
@@ -66,6 +68,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             owner: host.is_owner(),
             advbase: view.interval().base(),
             advskew: view.interval().skew(),
+            left_fast: host.left_fast,
             demotion: view.demotion,
             signs_old_until: host.changing.and_then(|_| self.keys.signs_until(slot)),
             peer: host.peer,
@@ -119,7 +122,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// Once in the past, it stays there until handled.
     pub fn next_deadline(&self) -> Option<Instant> {
         let host = self.hosts.earliest().map(|(deadline, _)| deadline);
-        earlier(host, self.keys.next)
+        earlier(earlier(host, self.keys.next), self.look_at)
     }
 
     /// After [`shutdown`](Self::shutdown): nothing is owned here any longer, nothing left to send.

@@ -73,9 +73,19 @@ pub enum NeighbourKind {
     Stranger,
     /// It is us: our own advertisements come back.
     Loop,
+    /// Valid advertisements with one counter. It is OpenBSD, and
+    /// [`HostConfig::peers_repeat_counter`](crate::HostConfig::peers_repeat_counter) must say so, or the last words
+    /// of another are played again.
+    RepeatsCounter,
     /// Valid advertisements that were recorded and are played again.
     Replay,
 }
+
+/// Remembers who was heard, and tells of it once.
+///
+/// A pointer, and not a call: a firmware without memory for neighbours has none of this in its flash.
+pub(crate) type Note<const ADDRS: usize> =
+    for<'s> fn(&mut Node<'s, ADDRS>, Instant, (IfaceId, Vhid), &RxMeta, NeighbourKind, &[u8]);
 
 /// Those who spoke lately.
 pub(super) struct Neighbours<'s> {
@@ -112,53 +122,19 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.note(now, iface, vhid, meta, kind, payload);
     }
 
-    /// Remembers who was heard, and tells of it once.
+    /// Somebody was heard: remembers who, if there is memory for it.
     pub(super) fn note(
         &mut self,
         now: Instant,
         iface: IfaceId,
         vhid: Vhid,
         meta: &RxMeta,
-        mut kind: NeighbourKind,
+        kind: NeighbourKind,
         payload: &[u8],
     ) {
-        let host = self.hosts.find(iface, vhid);
-        let ours = host.is_some();
-        let Some(place) = self.neighbours.place(now, iface, vhid, meta.src, kind, ours) else {
-            return;
-        };
-        let (known, looked) = self.neighbours.at(place);
-        let known = known.filter(|known| now - known.heard < SILENCE);
-        let mut looks = false;
-        if kind == NeighbourKind::OtherKey {
-            let lately = looked.is_some_and(|looked| now - looked < LOOK_AGAIN);
-            looks = now >= self.neighbours.look_from && !(known.is_some() && lately);
-            kind = match (looks, host.and_then(|slot| self.hosts.get(slot)), known) {
-                (true, Some(host), _) => diagnose(&host.config, payload),
-                (false, _, Some(known)) => known.kind,
-                // Its next packet will tell.
-                _ => return,
-            };
+        if let Some(note) = self.note_neighbour {
+            note(self, now, (iface, vhid), meta, kind, payload);
         }
-        if known.is_none_or(|known| known.kind != kind) {
-            let event = EventKind::Neighbour {
-                host: host.and_then(|slot| self.hosts.id(slot)),
-                iface,
-                vhid,
-                source: meta.src,
-                kind,
-            };
-            self.events.push(now, event);
-        }
-        let neighbour = Neighbour {
-            iface,
-            vhid,
-            source: meta.src,
-            mac: meta.link.map(|link| link.src),
-            kind,
-            heard: now,
-        };
-        self.neighbours.put(place, neighbour, looks);
     }
 
     /// Who spoke here what is not understood, or should not be here. One that has been silent for a minute is
@@ -169,6 +145,54 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .iter()
             .filter_map(|slot| slot.neighbour.as_ref())
     }
+}
+
+/// A [`Note`].
+pub(crate) fn note_neighbour<const ADDRS: usize>(
+    node: &mut Node<'_, ADDRS>,
+    now: Instant,
+    (iface, vhid): (IfaceId, Vhid),
+    meta: &RxMeta,
+    mut kind: NeighbourKind,
+    payload: &[u8],
+) {
+    let host = node.hosts.find(iface, vhid);
+    let ours = host.is_some();
+    let Some(place) = node.neighbours.place(now, iface, vhid, meta.src, kind, ours) else {
+        return;
+    };
+    let (known, looked) = node.neighbours.at(place);
+    let known = known.filter(|known| now - known.heard < SILENCE);
+    let mut looks = false;
+    if kind == NeighbourKind::OtherKey {
+        let lately = looked.is_some_and(|looked| now - looked < LOOK_AGAIN);
+        looks = now >= node.neighbours.look_from && !(known.is_some() && lately);
+        kind = match (looks, host.and_then(|slot| node.hosts.get(slot)), known) {
+            (true, Some(host), _) => diagnose(&host.config, payload),
+            (false, _, Some(known)) => known.kind,
+            // Its next packet will tell.
+            _ => return,
+        };
+    }
+    if known.is_none_or(|known| known.kind != kind) {
+        let event = EventKind::Neighbour {
+            host: host.and_then(|slot| node.hosts.id(slot)),
+            iface,
+            vhid,
+            source: meta.src,
+            kind,
+        };
+        node.events.push(now, event);
+    }
+    let neighbour = Neighbour {
+        iface,
+        vhid,
+        source: meta.src,
+        mac: meta.link.map(|link| link.src),
+        kind,
+        heard: now,
+    };
+    node.neighbours.put(place, neighbour, looks);
 }
 
 impl<'s> Neighbours<'s> {
@@ -322,6 +346,7 @@ impl NeighbourKind {
             Self::Stranger => 3,
             Self::Loop => 4,
             Self::Replay => 5,
+            Self::RepeatsCounter => 6,
         }
     }
 }
@@ -352,6 +377,9 @@ impl fmt::Display for NeighbourKind {
             Self::OtherVersion(version) => write!(f, "speaks version {version} of CARP"),
             Self::Stranger => f.write_str("speaks CARP here"),
             Self::Loop => f.write_str("sends our own advertisements back: there is a loop"),
+            Self::RepeatsCounter => f.write_str(
+                "repeats one counter: it is OpenBSD, and this virtual host is not told so, or a recording is played again",
+            ),
             Self::Replay => f.write_str("plays recorded advertisements again"),
         }
     }

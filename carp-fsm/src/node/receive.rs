@@ -8,6 +8,7 @@ use super::NeighbourKind;
 use super::Node;
 use super::keys::Age;
 use super::replay::Verdict;
+use crate::event::EventKind;
 use crate::host::PeerSeen;
 use crate::id::{HostId, IfaceId};
 use crate::machine::Input;
@@ -42,11 +43,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let interval = advertisement.interval();
         let lower_source = self.has_lower_source(slot, iface, meta.src);
         if let Some(host) = self.hosts.get_mut(slot) {
-            let repeats = host.config.dialect.rules().counter == CounterRule::Cookie;
+            let cookies = host.config.dialect.rules().counter == CounterRule::Cookie;
             let verdict = if !host.hears_counter(&self.policy, advertisement.counter) {
                 Verdict::Own
-            } else if self.policy.ignores_replays && !repeats {
-                self.memory.hear(now, slot, advertisement.counter, interval)
+            } else if self.policy.ignores_replays && !cookies {
+                let repeats = host.config.peers_repeat_counter;
+                self.memory
+                    .hear(now, slot, advertisement.counter, interval, repeats)
             } else {
                 Verdict::Fresh
             };
@@ -57,6 +60,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                     return self.hosts.id(slot).ok_or(Rejection::BadVhid);
                 }
                 Verdict::Own => Some((&mut self.stats.loops, NeighbourKind::Loop)),
+                Verdict::Repeated => Some((&mut self.stats.replays, NeighbourKind::RepeatsCounter)),
                 Verdict::Replay => Some((&mut self.stats.replays, NeighbourKind::Replay)),
             };
             if let Some((counter, kind)) = repeated {
@@ -70,9 +74,15 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 interval,
                 at: now,
             });
+            let leaves_fast = host.leaves_fast(interval);
             // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
             if age == Age::InForce && host.changing.is_some() && !self.keys.is_replaced(slot, payload) {
                 self.end_change(now, slot);
+            }
+            if leaves_fast && let Some(host) = self.hosts.id(slot) {
+                let peer = meta.src;
+                let kind = EventKind::FastProfileLeft { host, peer, interval };
+                self.events.push(now, kind);
             }
         }
         let input = Input::Heard {

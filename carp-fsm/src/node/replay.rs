@@ -20,6 +20,8 @@ pub(super) enum Verdict {
     Duplicate,
     /// We sent it ourselves, just like this.
     Own,
+    /// A peer said nothing else since: it sends one counter for ever, or its last words are played again.
+    Repeated,
     /// Somebody recorded it, from a peer or from us, and plays it again.
     Replay,
 }
@@ -39,8 +41,16 @@ impl<'s> Memory<'s> {
         self.of(host).fill(CounterSlot::EMPTY);
     }
 
-    /// Judges a counter that was heard, and remembers it if it is fresh.
-    pub(super) fn hear(&mut self, now: Instant, host: u16, counter: Counter, interval: Interval) -> Verdict {
+    /// Judges a counter that was heard, and remembers it if it is fresh. Where peers repeat theirs, only our own
+    /// tell anything.
+    pub(super) fn hear(
+        &mut self,
+        now: Instant,
+        host: u16,
+        counter: Counter,
+        interval: Interval,
+        peers_repeat: bool,
+    ) -> Verdict {
         let heard = CounterSlot::new(now, counter, interval, false);
         // A peer that sends 0 breaks a rule, and is no worse off for it.
         let is_known = |slot: &&mut CounterSlot| slot.counter == heard.counter && heard.counter != 0;
@@ -52,12 +62,15 @@ impl<'s> Memory<'s> {
         let since = Duration::from_micros(u64::from(heard.when.wrapping_sub(known.when)) << 10);
         // Not less than what can be told apart.
         let lately = since <= Duration::from_micros(interval.micros()) + Duration::from_millis(2);
-        if known.sent && same {
-            Verdict::Own
-        } else if same && lately {
-            Verdict::Duplicate
-        } else {
-            Verdict::Replay
+        let (own, counter) = (known.sent, known.counter);
+        let newest = self.of(host).iter().find(|slot| !slot.sent);
+        let is_newest = newest.is_some_and(|newest| newest.counter == counter);
+        match (own, same) {
+            (true, true) => Verdict::Own,
+            (false, _) if peers_repeat => Verdict::Fresh,
+            (false, true) if lately => Verdict::Duplicate,
+            (false, true) if is_newest => Verdict::Repeated,
+            _ => Verdict::Replay,
         }
     }
 

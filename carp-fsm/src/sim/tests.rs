@@ -468,8 +468,8 @@ fn reasons_name_the_cause() {
 
 /// The HMACs of the dialects agree for one IPv4 address, so mixed groups are met with.
 #[test]
-fn beside_an_openbsd_peer_replays_must_not_count_or_its_dialect_be_spoken() {
-    let owners = |dialect, ignores_replays| {
+fn an_openbsd_peer_is_believed_by_whoever_is_told_that_it_repeats_itself() {
+    let beside_openbsd = |dialect, peers_repeat_counter| {
         let mut sim = Sim::new(5);
         let openbsd = HostConfig {
             dialect: Dialect::OpenBsd,
@@ -477,29 +477,35 @@ fn beside_an_openbsd_peer_replays_must_not_count_or_its_dialect_be_spoken() {
         };
         let ours = HostConfig {
             dialect,
+            peers_repeat_counter,
             ..virtual_host(vhid(), 100)
-        };
-        let policy = Policy {
-            ignores_replays,
-            ..Policy::HARDENED
         };
         let peer = NodePlan::new("peer", [10, 0, 0, 1])
             .host(openbsd)
             .policy(Policy::KERNEL);
         sim.add(peer).unwrap();
-        sim.add(NodePlan::new("ours", [10, 0, 0, 2]).host(ours).policy(policy))
-            .unwrap();
+        sim.add(NodePlan::new("ours", [10, 0, 0, 2]).host(ours)).unwrap();
         sim.run_for(seconds(20));
-        sim.owners(vhid()).len()
+        let told = |entry: &&TraceEntry| {
+            matches!(
+                entry.kind,
+                TraceKind::Event(EventKind::Neighbour {
+                    kind: crate::NeighbourKind::RepeatsCounter,
+                    ..
+                })
+            )
+        };
+        (sim.owners(vhid()).len(), sim.trace().iter().filter(told).count())
     };
-    assert_eq!(owners(Dialect::FreeBsd, false), 1);
-    assert_eq!(owners(Dialect::OpenBsd, true), 1);
+    assert_eq!(beside_openbsd(Dialect::OpenBsd, false), (1, 0));
+    assert_eq!(beside_openbsd(Dialect::FreeBsd, true), (1, 0));
     assert_eq!(
-        owners(Dialect::FreeBsd, true),
-        2,
-        "as Policy::ignores_replays warns"
+        beside_openbsd(Dialect::FreeBsd, false),
+        (2, 1),
+        "as Policy::ignores_replays warns, and who has to be told says so, once"
     );
 }
 
 mod equals;
+mod fast;
 mod faults;

@@ -79,6 +79,7 @@ impl TraceKind {
             Self::Event(
                 EventKind::Transition { host, .. }
                 | EventKind::HandOver { host, .. }
+                | EventKind::FastProfileLeft { host, .. }
                 | EventKind::TakenAway { host },
             )
             | Self::Owner { host, .. }
@@ -110,6 +111,13 @@ impl fmt::Display for TraceEntry {
                 }
                 (HandOver::NotMaster, _) => f.write_str("hand-over: not MASTER"),
             },
+            TraceKind::Event(EventKind::SplitMaster { .. }) => {
+                f.write_str("split: MASTER on one interface, BACKUP on another")
+            }
+            TraceKind::Event(EventKind::SplitMasterEnded { .. }) => f.write_str("no longer split"),
+            TraceKind::Event(EventKind::FastProfileLeft { peer, interval, .. }) => {
+                write!(f, "leaves the fast profile: {peer} advertises {interval}")
+            }
             TraceKind::Event(EventKind::TakenAway { .. }) => f.write_str("addresses taken away"),
             TraceKind::Event(EventKind::Neighbour {
                 vhid, source, kind, ..

@@ -152,7 +152,7 @@ impl LinuxLink {
     /// Starts a second process, which takes our addresses off when this one ends without having done so:
     /// killed, crashed, or by mistake.
     ///
-    /// `command` must start a program that calls [`guard`] at once. Usually it is this program again with
+    /// `command` must start a program that calls [`guard`](super::guard()) at once. Usually it is this program again with
     /// an argument that says so, as `/proc/self/exe guard`: the file itself may have been replaced since
     /// the start. Standard input and output are ours; what goes wrong should go to standard error.
     ///

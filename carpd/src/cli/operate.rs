@@ -216,7 +216,7 @@ pub(super) enum ChangeDemotion {
     Clear {
         #[command(flatten)]
         which: Causes,
-        /// With --all: clear the other causes although a fault still lasts
+        /// With --all: although a fault still lasts, which then counts nothing until it ends
         #[arg(long, conflicts_with = "cause")]
         force: bool,
         #[command(flatten)]

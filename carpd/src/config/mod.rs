@@ -35,6 +35,8 @@ pub use report::{Finding, Report, Severity};
 pub use settings::{MAX_DSCP, MAX_LOG, Settings};
 pub use vhid::{MAX_ADDRESSES, VirtualHost};
 
+use crate::log::Format;
+
 use cluster::Cluster;
 use nodes::Nodes;
 use table::{Table, tables};
@@ -65,6 +67,8 @@ pub struct Config {
     pub node: Option<String>,
     /// Programs that are told what happens, in the order of the file.
     pub hooks: Vec<Hook>,
+    /// What the lines of the log look like.
+    pub log_format: Format,
     /// What holds for all virtual hosts.
     pub settings: Settings,
     /// The virtual hosts, in the order of the file; at least one.
@@ -186,6 +190,7 @@ const TOP_KEYS: &[&str] = &[
     "allow",
     "preempt",
     "log",
+    "log_format",
     "ifdown_demotion_factor",
     "senderr_demotion_factor",
     "dscp",
@@ -219,6 +224,8 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
     let process = Process::read(&top, report);
     let settings = Settings::read(&top, report);
     let hooks = hooks::read(document, report);
+    let formats = [("text", Format::Text), ("json", Format::Json)];
+    let log_format = top.one_of("log_format", &formats, report);
 
     let Machine { node, host_name, .. } = context.machine;
     let nodes = Nodes::read(document, node.as_deref(), host_name.as_deref(), report);
@@ -244,6 +251,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
         state_directory: state_directory.unwrap_or_else(|| DEFAULT_STATE_DIRECTORY.into()),
         node: nodes.and_then(|nodes| nodes.this().map(str::to_owned)),
         hooks,
+        log_format,
         settings,
         hosts,
     })

@@ -86,6 +86,26 @@ impl<'a> Table<'a> {
         None
     }
 
+    /// One of several words and what it means, or the default if the key is missing or (reported) anything else.
+    pub(super) fn one_of<T: Copy + Default>(
+        &self,
+        key: &str,
+        values: &[(&str, T)],
+        report: &mut Report,
+    ) -> T {
+        let Some(name) = self.string(key, report) else {
+            return T::default();
+        };
+        if let Some((_, value)) = values.iter().find(|(value, _)| value == name.get_ref()) {
+            return *value;
+        }
+        let wrong = name.get_ref().escape_debug();
+        let names: Vec<_> = values.iter().map(|(value, _)| *value).collect();
+        let advice = format!("{key} cannot be {wrong}; write {}", names.join(" or "));
+        report.mistake(&name.span(), advice);
+        T::default()
+    }
+
     /// A list of strings with its own place, or `None` if the key is missing or (reported) no list. Elements
     /// that are no strings are reported and left out.
     pub(super) fn strings(

@@ -163,6 +163,7 @@ fn all_keys_arrive() {
         dscp: carp_fsm::Dscp::new(63),
     };
     assert_eq!(config.settings, expected);
+    assert_eq!(config.log_format, crate::log::Format::Json);
     let [lan, wan] = config.hosts.as_slice() else {
         panic!("two hosts")
     };

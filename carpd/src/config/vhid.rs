@@ -28,6 +28,7 @@ pub(super) const KEYS: &[&str] = &[
     "preempt",
     "description",
     "dialect",
+    "peers_repeat_counter",
     "mode",
     "on_removal",
     "allow_off_subnet",
@@ -57,6 +58,8 @@ pub struct VirtualHost {
     pub description: Option<String>,
     /// Whose rules to follow.
     pub dialect: Dialect,
+    /// A peer sends one counter for ever, as OpenBSD does.
+    pub peers_repeat_counter: bool,
     /// Whose MAC address the virtual addresses have.
     pub mode: LinkMode,
     /// What a master does when somebody else takes its addresses off.
@@ -92,6 +95,7 @@ pub(super) struct Draft {
     pub(super) preempt: Option<bool>,
     description: Option<String>,
     dialect: Dialect,
+    peers_repeat_counter: bool,
     mode: LinkMode,
     on_removal: OnRemoval,
 }
@@ -121,6 +125,7 @@ impl Draft {
             preempt: table.boolean("preempt", report),
             description: description(table, report),
             dialect,
+            peers_repeat_counter: table.boolean("peers_repeat_counter", report).unwrap_or(false),
             mode: mode(table, report),
             on_removal: on_removal(table, report),
         }
@@ -138,6 +143,7 @@ impl Draft {
             preempt: self.preempt,
             description: self.description,
             dialect: self.dialect,
+            peers_repeat_counter: self.peers_repeat_counter,
             mode: self.mode,
             on_removal: self.on_removal,
         })
@@ -349,24 +355,10 @@ fn dialect(table: &Table<'_>, report: &mut Report) -> Dialect {
 
 fn mode(table: &Table<'_>, report: &mut Report) -> LinkMode {
     let modes = [("plain", LinkMode::Plain), ("vmac", LinkMode::Vmac)];
-    one_of(table, "mode", &modes, report)
+    table.one_of("mode", &modes, report)
 }
 
 fn on_removal(table: &Table<'_>, report: &mut Report) -> OnRemoval {
     let reactions = [("restore", OnRemoval::Restore), ("demote", OnRemoval::Demote)];
-    one_of(table, "on_removal", &reactions, report)
-}
-
-fn one_of<T: Copy + Default>(table: &Table<'_>, key: &str, values: &[(&str, T)], report: &mut Report) -> T {
-    let Some(name) = table.string(key, report) else {
-        return T::default();
-    };
-    if let Some((_, value)) = values.iter().find(|(value, _)| value == name.get_ref()) {
-        return *value;
-    }
-    let wrong = name.get_ref().escape_debug();
-    let names: Vec<_> = values.iter().map(|(value, _)| *value).collect();
-    let advice = format!("{key} cannot be {wrong}; write {}", names.join(" or "));
-    report.mistake(&name.span(), advice);
-    T::default()
+    table.one_of("on_removal", &reactions, report)
 }

@@ -88,7 +88,7 @@ pub enum Command {
     },
     /// Strike all of them.
     ClearAll {
-        /// Also while a fault lasts that carpd itself observes, and that it will not strike.
+        /// Also while a fault lasts that carpd itself observes, and that then counts nothing until it ends.
         #[serde(default)]
         force: bool,
     },

@@ -66,6 +66,21 @@ fn every_command_arrives_as_it_was_sent() {
             Command::Events { after: 7 },
             r#"{"after":7,"command":"events","schema":1}"#,
         ),
+        (Command::Reload {}, r#"{"command":"reload","schema":1}"#),
+        (
+            Command::Maintenance {
+                enter: true,
+                wait: false,
+            },
+            r#"{"command":"maintenance","enter":true,"schema":1,"wait":false}"#,
+        ),
+        (
+            Command::Set {
+                key: "log".into(),
+                value: "2".into(),
+            },
+            r#"{"command":"set","key":"log","schema":1,"value":"2"}"#,
+        ),
         (
             Command::Disable { target: ALL.into() },
             r#"{"command":"disable","schema":1,"target":"all"}"#,

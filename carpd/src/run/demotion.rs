@@ -3,7 +3,7 @@
 //! The node's sum follows from the causes that hold, so a cause that it observes itself (an interface that is down,
 //! sending that fails) cannot be struck: it would have to be observed again at once.
 
-use carp_fsm::{Cause, Instant, LEDGER_LEN};
+use carp_fsm::{Cause, Holding, Instant, LEDGER_LEN};
 
 use super::events::Journal;
 use super::{Carp, GROUP};
@@ -69,34 +69,41 @@ pub(super) fn clear(
     Ok(vec![outcome(carp, name, true, "cleared")])
 }
 
-/// Strikes all causes. Those that are observed stay, and without `force` none is struck while there is one.
+/// Strikes all causes. While one lasts that is observed, none is struck without `force`; with it, that one counts
+/// nothing until it ends.
 pub(super) fn clear_all(
     carp: &mut Carp,
     journal: &Journal,
     now: Instant,
     force: bool,
 ) -> Result<Vec<Outcome>, String> {
-    let held: Vec<Cause> = carp.node().causes(GROUP).map(|holding| holding.cause).collect();
-    let (observed, entered): (Vec<_>, Vec<_>) = held.into_iter().partition(|cause| is_observed(*cause));
+    let counts = |holding: &Holding| holding.weight > 0;
+    let held = carp
+        .node()
+        .causes(GROUP)
+        .filter(counts)
+        .map(|holding| holding.cause);
+    let (observed, entered): (Vec<_>, Vec<_>) = held.partition(|cause| is_observed(*cause));
     if !observed.is_empty() && !force {
         let titles: Vec<_> = observed
             .iter()
             .map(|cause| title(carp, journal, *cause))
             .collect();
         return Err(format!(
-            "a fault still lasts ({}), and demotes all the same; mend it, or clear the other causes with --force",
+            "a fault still lasts ({}); mend it, or with --force let it count nothing until it ends",
             titles.join(", ")
         ));
     }
-    let mut outcomes = Vec::new();
-    for cause in entered {
-        strike(carp, now, cause)?;
-        outcomes.push(outcome(carp, &journal.cause(cause), true, "cleared"));
-    }
-    for cause in observed {
-        let why = "stays: carpd observes this fault; it clears itself when it is mended";
-        outcomes.push(outcome(carp, &title(carp, journal, cause), false, why));
-    }
+    let titles =
+        |causes: &[Cause]| -> Vec<_> { causes.iter().map(|cause| title(carp, journal, *cause)).collect() };
+    let (entered, observed) = (titles(&entered), titles(&observed));
+    carp.node_mut()
+        .clear_all(now, GROUP, true)
+        .map_err(|error| error.to_string())?;
+    let cleared = entered.iter().map(|title| outcome(carp, title, true, "cleared"));
+    let forced = "counts nothing until the fault ends";
+    let forced = observed.iter().map(|title| outcome(carp, title, true, forced));
+    let mut outcomes: Vec<_> = cleared.chain(forced).collect();
     if outcomes.is_empty() {
         outcomes.push(outcome(carp, "demotion", true, "nothing to clear"));
     }

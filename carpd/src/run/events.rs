@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write as _;
 
-use carp_fsm::{Cause, Duration, Event, EventKind, HandOver, HostId, Instant, Reason, State};
+use carp_fsm::{Cause, Duration, Event, EventKind, HandOver, HostId, Instant, NeighbourKind, Reason, State};
 use carp_std::OwnershipError;
 
 use super::hosts::{Member, Wanted};
@@ -32,6 +32,8 @@ pub(super) struct Journal {
     pub(super) log_level: u8,
     /// Names of the causes of demotion that the operator has entered, by their number in [`Cause::External`].
     pub(super) external: BTreeMap<u8, String>,
+    /// A virtual host of which this machine is MASTER and one of which it is BACKUP, if it is split.
+    pub(super) split: Option<(String, String)>,
     /// The last transition of each virtual host that had one.
     last: HashMap<HostId, (Instant, Reason)>,
     /// What the log has said about the addresses of each virtual host, so that it is said once.
@@ -56,6 +58,7 @@ impl Journal {
             started,
             log_level: 1,
             external: BTreeMap::new(),
+            split: None,
             last: HashMap::new(),
             said: HashMap::new(),
             unguarded: false,
@@ -115,19 +118,20 @@ impl Journal {
             what,
             What::Transition { .. } | What::Demotion { .. } | What::Handover { .. }
         );
-        if self.log_level > 0 || !is_carps_own {
-            log.line(&text);
-        }
-        if self.records.len() == REMEMBERED {
-            self.records.pop_front();
-        }
         self.number += 1;
-        self.records.push_back(Record {
+        let record = Record {
             number: self.number,
             time: report::at(wall_clock(), now, at),
             what,
             text,
-        });
+        };
+        if self.log_level > 0 || !is_carps_own {
+            log.event(&record);
+        }
+        if self.records.len() == REMEMBERED {
+            self.records.pop_front();
+        }
+        self.records.push_back(record);
     }
 
     fn tell(&mut self, carp: &Carp, event: Event) -> (String, What) {
@@ -192,6 +196,31 @@ impl Journal {
                 };
                 (line, what)
             }
+            EventKind::FastProfileLeft { host, peer, interval } => {
+                let name = self.log_name(host);
+                let line = format!("carpd: {name}: leaves the fast profile: {peer} advertises {interval}");
+                (line, What::Other {})
+            }
+            EventKind::SplitMaster { master, backup, .. } => {
+                let (master, backup) = (self.name(master), self.name(backup));
+                let line = format!("carpd: split: MASTER of {master}, but BACKUP of {backup}");
+                self.split = Some((master.clone(), backup.clone()));
+                let what = What::SplitMaster {
+                    holds: true,
+                    master: Some(master),
+                    backup: Some(backup),
+                };
+                (line, what)
+            }
+            EventKind::SplitMasterEnded { .. } => {
+                self.split = None;
+                let what = What::SplitMaster {
+                    holds: false,
+                    master: None,
+                    backup: None,
+                };
+                ("carpd: split no longer".to_owned(), what)
+            }
             EventKind::TakenAway { host } => {
                 let name = self.log_name(host);
                 let line = format!("carpd: {name}: somebody else took addresses off; putting them back");
@@ -207,7 +236,13 @@ impl Journal {
             } => {
                 let interface = carp.link().interface_name(iface).unwrap_or("?");
                 let whose = if host.is_some() { "our vhid" } else { "vhid" };
-                let line = format!("carpd: {interface}: {source} {kind} ({whose} {vhid})");
+                let advice = match kind {
+                    NeighbourKind::RepeatsCounter => {
+                        "; if it is OpenBSD, set peers_repeat_counter = true for this vhid and reload"
+                    }
+                    _ => "",
+                };
+                let line = format!("carpd: {interface}: {source} {kind} ({whose} {vhid}){advice}");
                 let what = What::Neighbour {
                     interface: interface.to_owned(),
                     vhid: vhid.get(),

@@ -76,6 +76,7 @@ pub(super) fn wanted(
         config.preempt = host.preempt.unwrap_or(settings.preempt);
         config.dscp = settings.dscp;
         config.dialect = host.dialect;
+        config.peers_repeat_counter = host.peers_repeat_counter;
         config.mode = host.mode;
         config.addresses = AddressSet::try_from_iter(host.addresses.iter().map(|vip| vip.ip))?;
         all.push(Wanted {
@@ -245,6 +246,10 @@ fn changed(old: &VirtualHost, new: &VirtualHost) -> Vec<&'static str> {
         ("advbase", old.advbase != new.advbase),
         ("advskew", old.advskew != new.advskew),
         ("preempt", old.preempt != new.preempt),
+        (
+            "peers_repeat_counter",
+            old.peers_repeat_counter != new.peers_repeat_counter,
+        ),
         ("description", old.description != new.description),
         ("on_removal", old.on_removal != new.on_removal),
     ];

@@ -45,14 +45,6 @@ use hooks::Hooks;
 use hosts::{Difference, Member};
 use notify::Notify;
 
-/// An OpenBSD peer repeats one counter for ever. Whoever leaves `dialect` alone beside one would take every
-/// advertisement of it for a replay, and both would be MASTER; so nothing is taken for a replay until that can be
-/// configured.
-const POLICY: Policy = Policy {
-    ignores_replays: false,
-    ..Policy::HARDENED
-};
-
 /// The host of carpd.
 type Carp = Host<LinuxLink, MAX_ADDRESSES>;
 
@@ -95,7 +87,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
     let mut wake = Wake::new()?;
     let terminate = wake.on_signals(&[SIGTERM, SIGINT])?;
     let hangup = wake.on_signals(&[SIGHUP])?;
-    let mut carp = Carp::new(LinuxLink::new()?, POLICY, random_seed()?)?;
+    let mut carp = Carp::new(LinuxLink::new()?, Policy::HARDENED, random_seed()?)?;
     let mut journal = Journal::new(Clock.now());
     let store = Store::new(&config.state_directory);
     let maintenance = store.get()?;
@@ -123,6 +115,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         process: config.process,
         stopping: false,
     };
+    daemon.log.set_format(config.log_format);
     sysctl::adopt(&mut daemon, settings, Clock.now())?;
     daemon.carp.process(Clock.now())?;
     daemon.journal.start(&daemon.carp, config, &mut daemon.log);
@@ -295,6 +288,7 @@ impl Daemon {
         let wanted = wanted.map_err(|error| error.to_string())?;
         self.configured = config.settings;
         self.hooks.set(&config.hooks);
+        self.log.set_format(config.log_format);
         let mut difference = hosts::apply(&mut self.carp, &mut self.journal, wanted, now);
         sysctl::adopt(self, settings, now)?;
         difference.set = changed.len();

@@ -8,7 +8,9 @@ use super::events::{Journal, millis};
 use super::hosts::Member;
 use super::{Carp, Daemon, GROUP, sysctl};
 use crate::log::{rfc3339, wall_clock};
-use crate::status::{self, Demotion, DemotionCause, HostStatus, Neighbour, Peer, SCHEMA, STATE_SYNC, Status};
+use crate::status::{
+    self, Demotion, DemotionCause, HostStatus, Neighbour, Peer, SCHEMA, STATE_SYNC, Split, Status,
+};
 
 /// What FreeBSD makes of every advskew above it: in maintenance, or demoted.
 const STEPPED_BACK: u8 = 240;
@@ -38,6 +40,10 @@ pub(super) fn status(daemon: &Daemon, now: Instant) -> Status {
             causes: causes.collect(),
         },
         maintenance: daemon.maintenance.clone(),
+        split_master: journal
+            .split
+            .clone()
+            .map(|(master, backup)| Split { master, backup }),
         sysctl: sysctl::all(daemon),
         virtual_hosts: journal
             .members

@@ -59,6 +59,7 @@ pub(crate) fn example() -> Status {
             }],
         },
         maintenance: None,
+        split_master: None,
         sysctl: [("allow", "1"), ("demotion", "240"), ("log", "1")]
             .map(|(key, value)| (key.into(), value.into()))
             .into(),
@@ -244,6 +245,15 @@ fn verdicts() {
         with(&[Backup, Init], 0),
         (Health::Degraded, "degraded: 1 BACKUP, 1 INIT".into())
     );
+    let mut split = example();
+    (split.demotion.total, split.virtual_hosts[1].state) = (0, Backup);
+    split.neighbours.clear();
+    split.split_master = Some(Split {
+        master: "eth0@7".into(),
+        backup: "eth1@200".into(),
+    });
+    let said = "degraded: 1 MASTER, 1 BACKUP; split: MASTER of eth0@7, but BACKUP of eth1@200";
+    assert_eq!((split.health(), split.verdict()), (Health::Degraded, said.into()));
     assert_eq!(with(&[Init], 0), (Health::Down, "down: 1/1 INIT".into()));
 }
 

@@ -11,6 +11,7 @@ mod guard;
 mod hooks;
 mod idle;
 mod maintenance;
+mod misuse;
 mod network;
 mod operate;
 mod reload;

@@ -173,7 +173,7 @@ fn causes_are_entered_listed_and_cleared() {
 }
 
 #[test]
-fn a_fault_that_lasts_cannot_be_cleared() {
+fn a_fault_that_lasts_is_cleared_by_force_only() {
     let Some(network) = Network::new("lasting") else {
         return;
     };
@@ -189,8 +189,7 @@ fn a_fault_that_lasts_cannot_be_cleared() {
     assert_eq!(
         ask(&network, "here", &["demotion", "clear", "--all"]),
         refused(
-            "a fault still lasts (interface down: here), and demotes all the same; mend it, or clear the other causes \
-             with --force"
+            "a fault still lasts (interface down: here); mend it, or with --force let it count nothing until it ends"
         )
     );
     assert_eq!(
@@ -200,10 +199,22 @@ fn a_fault_that_lasts_cannot_be_cleared() {
     );
     let (code, out, _) = ask(&network, "here", &["demotion", "clear", "--all", "--force"]);
     let expected = "\
-state-sync: cleared; the demotion is 240
-interface down: here: stays: carpd observes this fault; it clears itself when it is mended; the demotion is 240
+state-sync: cleared; the demotion is 0
+interface down: here: counts nothing until the fault ends; the demotion is 0
 ";
-    assert_eq!((code, out.as_str()), (1, expected));
+    assert_eq!((code, out.as_str()), (0, expected));
+    let (_, out, _) = ask(&network, "here", &["demotion"]);
+    assert!(out.contains("\ninterface down: here       0  "), "{out}");
+    assert_eq!(
+        ask(&network, "here", &["demotion", "clear", "--all"]),
+        done("demotion: nothing to clear; the demotion is 0")
+    );
+    // The end of the fault takes away what counts, and nothing else.
+    network.ip(&["link", "set", "there", "up"]);
+    wait_for_state(&network, "here", "BACKUP");
+    assert_eq!(network.json("here")["demotion"]["total"], 0);
+    network.ip(&["link", "set", "there", "down"]);
+    daemon.wait_for("carp: demoted by 240 to 240 (interface down)");
     network.ip(&["link", "set", "there", "up"]);
     daemon.wait_for("carp: demoted by -240 to 0 (interface up)");
 }

@@ -42,3 +42,43 @@ fn who_has_another_password_is_named() {
     );
     assert_eq!(status["virtual_hosts"][0]["state"], "BACKUP");
 }
+
+#[test]
+fn a_split_machine_says_so() {
+    let Some(network) = Network::new("split") else {
+        return;
+    };
+    network.ip(&["link", "add", "here2", "type", "veth", "peer", "name", "there2"]);
+    for (interface, address) in [("here2", "198.51.100.2/24"), ("there2", "198.51.100.3/24")] {
+        network.ip(&["address", "add", address, "dev", interface]);
+        network.ip(&["link", "set", interface, "up"]);
+    }
+    let second = |interface: &str| {
+        format!(
+            "[[vhid]]\ninterface = \"{interface}\"\nvhid = 8\naddresses = [\"198.51.100.10/24\"]\npassword = \"x\"\n"
+        )
+    };
+    // Nobody preempts.
+    let here = network.start("here", &format!("preempt = false\n{}", second("here2")));
+    here.wait_for("carp: 7@here: BACKUP -> MASTER");
+    let there = network.start(
+        "there",
+        &format!("preempt = false\nadvskew = 100\n{}", second("there2")),
+    );
+    there.wait_for("carp: 7@there: INIT -> BACKUP");
+    let (code, out, _) = ask(&network, "here", &["handover", "here2@8"]);
+    assert_eq!(code, 0, "{out}");
+    here.wait_for("carpd: split: MASTER of here@7, but BACKUP of here2@8");
+    let (code, out, _) = ask(&network, "here", &["status"]);
+    assert!(
+        code == 1
+            && out
+                .ends_with("degraded: 1 MASTER, 1 BACKUP; split: MASTER of here@7, but BACKUP of here2@8\n"),
+        "{out}"
+    );
+    assert_eq!(network.json("here")["split_master"]["backup"], "here2@8");
+    let (code, out, _) = ask(&network, "here", &["handover", "here@7"]);
+    assert_eq!(code, 0, "{out}");
+    here.wait_for("carpd: split no longer");
+    assert!(network.json("here")["split_master"].is_null());
+}

@@ -188,3 +188,32 @@ fn bad_packets_are_told_of_and_not_one_by_one() {
         "{line}"
     );
 }
+
+#[test]
+fn the_log_can_be_json() {
+    let Some(network) = Network::new("log-json") else {
+        return;
+    };
+    let file = network.configure("here", "");
+    let text = std::fs::read_to_string(&file).expect("the file");
+    std::fs::write(&file, format!("log_format = \"json\"\n{text}")).expect("a file");
+    let daemon = crate::network::Daemon::start(network.carpd(&["run", "--config", &file]));
+    let next =
+        |text: &str| -> serde_json::Value { serde_json::from_str(&daemon.wait_for(text)).expect("JSON") };
+    let started = next("started, 1 virtual host");
+    assert!(
+        started["event"] == "other" && started["time"].is_string(),
+        "{started}"
+    );
+    let backup = next("INIT -> BACKUP");
+    let (_, events, _) = ask(&network, "here", &["events", "--json"]);
+    let event: serde_json::Value =
+        serde_json::from_str(events.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(backup, event, "as carpd events --json has it");
+    network.configure("here", "");
+    assert_eq!(
+        ask(&network, "here", &["reload"]),
+        done("configuration: 1 unchanged")
+    );
+    assert!(daemon.wait_for("reload: 1 unchanged").contains("Z carpd: reload"));
+}

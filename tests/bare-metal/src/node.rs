@@ -5,9 +5,9 @@ use core::hint::black_box;
 
 use carp_fsm::machine::{Departure, HandOver, Input, View, Wishes};
 use carp_fsm::{
-    Action, Cause, ConfigError, CounterSlot, Duration, EventSlot, Family, GroupId, GroupSlot, HostConfig,
-    HostId, HostSlot, IfaceId, InitReason, Instant, InterfaceInfo, InterfaceSlot, LedgerError, LinkMode,
-    LinkState, Machine, Node, OwnerError, Policy, Reason, ReconfigureError, State, Storage, TransmitResult,
+    Action, Cause, CounterSlot, Duration, EventSlot, Family, GroupId, GroupSlot, HostConfig, HostId,
+    HostSlot, IfaceId, InitReason, Instant, InterfaceInfo, InterfaceSlot, LedgerError, LinkMode, LinkState,
+    Machine, Node, OwnerError, Policy, Reason, State, Storage, TransmitResult,
 };
 use carp_proto::{AdvBase, AdvSkew, Interval, MAX_FRAME_LEN};
 
@@ -63,6 +63,7 @@ pub fn machine() {
         policy: any_policy(),
         advbase: AdvBase::new(any()),
         advskew: AdvSkew::new(any()),
+        dead_ratio: black_box(Some(3)),
         demotion: any(),
         preempt: any(),
         preempt_delay: Duration::from_micros(any()),
@@ -166,12 +167,11 @@ fn inspection(node: &Node<'_, ADDRESSES>, host: HostId) {
 
 /// All of `carp-fsm` that prints.
 pub fn text() {
+    // Not what is wrong with a configuration: that may print the address of a peer.
     let _ = write!(Sink, "{} {}", any_instant(), Duration::from_micros(any()));
     let _ = write!(Sink, "{} {}", any_state(), black_box(Reason::MasterTimedOut));
     let _ = write!(Sink, "{}", black_box(Reason::Stopped(InitReason::Disabled)));
     let _ = write!(Sink, "{} {}", black_box(Cause::Operator), black_box(OwnerError));
-    let _ = write!(Sink, "{}", black_box(ConfigError::AdvSkew));
-    let _ = write!(Sink, "{}", black_box(ReconfigureError::Identity));
     let _ = write!(Sink, "{}", black_box(LedgerError::Full));
     let _ = write!(Sink, "{:?}", black_box(Wishes::OWN));
 }

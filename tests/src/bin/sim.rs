@@ -5,6 +5,7 @@
     reason = "a stopwatch for people; the runs have virtual time"
 )]
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -43,9 +44,14 @@ fn main() -> ExitCode {
 
 fn one(seed: u64) -> ExitCode {
     let (log, report) = tell(seed);
+    let mut out = std::io::stdout().lock();
     for line in log {
-        println!("{line}");
+        // Whoever reads only the beginning has closed the pipe.
+        if writeln!(out, "{line}").is_err() {
+            break;
+        }
     }
+    drop(out);
     if let Some(violation) = report.violation {
         println!("violation: {violation}");
         return ExitCode::FAILURE;

@@ -137,7 +137,12 @@ impl World<'_> {
                     } else {
                         TransmitResult::Sent
                     };
-                    let master = node.state(*host) == Some(State::Master);
+                    let may_speak = match node.state(*host) {
+                        Some(State::Master) => true,
+                        // The last word of one that yields.
+                        Some(State::Backup) => kind == TransmitKind::Advertisement,
+                        _ => false,
+                    };
                     node.handle_transmit_result(now, tx, result);
                     if kind == TransmitKind::Advertisement {
                         let member = &self.scenario.members[usize::from(index)];
@@ -149,10 +154,12 @@ impl World<'_> {
                         }
                     }
                     let silent = seat.send_errors || seat.isolated || !seat.link;
-                    let entitled = seat.owner == Some(true) && (master || kind == TransmitKind::BowOut);
+                    let entitled = seat.owner == Some(true) && (may_speak || kind == TransmitKind::BowOut);
                     self.trace(index, TraceKind::Sent(kind));
                     if !entitled {
-                        return Err(self.blame(index, &format!("sends {kind:?} but is not MASTER and owner")));
+                        return Err(
+                            self.blame(index, &format!("sends {kind:?} but is not MASTER, or not owner"))
+                        );
                     }
                     if kind != TransmitKind::Announcement && !silent {
                         self.broadcast(index, &frame[..len])?;
@@ -168,7 +175,7 @@ impl World<'_> {
             decode(frame).ok_or_else(|| self.blame(from, "sends a frame that is no advertisement"))?;
         let frame: Rc<[u8]> = frame.into();
         for (to, seat) in (0..).zip(&self.seats) {
-            let reached = seat.running.is_some() && seat.link && !seat.isolated;
+            let reached = seat.running.is_some() && seat.link && !seat.isolated && !seat.deaf;
             let room = !self.crowded || self.flight.len() < self.scenario.in_flight;
             if to != from && reached && room {
                 let frame = Rc::clone(&frame);

@@ -89,7 +89,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "hearing the master does not restart the master-down timer",
         "machine.rs",
-        "*down = now + view.waits(*ties);",
+        "*down = now + view.waits_for(peer, *ties);",
         "*down = (*down).max(now);",
     ),
     mutant(

@@ -11,6 +11,8 @@ pub(super) struct Seat {
     pub(super) running: Option<(Box<Node<'static, 1>>, HostId)>,
     pub(super) link: bool,
     pub(super) isolated: bool,
+    /// It is heard, but hears nobody.
+    pub(super) deaf: bool,
     pub(super) demoted: bool,
     /// Kept by its adapter: it holds across restarts.
     pub(super) maintenance: bool,
@@ -66,6 +68,7 @@ impl Seat {
             running: None,
             link: true,
             isolated: false,
+            deaf: false,
             demoted: false,
             maintenance: false,
             enabled: true,

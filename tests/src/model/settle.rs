@@ -224,7 +224,8 @@ pub fn bound(scenario: &Scenario) -> Duration {
     )
 }
 
-/// Each isolated node by itself, all others together: exactly one of the healthy is MASTER, and nobody else owns.
+/// Each node that hears nobody by itself, all others together: exactly one of the healthy is MASTER, and nobody else
+/// owns.
 fn masters(world: &World<'_>) -> Masters {
     let mut bits = 0;
     let (mut healthy, mut together) = (0, 0);
@@ -236,7 +237,8 @@ fn masters(world: &World<'_>) -> Masters {
         let proper = if !seat.healthy() {
             // Who cannot be heard may think what it likes, but who was stopped owns nothing.
             seat.send_errors || !owner
-        } else if seat.isolated {
+        } else if seat.isolated || seat.deaf {
+            // It hears nobody.
             master
         } else {
             healthy += 1;
@@ -247,7 +249,12 @@ fn masters(world: &World<'_>) -> Masters {
             return Masters::Improper;
         }
     }
-    if healthy > 0 && together != 1 {
+    // Who is heard by a deaf master, which cannot yield, is right to be BACKUP.
+    let deaf = world
+        .seats
+        .iter()
+        .any(|seat| seat.healthy() && seat.deaf && !seat.isolated);
+    if together > 1 || healthy > 0 && together == 0 && !deaf {
         return Masters::Improper;
     }
     Masters::Proper(bits)
@@ -260,7 +267,7 @@ fn best_wins(world: &World<'_>) -> Result<(), Violation> {
     let mut master = None;
     let mut dialect: Option<Dialect> = None;
     for (index, seat) in (0_u8..).zip(&world.seats) {
-        if (seat.send_errors || seat.refuses) && seat.running.is_some() {
+        if (seat.send_errors || seat.refuses || seat.deaf) && seat.running.is_some() {
             return Ok(());
         }
         if !seat.healthy() || seat.isolated {

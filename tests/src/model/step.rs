@@ -29,6 +29,8 @@ pub enum Step {
     Link(u8),
     /// A node is cut off, or reached again, and does not notice.
     Isolate(u8),
+    /// A node hears nobody any longer, though it is heard; or it hears again.
+    Deafen(u8),
     /// The operator demotes a node, or lifts that.
     Demote(u8),
     /// Planned hand-over.
@@ -106,6 +108,7 @@ impl World<'_> {
             (Fault::Crash, true, Step::Crash(index)),
             (Fault::Link, true, Step::Link(index)),
             (Fault::Isolate, seat.link, Step::Isolate(index)),
+            (Fault::Deafen, seat.link, Step::Deafen(index)),
             (Fault::Demote, true, Step::Demote(index)),
             (
                 Fault::HandOver,
@@ -149,6 +152,8 @@ impl World<'_> {
             Step::Link(index) => format!("the cable of {} is plugged in", name(index)),
             Step::Isolate(index) if seat(index).isolated => format!("{} is reached again", name(index)),
             Step::Isolate(index) => format!("{} is cut off and does not notice", name(index)),
+            Step::Deafen(index) if seat(index).deaf => format!("{} hears the others again", name(index)),
+            Step::Deafen(index) => format!("{} hears nobody any longer, and does not notice", name(index)),
             Step::Demote(index) if seat(index).demoted => {
                 format!("the demotion of {} is lifted", name(index))
             }

@@ -89,7 +89,7 @@ impl<'s> World<'s> {
         let mut state = DefaultHasher::new();
         for (seat, member) in self.seats.iter().zip(self.scenario.members) {
             (
-                (seat.link, seat.isolated, seat.demoted, seat.enabled),
+                (seat.link, seat.isolated, seat.deaf, seat.demoted, seat.enabled),
                 (seat.shutdown, seat.send_errors, seat.owner, seat.resigned),
                 (seat.sending, seat.paused, seat.refuses),
                 (seat.maintenance, seat.tied),
@@ -161,8 +161,8 @@ impl<'s> World<'s> {
             Step::Start(index) => {
                 let mut seat = self.seat(index);
                 let old = &self.seats[usize::from(index)];
-                (seat.isolated, seat.send_errors, seat.refuses) =
-                    (old.isolated, old.send_errors, old.refuses);
+                (seat.isolated, seat.deaf) = (old.isolated, old.deaf);
+                (seat.send_errors, seat.refuses) = (old.send_errors, old.refuses);
                 let maintenance = old.maintenance;
                 self.seats[usize::from(index)] = seat;
                 self.maintain(index, maintenance)?;
@@ -172,6 +172,11 @@ impl<'s> World<'s> {
                 seat.isolated = !seat.isolated;
                 self.flight
                     .retain(|message| message.to != index && message.from != index);
+            }
+            Step::Deafen(index) => {
+                let seat = &mut self.seats[usize::from(index)];
+                seat.deaf = !seat.deaf;
+                self.flight.retain(|message| message.to != index);
             }
             Step::SendErrors(index) => {
                 let seat = &mut self.seats[usize::from(index)];
@@ -283,6 +288,7 @@ impl<'s> World<'s> {
         let seat = &mut self.seats[usize::from(index)];
         *seat = Seat {
             isolated: seat.isolated,
+            deaf: seat.deaf,
             send_errors: seat.send_errors,
             refuses: seat.refuses,
             maintenance: seat.maintenance,

@@ -7,7 +7,7 @@ use carp_fsm::{
     Cause, Duration, EventKind, GroupId, HandOver, InitReason, Instant, Reason, State, TransmitKind,
     TransmitResult,
 };
-use carp_proto::Interval;
+use carp_proto::{Dialect, Interval};
 
 use super::plan::{Member, NODES, Plan, VHID};
 use super::seat::Seat;
@@ -122,7 +122,10 @@ impl<'p> Judge<'p> {
                     return blame(what);
                 }
                 let own = seat.rank(member);
-                let tie = seat.heard.is_some_and(|(heard, _)| heard == own);
+                let tie = seat.heard.is_some_and(|(heard, _)| {
+                    let alike = member.host.dialect != Dialect::OpenBsd || heard.demotion == own.demotion;
+                    heard.interval == own.interval && alike
+                });
                 seat.state = to;
                 seat.resigned &= to == State::Backup;
                 seat.tied = to == State::Backup && tie && member.policy.parts_equals;

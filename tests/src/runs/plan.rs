@@ -30,6 +30,12 @@ pub(super) struct Member {
 }
 
 impl Plan {
+    /// Two with the same advskew may meet up to 16 times in a row, by `docs/protocol.md` §11.
+    pub(super) fn has_equals(&self) -> bool {
+        let [a, b, c] = self.members.each_ref().map(|member| member.host.advskew);
+        a == b || b == c || a == c
+    }
+
     /// The three nodes of the run with this seed.
     pub(super) fn draw(chance: &mut Chance) -> Self {
         let alike = chance.one_of(&[
@@ -59,7 +65,15 @@ impl Plan {
         let advbase_differs = chance.percent(10) && !dialects.contains(&Dialect::OpenBsd);
         let addresses = addresses(chance, mixed || alike == Dialect::Ucarp);
         let preempt_delay = Duration::from_secs(if chance.percent(10) { 5 } else { 0 });
-        let skews = distinct_skews(chance);
+        let mut skews = distinct_skews(chance);
+        // Two equals that take over from a third at the same moment may never part (`docs/proof.md`).
+        let equals = hardened == [true; NODES] && (40..80).contains(&preempts) && !advbase_differs;
+        if equals && !dialects.contains(&Dialect::OpenBsd) && chance.percent(40) {
+            skews[1] = skews[0];
+            if chance.percent(30) {
+                skews[2] = skews[0];
+            }
+        }
         // A kernel with OpenBSD's rules repeats its counter (`Policy::ignores_replays`).
         let repeats = (0..NODES).any(|index| dialects[index] == Dialect::OpenBsd && !hardened[index]);
         let mut index = 0;
@@ -161,7 +175,7 @@ fn addresses(chance: &mut Chance, only_ipv4: bool) -> AddressSet<ADDRS> {
     addresses
 }
 
-/// Nothing in the kernels' protocol keeps two equal masters from yielding both, again and again.
+/// Nothing in the kernels' protocol keeps two equal masters from yielding both, again and again. We part them.
 fn distinct_skews(chance: &mut Chance) -> [u8; NODES] {
     loop {
         let skews = [(); NODES].map(|()| u8::try_from(chance.below(255)).unwrap_or(0));

@@ -185,7 +185,8 @@ impl<'p> Stage<'p> {
     /// As in the model check: leaving takes its time; then a BACKUP that hears nobody waits out its master-down time
     /// and advertises; who hears a better master yields within one period. Once more, because masters whose
     /// advertisements cross may both yield. What is under way arrives before that, a delay of preemption may run,
-    /// a send-error demotion is lifted on trial, refused addresses are tried again. Clocks differ by a thousandth.
+    /// equals may meet 16 times, a send-error demotion is lifted on trial, refused addresses are tried again. Clocks
+    /// differ by a thousandth.
     fn bound(&self) -> Duration {
         let members = self.plan.members.iter();
         let longest =
@@ -199,6 +200,7 @@ impl<'p> Stage<'p> {
         let retry = longest(|member| member.policy.senderr_retry.unwrap_or_default());
         let refused = (0..NODES).any(|index| self.is_refused(index));
         let again = longest(|member| Duration::from_micros(64 * member.policy.refused_retry.as_micros()));
+        let ties = if self.plan.has_equals() { 16 } else { 0 };
         let parts = [
             LONGEST_DELAY,
             farewell.unwrap_or_default(),
@@ -206,8 +208,7 @@ impl<'p> Stage<'p> {
             longest(|member| member.host.preempt_delay),
             if failing { retry } else { Duration::ZERO },
             if refused { again } else { Duration::ZERO },
-            rounds,
-            rounds,
+            Duration::from_micros((2 + ties) * (rounds + period).as_micros()),
         ];
         let sum = parts.into_iter().fold(Duration::ZERO, |sum, part| sum + part);
         sum + Duration::from_micros(sum.as_micros() / 1_000)

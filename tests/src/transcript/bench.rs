@@ -3,16 +3,17 @@
 use std::net::IpAddr;
 
 use carp_fsm::{
-    Action, Cause, EventKind, GroupId, HandOver, HostConfig, HostId, IfaceId, Instant, Node, OwnerError,
-    Policy, Storage, TransmitKind, TransmitResult,
+    Action, EventKind, GroupId, HandOver, HostConfig, HostId, IfaceId, Instant, Node, OwnerError, Policy,
+    Storage, TransmitKind, TransmitResult,
 };
 use carp_proto::{
-    AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, Dialect, Envelope, FrameClass, Key,
-    MAX_FRAME_LEN, Packet, RxMeta, frame,
+    AddressSet, AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, Dialect, Envelope,
+    FrameClass, Key, MAX_FRAME_LEN, Packet, RxMeta, Vhid, frame,
 };
 
 pub(super) const ADDRS: usize = 4;
 pub(super) const ETH0: IfaceId = IfaceId(0);
+pub(super) const ETH1: IfaceId = IfaceId(1);
 pub(super) const GROUP: GroupId = GroupId(0);
 
 /// Retries without end are a mistake of the transcript or of the node.
@@ -21,6 +22,8 @@ const ACTIONS_AT_ONCE: u32 = 100;
 pub(super) struct Bench {
     pub(super) node: Node<'static, ADDRS>,
     pub(super) host: HostId,
+    /// A second virtual host of the group, on an interface of its own.
+    other: Option<HostId>,
     pub(super) now: Instant,
     /// As the peer is configured: like us.
     pub(super) peer: HostConfig<ADDRS>,
@@ -45,6 +48,8 @@ pub(super) struct Heard {
     pub(super) counter: Option<u64>,
     pub(super) dialect: Option<Dialect>,
     pub(super) key: Option<Key>,
+    pub(super) vhid: Option<Vhid>,
+    pub(super) addresses: Option<AddressSet<ADDRS>>,
     pub(super) ttl: u8,
     pub(super) ipv6: bool,
 }
@@ -58,6 +63,8 @@ impl Heard {
             counter: None,
             dialect: None,
             key: None,
+            vhid: None,
+            addresses: None,
             ttl: 255,
             ipv6: false,
         }
@@ -74,6 +81,7 @@ impl Bench {
         let mut bench = Self {
             node,
             host,
+            other: None,
             now: Instant::ZERO,
             peer,
             sending: TransmitResult::Sent,
@@ -87,6 +95,25 @@ impl Bench {
         };
         bench.drain();
         Ok(bench)
+    }
+
+    /// Adds a virtual host 43, like the first one.
+    pub(super) fn insert_other(&mut self) -> Result<(), String> {
+        let mut addresses = AddressSet::new();
+        addresses.insert([192, 0, 2, 43].into()).expect("room");
+        let config = HostConfig {
+            iface: ETH1,
+            vhid: Vhid::new(43).expect("not 0"),
+            addresses,
+            ..self.peer.clone()
+        };
+        let inserted = self
+            .node
+            .insert(self.now, config)
+            .map_err(|error| error.to_string())?;
+        self.other = Some(inserted);
+        self.drain();
+        Ok(())
     }
 
     pub(super) fn take(&mut self) -> Vec<String> {
@@ -114,12 +141,14 @@ impl Bench {
         let config = &self.peer;
         let dialect = heard.dialect.unwrap_or(config.dialect);
         let key = heard.key.as_ref().unwrap_or(&config.key);
-        let signer = Authenticator::new(key, config.vhid, &config.addresses, dialect.rules().hmac_sent);
+        let (vhid, addresses) = (heard.vhid.unwrap_or(config.vhid), heard.addresses.as_ref());
+        let addresses = addresses.unwrap_or(&config.addresses);
+        let signer = Authenticator::new(key, vhid, addresses, dialect.rules().hmac_sent);
         self.counter += 1;
         let counter = Counter::new(heard.counter.unwrap_or(self.counter));
         let (base, skew) = heard.interval;
         let advertisement = Advertisement {
-            vhid: config.vhid,
+            vhid,
             advbase: AdvBase::new(base),
             advskew: AdvSkew::new(skew),
             demotion: Demotion::new(heard.demotion),
@@ -127,8 +156,8 @@ impl Bench {
             digest: signer.sign(counter),
         };
         let envelope = match heard.from {
-            IpAddr::V4(from) if !heard.ipv6 => Envelope::multicast_v4(config.vhid, from, dialect),
-            _ => Envelope::multicast_v6(config.vhid, "fe80::9".parse().expect("an address"), dialect),
+            IpAddr::V4(from) if !heard.ipv6 => Envelope::multicast_v4(vhid, from, dialect),
+            _ => Envelope::multicast_v6(vhid, "fe80::9".parse().expect("an address"), dialect),
         };
         let mut buffer = [0; MAX_FRAME_LEN];
         let len = frame::emit_advertisement(&advertisement, &envelope, dialect, &mut buffer);
@@ -211,21 +240,24 @@ impl Bench {
                 Action::SetOwner { host, owner, seq } => {
                     let refused = owner && self.refuses;
                     let result = if refused { Err(OwnerError) } else { Ok(()) };
-                    self.tell(match (owner, refused) {
+                    let what = match (owner, refused) {
                         (true, false) => "own",
                         (true, true) => "own, which is refused",
                         (false, _) => "disown",
-                    });
+                    };
+                    self.tell(&format!("{}{what}", self.whose(host)));
                     self.node.handle_owner_result(self.now, host, seq, result);
                 }
-                Action::Transmit { kind, len, tx, .. } => {
+                Action::Transmit {
+                    host, kind, len, tx, ..
+                } => {
                     let outcome = match self.sending {
                         TransmitResult::Sent => "",
                         TransmitResult::Busy => ", but there is no room",
                         TransmitResult::Error => ", which fails",
                     };
                     let told = self.in_words(kind, &frame[..len]);
-                    self.tell(&format!("{told}{outcome}"));
+                    self.tell(&format!("{}{told}{outcome}", self.whose(host)));
                     if kind != TransmitKind::Announcement {
                         self.sent = Some(frame[..len].to_vec());
                     }
@@ -234,6 +266,10 @@ impl Bench {
             }
             self.tell_events();
         }
+    }
+
+    fn whose(&self, host: HostId) -> &'static str {
+        if self.other == Some(host) { "43: " } else { "" }
     }
 
     fn in_words(&self, kind: TransmitKind, frame: &[u8]) -> String {
@@ -283,7 +319,15 @@ impl Bench {
     fn tell_events(&mut self) {
         while let Some(event) = self.node.poll_event() {
             let line = match event.kind {
-                EventKind::Transition { from, to, reason, .. } => format!("{from} -> {to} ({reason})"),
+                EventKind::Transition {
+                    host,
+                    from,
+                    to,
+                    reason,
+                    ..
+                } => {
+                    format!("{}{from} -> {to} ({reason})", self.whose(host))
+                }
                 EventKind::Demotion {
                     from,
                     to,
@@ -292,34 +336,25 @@ impl Bench {
                     ..
                 } => {
                     let lifted = if holds { "" } else { " no longer" };
-                    let cause = match cause {
-                        Cause::LinkDown(_) => "interface down".to_owned(),
-                        cause => cause.to_string(),
-                    };
                     format!("demotion {from} -> {to} ({cause}{lifted})")
                 }
-                EventKind::HandOver {
-                    outcome: HandOver::Done(after),
-                    ..
-                } => format!("handed over in {after} s"),
-                EventKind::HandOver {
-                    outcome: HandOver::NobodyTookOver(after),
-                    ..
-                } => {
-                    format!("nobody took over in {after} s")
+                EventKind::HandOver { host, outcome, .. } => {
+                    let outcome = match outcome {
+                        HandOver::Done(after) => format!("handed over in {after} s"),
+                        HandOver::NobodyTookOver(after) => format!("nobody took over in {after} s"),
+                        HandOver::NotMaster => "nothing to hand over".to_owned(),
+                    };
+                    format!("{}{outcome}", self.whose(host))
                 }
-                EventKind::HandOver {
-                    outcome: HandOver::NotMaster,
-                    ..
-                } => "nothing to hand over".to_owned(),
                 EventKind::TakenAway { .. } => "addresses taken away".to_owned(),
+                EventKind::Neighbour { source, kind, .. } => format!("neighbour {source} {kind}"),
                 other => format!("{other:?}"),
             };
             self.lines.push(format!("{} > {line}", event.at));
         }
     }
 
-    fn tell(&mut self, line: &str) {
+    pub(super) fn tell(&mut self, line: &str) {
         self.lines.push(format!("{} > {line}", self.now));
     }
 }

@@ -7,7 +7,7 @@ use carp_fsm::{
 };
 use carp_proto::{AddressSet, AdvBase, AdvSkew, Dialect, Key, MacAddr, Vhid};
 
-use super::bench::{ADDRS, Bench, ETH0, GROUP, Heard};
+use super::bench::{ADDRS, Bench, ETH0, ETH1, GROUP, Heard};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -46,6 +46,9 @@ impl Script {
             let (policy, config) = host(settings)?;
             let mut bench = Bench::new(policy, config)?;
             bench.shows_counters = settings.contains("show=counters");
+            if settings.contains("other=43") {
+                bench.insert_other()?;
+            }
             let lines = bench.take();
             self.bench = Some(bench);
             return Ok(lines);
@@ -78,21 +81,8 @@ fn command_of(bench: &mut Bench, now: Instant, line: &str) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| error.to_string();
     match words[..] {
         ["end" | "note", ..] => {}
-        ["interface", link] => {
-            let link = match link {
-                "up" => LinkState::Up,
-                "down" => LinkState::Down,
-                "unknown" => LinkState::Unknown,
-                other => return Err(format!("{other}: up, down or unknown")),
-            };
-            let info = InterfaceInfo {
-                mac: MacAddr([2, 0, 0, 0, 0, 5]),
-                ipv4: Some([10, 0, 0, 5].into()),
-                ipv6: Some("fe80::5".parse().expect("an address")),
-                link,
-            };
-            node.handle_interface(now, ETH0, info);
-        }
+        ["interface", link] => node.handle_interface(now, ETH0, interface(link)?),
+        ["other-interface", link] => node.handle_interface(now, ETH1, interface(link)?),
         ["hear", what, ref rest @ ..] => {
             let heard = heard(what, rest)?;
             bench.hear(&heard)?;
@@ -107,6 +97,12 @@ fn command_of(bench: &mut Bench, now: Instant, line: &str) -> Result<()> {
                 .map_err(|e| failed(&e))?;
         }
         ["clear"] => node.clear(now, GROUP, Cause::Operator).map_err(|e| failed(&e))?,
+        ["clear", "all", ref force @ ..] => {
+            if let Err(error) = node.clear_all(now, GROUP, *force == ["by", "force"]) {
+                bench.tell(&format!("refused: {error}"));
+            }
+        }
+        ["ready"] => node.handle_ready(now),
         ["maintenance", state] => node.set_maintenance(now, state == "on"),
         ["disable"] => node.set_enabled(now, host, false).map_err(|e| failed(&e))?,
         ["enable"] => node.set_enabled(now, host, true).map_err(|e| failed(&e))?,
@@ -149,6 +145,21 @@ fn command_of(bench: &mut Bench, now: Instant, line: &str) -> Result<()> {
     Ok(())
 }
 
+fn interface(link: &str) -> Result<InterfaceInfo> {
+    let link = match link {
+        "up" => LinkState::Up,
+        "down" => LinkState::Down,
+        "unknown" => LinkState::Unknown,
+        other => return Err(format!("{other}: up, down or unknown")),
+    };
+    Ok(InterfaceInfo {
+        mac: MacAddr([2, 0, 0, 0, 0, 5]),
+        ipv4: Some([10, 0, 0, 5].into()),
+        ipv6: Some("fe80::5".parse().expect("an address")),
+        link,
+    })
+}
+
 fn heard(what: &str, rest: &[&str]) -> Result<Heard> {
     let mut heard = Heard::new(base_and_skew(what)?);
     for setting in rest {
@@ -160,9 +171,11 @@ fn heard(what: &str, rest: &[&str]) -> Result<Heard> {
             Some(("as", value)) => heard.dialect = Some(value.parse().map_err(|_| "no such dialect")?),
             Some(("ttl", value)) => heard.ttl = parse(value)?,
             Some(("key", value)) => heard.key = Some(key(value)?),
+            Some(("vhid", value)) => heard.vhid = Vhid::new(parse(value)?),
+            Some(("addresses", list)) => heard.addresses = Some(addresses(list)?),
             _ => {
                 return Err(format!(
-                    "{setting:?}: demoted=, from=, counter=, as=, ttl=, key= or ipv6"
+                    "{setting:?}: demoted=, from=, counter=, as=, ttl=, key=, vhid=, addresses= or ipv6"
                 ));
             }
         }
@@ -185,7 +198,8 @@ fn host(settings: &str) -> Result<(Policy, HostConfig<ADDRS>)> {
                 policy.senderr_demotion_factor = parse(value)?;
                 policy.ifdown_demotion_factor = parse(value)?;
             }
-            Some(("show", "counters")) => {}
+            Some(("not-ready", value)) => policy.not_ready_demotion_factor = parse(value)?,
+            Some(("show", "counters") | ("other", "43")) => {}
             _ => set(&mut config, setting)?,
         }
     }
@@ -204,16 +218,7 @@ fn set(config: &mut HostConfig<ADDRS>, setting: &str) -> Result<()> {
         Some(("mode", "vmac")) => config.mode = LinkMode::Vmac,
         Some(("mode", "plain")) => config.mode = LinkMode::Plain,
         Some(("key", password)) => config.key = key(password)?,
-        Some(("addresses", "none")) => config.addresses = AddressSet::new(),
-        Some(("addresses", list)) => {
-            config.addresses = AddressSet::new();
-            for address in list.split(',') {
-                config
-                    .addresses
-                    .insert(parse(address)?)
-                    .map_err(|error| error.to_string())?;
-            }
-        }
+        Some(("addresses", list)) => config.addresses = addresses(list)?,
         _ => {
             return Err(format!(
                 "{setting:?} is no setting; see README.md beside the transcripts"
@@ -221,6 +226,14 @@ fn set(config: &mut HostConfig<ADDRS>, setting: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn addresses(list: &str) -> Result<AddressSet<ADDRS>> {
+    let mut set = AddressSet::new();
+    for address in list.split(',').filter(|word| *word != "none") {
+        set.insert(parse(address)?).map_err(|error| error.to_string())?;
+    }
+    Ok(set)
 }
 
 fn key(password: &str) -> Result<Key> {

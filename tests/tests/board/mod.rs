@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use switch::Switch;
 
+pub(crate) const EMULATOR: &str = "qemu-system-arm";
+
 /// For everything that has to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -22,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn firmware(bin: &str) -> Option<PathBuf> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let directory = BUILT.get_or_init(|| {
-        if let Err(error) = Command::new("qemu-system-arm").arg("--version").output() {
+        if let Err(error) = Command::new(EMULATOR).arg("--version").output() {
             assert!(
                 std::env::var("CI").as_deref() != Ok("true"),
                 "qemu-system-arm: {error}"
@@ -112,21 +114,22 @@ impl Board {
             here.display()
         );
         let arguments = [clock, &["-netdev", &network, "-net", "nic,netdev=n0"]].concat();
-        Self::start_with(image, directory, port, &arguments, settings)
+        let mut emulator = Command::new(EMULATOR);
+        emulator.args(arguments);
+        Self::start_with(emulator, image, directory, port, settings)
     }
 
-    /// Starts the firmware with arguments for the emulator that say how it is connected.
+    /// Starts the firmware in an emulator that was told how it is connected.
     pub(crate) fn start_with(
+        mut emulator: Command,
         image: &Path,
         directory: &Directory,
         port: usize,
-        arguments: &[&str],
         settings: &str,
     ) -> Self {
         let monitor = directory.join(&format!("{port}.qmp"));
-        let mut emulator = Command::new("qemu-system-arm")
+        let mut emulator = emulator
             .args(["-M", "mps2-an385", "-display", "none", "-serial", "stdio"])
-            .args(arguments)
             .arg("-qmp")
             .arg(format!("unix:{},server=on,wait=off", monitor.display()))
             .arg("-semihosting-config")

@@ -107,6 +107,32 @@ fn a_second_bow_out_is_answered_for_it_led_switches_astray() {
     );
 }
 
+#[test]
+fn a_hardened_master_that_yields_has_a_last_word_unless_it_has_just_taken_over() {
+    let view = hardened(1, 100);
+    let yields = |machine: &mut Machine, now: Instant, interval: Input| {
+        let effects = machine.step(now, interval, &view);
+        assert!(effects.wishes.contains(Wishes::DISOWN));
+        effects.wishes.contains(Wishes::ADVERTISE)
+    };
+    for (advertisements, last_word) in [(0, false), (1, false), (2, true), (3, true)] {
+        let mut machine = master(&view);
+        for _ in 0..advertisements {
+            let due = machine.deadline().unwrap();
+            machine.step(due, Input::Timeout, &view);
+        }
+        let now = machine.deadline().unwrap();
+        // To an equal, which yields too, nothing is said: both would be BACKUP.
+        let mut tied = machine;
+        assert!(!yields(&mut tied, now, heard(1, 100)));
+        assert_eq!(
+            yields(&mut machine, now, heard(1, 50)),
+            last_word,
+            "{advertisements}"
+        );
+    }
+}
+
 // --- advertisements heard by a BACKUP ---
 
 #[test]

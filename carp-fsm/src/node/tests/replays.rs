@@ -1,5 +1,5 @@
 use super::*;
-use crate::CounterSlot;
+use crate::{CounterSlot, NeighbourKind};
 
 /// The advertisement in the last frame that a MASTER sends when it is due.
 pub(super) fn own_advertisement(bench: &mut Bench) -> [u8; 36] {
@@ -179,4 +179,52 @@ fn a_memory_that_is_too_short_serves_the_first_hosts() {
         bench.hear(&signed(1, 0, 5)).unwrap();
     }
     assert_eq!(bench.node.stats().duplicates, 0);
+}
+
+#[test]
+fn whose_peers_repeat_their_counter_still_knows_its_own_words() {
+    let repeating = HostConfig {
+        peers_repeat_counter: true,
+        ..config(7)
+    };
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, repeating.clone());
+    for _ in 0..10 {
+        bench.run_for(Duration::from_millis(1_000));
+        assert_eq!(bench.hear(&signed(1, 0, 77)), Ok(host));
+    }
+    assert_eq!(bench.state(host), State::Backup, "each one restarted the timer");
+    assert_eq!(bench.node.stats().duplicates, 0);
+
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, repeating);
+    let own = own_advertisement(&mut bench);
+    assert_eq!(bench.hear(&own), Err(Rejection::BadAuth));
+    assert_eq!(bench.hear(&with_interval(own, 0, 0)), Err(Rejection::BadAuth));
+    assert_eq!(bench.state(host), State::Master);
+    assert_eq!((bench.node.stats().loops, bench.node.stats().replays), (1, 1));
+}
+
+#[test]
+fn one_counter_for_ever_and_a_recording_of_another_are_told_apart() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    let kinds = |bench: &mut Bench| -> Vec<NeighbourKind> {
+        let told = bench.events.drain(..).filter_map(|event| match event {
+            EventKind::Neighbour { kind, .. } => Some(kind),
+            _ => None,
+        });
+        told.collect()
+    };
+    bench.hear(&signed(1, 0, 5)).unwrap();
+    bench.hear(&signed(1, 0, 6)).unwrap();
+    bench.run_for(Duration::from_secs(2));
+    assert_eq!(bench.hear(&signed(1, 0, 5)), Err(Rejection::BadAuth));
+    assert_eq!(kinds(&mut bench), [NeighbourKind::Replay], "6 came after it");
+    assert_eq!(bench.hear(&signed(1, 0, 6)), Err(Rejection::BadAuth));
+    assert_eq!(kinds(&mut bench), [NeighbourKind::RepeatsCounter]);
+    // Told so, it believes from the next one on, and the master-down timer starts anew.
+    let mut told = bench.node.config(host).unwrap().clone();
+    told.peers_repeat_counter = true;
+    bench.node.reconfigure(bench.now, host, told).unwrap();
+    let before = bench.node.next_deadline().unwrap();
+    assert_eq!(bench.hear(&signed(1, 0, 6)), Ok(host));
+    assert!(bench.node.next_deadline().unwrap() > before);
 }

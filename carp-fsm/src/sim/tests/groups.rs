@@ -61,6 +61,22 @@ fn never_without_owner(sim: &Sim, iface: IfaceId, from: Instant) {
     }
 }
 
+/// Where a node found its group split (WAN, LAN or DMZ: MASTER, BACKUP), or no longer.
+fn splits(sim: &Sim, id: NodeId) -> Vec<(Instant, Option<(IfaceId, IfaceId)>)> {
+    let node = sim.node(id).unwrap();
+    let iface = |host| node.config(host).unwrap().iface;
+    let of_node = sim.trace().iter().filter(|entry| entry.node == id);
+    of_node
+        .filter_map(|entry| match entry.kind {
+            TraceKind::Event(EventKind::SplitMaster { master, backup, .. }) => {
+                Some((entry.at, Some((iface(master), iface(backup)))))
+            }
+            TraceKind::Event(EventKind::SplitMasterEnded { .. }) => Some((entry.at, None)),
+            _ => None,
+        })
+        .collect()
+}
+
 #[test]
 fn all_move_with_one_whether_or_not_the_peer_preempts_or_is_a_kernel() {
     for dialect in Dialect::ALL {
@@ -85,6 +101,9 @@ fn all_move_with_one_whether_or_not_the_peer_preempts_or_is_a_kernel() {
                 sim.run_for(seconds(20));
                 let back = ids[usize::from(!preempt)];
                 assert_eq!(owners(&sim), [(); 3].map(|()| vec![back]), "{dialect} {preempt}");
+                for id in &ids {
+                    assert_eq!(splits(&sim, *id), [], "a move is no split: {dialect} {preempt}");
+                }
             }
         }
     }
@@ -164,4 +183,129 @@ fn kernels_stay_split() {
     sim.set_link_on(ids[0], WAN, LinkState::Down);
     sim.run_for(seconds(20));
     assert_eq!(owners(&sim), [vec![ids[1]], vec![ids[0]], vec![ids[0]]]);
+}
+
+/// Of all intervals here the longest, that of a demoted master; and a little more.
+const LONGEST: Duration = Duration::from_millis(1_950);
+
+#[test]
+fn a_split_group_is_reported_within_an_interval_by_both_and_so_is_its_end() {
+    let (mut sim, ids) = routers(&[Policy::KERNEL; 2], |_, _| {});
+    sim.set_link_on(ids[0], WAN, LinkState::Down);
+    sim.run_for(seconds(20));
+    let taken = became_master(&sim, ids[1]);
+    let [(at, Some((WAN, LAN | DMZ)))] = splits(&sim, ids[1])[..] else {
+        panic!("{:?}", splits(&sim, ids[1]));
+    };
+    assert!(at - taken <= LONGEST, "after {}", at - taken);
+    assert_eq!(splits(&sim, ids[0]), [], "it is BACKUP of nobody");
+
+    let plugged = sim.now();
+    sim.set_link_on(ids[0], WAN, LinkState::Up);
+    sim.run_for(seconds(20));
+    let [(at, Some((LAN | DMZ, WAN)))] = splits(&sim, ids[0])[..] else {
+        panic!("{:?}", splits(&sim, ids[0]));
+    };
+    assert!(at - plugged <= LONGEST, "after {}", at - plugged);
+
+    // No advertisement is under way.
+    sim.run_for(Duration::from_millis(100));
+    let moved = sim.now();
+    for id in &ids {
+        let state = if *id == ids[0] {
+            State::Backup
+        } else {
+            State::Master
+        };
+        for iface in [LAN, DMZ] {
+            let host = sim.host(*id, on(iface)).unwrap();
+            sim.command(*id, |node, now| node.force_state(now, host, state).unwrap());
+        }
+    }
+    sim.run_for(seconds(20));
+    for id in &ids {
+        let all = splits(&sim, *id);
+        let [_, (at, None)] = all[..] else {
+            panic!("{all:?}")
+        };
+        assert!(at - moved <= LONGEST, "after {}", at - moved);
+    }
+}
+
+#[test]
+fn who_comes_back_and_preempts_one_after_the_other_is_not_split() {
+    for policy in [Policy::HARDENED, Policy::KERNEL] {
+        let (mut sim, ids) = routers(&[policy; 2], |index, host| {
+            host.preempt = true;
+            // They do not advertise at the same time.
+            host.advskew = carp_proto::AdvSkew::new(
+                u8::try_from(index).unwrap() * 100 + 20 * u8::try_from(host.iface.0).unwrap(),
+            );
+        });
+        sim.crash(ids[0]);
+        sim.run_for(seconds(20));
+        sim.restart(ids[0]);
+        sim.run_for(seconds(20));
+        assert_eq!(owners(&sim), [(); 3].map(|()| vec![ids[0]]));
+        for id in &ids {
+            assert_eq!(splits(&sim, *id), []);
+        }
+    }
+}
+
+#[test]
+fn shared_load_on_one_interface_is_not_split() {
+    let mut sim = Sim::new(1);
+    let mut ids = Vec::new();
+    for number in 0..2_u8 {
+        let mut plan = NodePlan::new(["a", "b"][usize::from(number)], [10, 0, 0, number + 1]);
+        for (iface, vhid, skew) in [(WAN, 1, 0), (WAN, 2, 100), (LAN, 3, 0)] {
+            let skew = if number == 0 { skew } else { 100 - skew };
+            plan = plan.host(HostConfig {
+                iface,
+                // The LAN is another group.
+                group: GroupId(u8::from(iface == LAN)),
+                ..virtual_host(Vhid::new(vhid).unwrap(), skew)
+            });
+        }
+        ids.push(sim.add(plan).unwrap());
+    }
+    sim.run_for(seconds(30));
+    for id in ids {
+        let states: BTreeSet<_> = [1, 2]
+            .map(|vhid| sim.states(Vhid::new(vhid).unwrap())[id.0] == State::Master)
+            .into();
+        assert_eq!(states.len(), 2, "MASTER of one of them");
+        assert_eq!(splits(&sim, id), []);
+    }
+}
+
+#[test]
+fn a_split_group_ends_at_the_better_node() {
+    // When one link was lost, the other node was no better; now it is.
+    let (mut sim, ids) = routers(&[Policy::HARDENED; 2], |_, _| {});
+    for id in &ids {
+        sim.set_link_on(*id, WAN, LinkState::Down);
+    }
+    sim.run_for(seconds(10));
+    let plugged = sim.now();
+    sim.set_link_on(ids[1], WAN, LinkState::Up);
+    sim.run_for(seconds(10));
+    assert_eq!(owners(&sim), [(); 3].map(|()| vec![ids[1]]));
+    never_without_owner(&sim, LAN, plugged);
+    let all = splits(&sim, ids[1]);
+    assert!(matches!(all[..], [(_, Some((WAN, _))), (_, None)]), "{all:?}");
+
+    // A bow-out that is lost.
+    let (mut sim, ids) = routers(&[Policy::HARDENED; 2], |_, _| {});
+    sim.set_link_on(ids[0], WAN, LinkState::Down);
+    sim.run_for(Duration::from_millis(1_900));
+    sim.cut(ids[0], ids[1]);
+    sim.run_for(Duration::from_millis(200));
+    sim.heal(ids[0], ids[1]);
+    sim.run_for(Duration::from_millis(900));
+    let [_, lan, _] = owners(&sim);
+    assert_eq!(lan, [ids[0]], "nobody took over");
+    sim.run_for(seconds(10));
+    assert_eq!(owners(&sim), [(); 3].map(|()| vec![ids[1]]));
 }

@@ -18,6 +18,7 @@ fn status(state: State, owner: bool) -> HostStatus {
         signs_old_until: None,
         advbase: AdvBase::new(1),
         advskew: AdvSkew::new(0),
+        left_fast: false,
         demotion: 0,
         peer: None,
     }

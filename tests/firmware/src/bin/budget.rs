@@ -27,15 +27,15 @@ type TheShim = Shim<Card, NoopRawMutex, (), 2>;
 
 /// The worst that one call may take: measured on a Cortex-M3, and a tenth more.
 const LIMITS: [(&str, u32); 10] = [
-    ("a frame that is not CARP's", 1_800),
-    ("rejected: TTL", 2_500),
-    ("rejected: checksum", 2_600),
-    ("rejected: unknown vhid", 2_550),
-    ("rejected: digest", 8_500),
-    ("accepted advertisement", 10_300),
-    ("question answered", 3_500),
-    ("advertisement sent", 12_500),
-    ("a poll for nothing", 750),
+    ("a frame that is not CARP's", 2_000),
+    ("rejected: TTL", 2_600),
+    ("rejected: checksum", 2_850),
+    ("rejected: unknown vhid", 2_850),
+    ("rejected: digest", 8_800),
+    ("accepted advertisement", 10_600),
+    ("question answered", 3_800),
+    ("advertisement sent", 13_300),
+    ("a poll for nothing", 850),
     ("eight rejected at once: TTL", 15_000),
 ];
 

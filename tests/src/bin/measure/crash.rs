@@ -96,6 +96,8 @@ fn heals(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabErr
     for _ in 0..bench.times(1, 10) {
         lab.topology.block(1)?;
         lab.client.settle(&lab.nodes[B], PATIENCE)?;
+        // A partition is longer than a take-over takes.
+        lab.client.pause(3 * INTERVAL)?;
         let start = Clock.now();
         lab.topology.unblock(1)?;
         lab.client.settle(&lab.nodes[A], PATIENCE)?;

@@ -1,0 +1,219 @@
+//! The firmware of the emulated board, carpd and UCarp on one switch: every pair, and all three.
+//!
+//! Root, iproute2, UCarp and `qemu-system-arm` are needed. Without them the tests say that they are left out; with
+//! `CI=true` they fail.
+#![cfg(target_os = "linux")]
+
+mod board;
+mod live;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use board::{Board, Directory, EMULATOR, firmware};
+use carp_fsm::Instant;
+use carp_std::linux::Clock;
+use carpd::lab::{Lab, Setup, Software};
+use live::PATIENCE;
+
+/// Stations of the lab, by node.
+const CARPD: usize = 0;
+const UCARP: usize = 1;
+/// A node that never runs: the firmware is on its station, and has its address.
+const FIRMWARE: usize = 2;
+
+/// Longer than the formula, because the machine that emulates all has other things to do; and one frame takes its time.
+const LATE: f64 = 0.15;
+/// UCarp looks at its timer every `advbase + advskew / 256` only, and libpcap may hold it back for another second.
+const UCARP_IS_LATE: f64 = 1.391 + 1.0;
+
+struct Bench {
+    lab: Lab<3>,
+    board: Option<Board>,
+    image: PathBuf,
+    directory: Directory,
+    skews: [u8; 3],
+}
+
+impl Bench {
+    /// Nobody runs yet.
+    fn new(name: &str, skews: [u8; 3]) -> Option<Self> {
+        let mut setups =
+            [Software::Carpd, Software::Ucarp, Software::Carpd].map(|software| Setup::new(software, 0));
+        for (setup, skew) in setups.iter_mut().zip(skews) {
+            setup.advskew = skew;
+            // The firmware's settings are separated by blanks.
+            setup.password = String::from("secret");
+        }
+        let image = firmware("node")?;
+        let lab = live::lab(setups)?;
+        let station = lab.topology.station(lab.nodes[FIRMWARE].station());
+        for words in [
+            "address flush dev eth0",
+            "tuntap add mode tap name tap0",
+            "link add bridge type bridge stp_state 0 mcast_snooping 0",
+            "link set bridge up",
+            "link set tap0 master bridge up",
+            "link set eth0 master bridge",
+        ] {
+            station.ip(words).unwrap();
+        }
+        let directory = Directory::new(name);
+        Some(Self {
+            lab,
+            board: None,
+            image,
+            directory,
+            skews,
+        })
+    }
+
+    fn start(&mut self, node: usize) {
+        if node != FIRMWARE {
+            return self.lab.start(node).unwrap();
+        }
+        let (own, vip) = (
+            self.lab.nodes[FIRMWARE].address(),
+            self.lab.nodes[CARPD].setup().vip(),
+        );
+        let (skew, seed) = (self.skews[FIRMWARE], Clock.now().as_micros());
+        let settings = format!(
+            "mac=02:00:00:00:00:03 ip={own} vip={vip} vhid=7 key=secret skew={skew} seed={seed} mode=accept"
+        );
+        let station = self.lab.topology.station(self.lab.nodes[FIRMWARE].station());
+        let mut emulator = station.command(EMULATOR);
+        emulator.args([
+            "-netdev",
+            "tap,id=n0,ifname=tap0,script=no,downscript=no",
+            "-net",
+            "nic,netdev=n0",
+        ]);
+        let board = Board::start_with(emulator, &self.image, &self.directory, 0, &settings);
+        self.board = Some(board);
+    }
+
+    /// Switches a node off at once: nothing of it remains, no bow-out is sent.
+    fn kill(&mut self, node: usize) {
+        if node == FIRMWARE {
+            self.board = None;
+        } else {
+            self.lab.nodes[node].kill();
+        }
+    }
+
+    /// Waits until a node is the only master for two seconds, and the client has answers.
+    fn settle(&mut self, node: usize) {
+        let start = Clock.now();
+        let address = self.lab.nodes[node].address();
+        let found = self
+            .lab
+            .client
+            .wait(PATIENCE, &format!("{address} as the only master"), |record| {
+                let recent = Clock.now().as_micros().saturating_sub(2_000_000);
+                let recent = Instant::from_micros(recent).max(start);
+                let enough = Clock.now() - start >= carp_fsm::Duration::from_secs(2);
+                let answered = record
+                    .pings
+                    .iter()
+                    .rev()
+                    .take(10)
+                    .filter(|ping| ping.answered)
+                    .count()
+                    == 10;
+                (enough && answered && record.sole_master(recent, 1) == Some(address.into())).then_some(())
+            });
+        found.unwrap_or_else(|error| panic!("{error}\n{}", self.logs()));
+    }
+
+    /// Kills a master and returns the seconds from its last advertisement to the first one of its successor.
+    fn succession(&mut self, old: usize, new: usize) -> f64 {
+        let start = Clock.now();
+        self.kill(old);
+        let [from, to] = [old, new].map(|node| self.lab.nodes[node].address());
+        let found = self
+            .lab
+            .client
+            .wait(PATIENCE, &format!("{to} to take over from {from}"), |record| {
+                record.succession(|source| source == from, |source| source == to, start)
+            });
+        let found = found.unwrap_or_else(|error| panic!("{error}\n{}", self.logs()));
+        Duration::from(found.first - found.last).as_secs_f64()
+    }
+
+    fn logs(&self) -> String {
+        let board = self.board.as_ref().map(Board::lines);
+        let nodes = [CARPD, UCARP].map(|node| self.lab.nodes[node].log());
+        format!("firmware: {board:#?}\n{}", nodes.join("\n"))
+    }
+}
+
+/// The formula for an advskew, and how much later it may be.
+fn expected(advskew: u8, late: f64) -> Range<f64> {
+    let formula = 3.0 + f64::from(advskew) / 256.0;
+    formula - 0.02..formula + late
+}
+
+/// `master` is preferred; it dies, `backup` follows, and gives way when it returns.
+fn pair(name: &str, master: usize, backup: usize) {
+    let mut skews = [200; 3];
+    (skews[master], skews[backup]) = (0, 100);
+    let Some(mut bench) = Bench::new(name, skews) else {
+        return;
+    };
+    bench.start(master);
+    bench.start(backup);
+    bench.settle(master);
+    let detection = bench.succession(master, backup);
+    let late = if backup == UCARP {
+        UCARP_IS_LATE + LATE
+    } else {
+        LATE
+    };
+    let expected = expected(100, late);
+    println!("{name}: {detection:.6} s");
+    assert!(expected.contains(&detection), "{detection} s, not {expected:?}");
+    bench.settle(backup);
+    bench.start(master);
+    bench.settle(master);
+}
+
+#[test]
+fn the_firmware_follows_carpd_and_gives_way_to_it() {
+    pair("follows-carpd", CARPD, FIRMWARE);
+}
+
+#[test]
+fn carpd_follows_the_firmware_and_gives_way_to_it() {
+    pair("before-carpd", FIRMWARE, CARPD);
+}
+
+#[test]
+fn the_firmware_follows_ucarp_and_gives_way_to_it() {
+    pair("follows-ucarp", UCARP, FIRMWARE);
+}
+
+#[test]
+fn ucarp_follows_the_firmware_and_gives_way_to_it() {
+    pair("before-ucarp", FIRMWARE, UCARP);
+}
+
+#[test]
+fn all_three_one_after_the_other() {
+    let Some(mut bench) = Bench::new("three", [50, 150, 0]) else {
+        return;
+    };
+    for node in [FIRMWARE, CARPD, UCARP] {
+        bench.start(node);
+    }
+    bench.settle(FIRMWARE);
+    let to_carpd = bench.succession(FIRMWARE, CARPD);
+    assert!(expected(50, LATE).contains(&to_carpd), "{to_carpd} s");
+    bench.settle(CARPD);
+    bench.succession(CARPD, UCARP);
+    bench.settle(UCARP);
+    bench.start(CARPD);
+    bench.settle(CARPD);
+    bench.start(FIRMWARE);
+    bench.settle(FIRMWARE);
+}
