@@ -33,23 +33,17 @@ pub(crate) struct Host<const ADDRS: usize> {
     /// To whom it advertises.
     pub(crate) unicast: Unicast,
     pub(crate) wanted: Wanted,
-    /// Somebody without the fast profile was heard: advbase 1 and the dialect's timers until INIT.
-    pub(crate) left_fast: bool,
-    /// What the adapter was last asked to make true; `None`: not asked yet.
-    pub(crate) owner: Option<bool>,
-    pub(crate) owner_seq: u16,
-    /// Even if the adapter was last asked just that: it could not, or the addresses changed.
-    pub(crate) ask_again: bool,
+    /// What the adapter was last asked to make true.
+    pub(crate) asked: Asked,
+    /// Of what it was last asked; a result that comes later is for another.
+    pub(crate) owner_seq: u8,
     /// MASTER: there is no room to transmit, or announcements wait for their turn, until then. Else: addresses are
     /// kept until then.
     pub(crate) waits_until: Option<Instant>,
     pub(crate) refusals: u8,
-    /// The demotion for its interface was reset while the link was down; until it is up again.
-    pub(crate) ignores_link: bool,
     /// The counter last sent, or (where the dialect follows it) heard; 0 before the first.
     pub(crate) counter: LastCounter,
-    /// A peer's counter is followed.
-    pub(crate) follows: bool,
+    pub(crate) marks: Marks,
     pub(crate) sending: SendHealth,
     pub(crate) peer: Option<PeerSeen>,
 }
@@ -90,15 +84,12 @@ impl<const ADDRS: usize> Host<ADDRS> {
             pending: Pending::disown(),
             unicast: Unicast::NONE,
             wanted: Wanted::Enabled,
-            left_fast: false,
-            owner: None,
+            asked: Asked::Nothing,
             owner_seq: 0,
-            ask_again: false,
             waits_until: None,
             refusals: 0,
-            ignores_link: false,
             counter: LastCounter(0),
-            follows: false,
+            marks: Marks::NONE,
             sending: SendHealth::default(),
             peer: None,
             config,
@@ -238,7 +229,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         let LastCounter(last) = self.counter;
         let next = match self.config.dialect.rules().counter {
             _ if policy.fresh_counters => chance,
-            CounterRule::RandomThenFollow if self.follows => last.wrapping_add(1),
+            CounterRule::RandomThenFollow if self.marks.has(FOLLOWS) => last.wrapping_add(1),
             CounterRule::Cookie if last != 0 => last,
             CounterRule::RandomThenFollow | CounterRule::Cookie => chance,
         };
@@ -252,7 +243,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             CounterRule::RandomThenFollow => next.wrapping_sub(1),
             CounterRule::Cookie => next,
         });
-        self.follows = true;
+        self.marks.put(FOLLOWS, true);
     }
 
     /// A counter was heard in a valid advertisement. False: it is our own come back, where the dialect
@@ -264,7 +255,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         }
         if !policy.fresh_counters && rules.counter == CounterRule::RandomThenFollow {
             self.counter = LastCounter(heard.get());
-            self.follows = true;
+            self.marks.put(FOLLOWS, true);
         }
         true
     }
@@ -278,12 +269,12 @@ impl<const ADDRS: usize> Host<ADDRS> {
     }
 
     pub(crate) fn is_owner(&self) -> bool {
-        self.owner == Some(true)
+        self.asked.is_owner()
     }
 
     /// The addresses could not be taken off: it is tried again, unless a MASTER wants them by now.
     pub(crate) fn still_there(&mut self, now: Instant, retry: Duration) {
-        self.ask_again = true;
+        self.asked.again();
         if self.state() != State::Master {
             self.waits_until = Some(now + retry.max(BUSY_RETRY));
         }
@@ -387,16 +378,20 @@ impl SendHealth {
     }
 }
 
+mod asked;
 mod changing;
 mod destinations;
 #[cfg(feature = "sim")]
 mod election;
+mod marks;
 mod pending;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use asked::Asked;
 use changing::authenticator;
 pub(crate) use changing::{Changing, Families};
 use destinations::Destinations;
 pub(crate) use destinations::{Destination, MAX_PEERS, Unicast};
+pub(crate) use marks::{FOLLOWS, IGNORES_LINK, LEFT_FAST, Marks};
 pub(crate) use pending::{Output, Pending};

@@ -5,7 +5,7 @@ use carp_proto::MAX_FRAME_LEN;
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
 use crate::event::{Event, EventKind, EventQueue};
-use crate::host::{Host, Output, Wanted};
+use crate::host::{Host, IGNORES_LINK, LEFT_FAST, Output, Wanted};
 use crate::hosts::Hosts;
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
@@ -168,8 +168,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         };
         for rank in self.hosts.ranks_on(iface) {
             if let Some(slot) = self.hosts.at_rank(rank) {
-                if let Some(host) = self.hosts.get_mut(slot) {
-                    host.ignores_link &= !usable;
+                if let Some(host) = self.hosts.get_mut(slot)
+                    && usable
+                {
+                    host.marks.put(IGNORES_LINK, false);
                 }
                 self.settle(now, slot);
             }
@@ -253,7 +255,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         };
         let owner = |host: &&mut Host<ADDRS>| host.is_owner() && host.state() == State::Master;
         if let Some(host) = self.hosts.get_mut(slot).filter(owner) {
-            host.ask_again = true;
+            host.asked.again();
             host.wish(Wishes::OWN.with(Wishes::ANNOUNCE));
             self.hosts.push_ready(slot);
             self.events.push(now, EventKind::TakenAway { host: id });
@@ -321,12 +323,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .all(|address| old.addresses.contains(&address));
         let addresses_changed = !old.addresses.iter().eq(config.addresses.iter());
         let key_changed = old.key != config.key;
-        let profile_changed = old.profile != config.profile || host.left_fast;
+        let profile_changed = old.profile != config.profile || host.marks.has(LEFT_FAST);
         let preempt_only = !addresses_changed
             && (old.advbase, old.advskew) == (config.advbase, config.advskew)
             && !key_changed
             && !profile_changed;
-        host.left_fast = false;
+        host.marks.put(LEFT_FAST, false);
         if addresses_changed || key_changed {
             self.change(now, slot, config);
         } else {

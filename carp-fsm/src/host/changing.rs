@@ -4,7 +4,7 @@ use core::num::NonZeroU8;
 
 use carp_proto::{AdvBase, Authenticator, HmacVariant, Interval};
 
-use super::Host;
+use super::{Host, LEFT_FAST};
 use crate::config::{HostConfig, Profile};
 
 /// Other nodes may still go by the key and the addresses from before a change, and so do we (§11). In one byte: the
@@ -111,7 +111,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn cadence(&self) -> (AdvBase, Option<u8>) {
         match self.config.profile {
             Profile::Normal => (self.config.advbase, None),
-            Profile::Fast { .. } if self.left_fast => (AdvBase::new(1), None),
+            Profile::Fast { .. } if self.marks.has(LEFT_FAST) => (AdvBase::new(1), None),
             Profile::Fast { dead_ratio } => (self.config.advbase, Some(dead_ratio.get())),
         }
     }
@@ -120,7 +120,9 @@ impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn leaves_fast(&mut self, heard: Interval) -> bool {
         let fast = self.cadence().1.is_some();
         let leaves = fast && heard.base().get() > 0 && heard != Interval::BOW_OUT;
-        self.left_fast |= leaves;
+        if leaves {
+            self.marks.put(LEFT_FAST, true);
+        }
         leaves
     }
 

@@ -2,7 +2,7 @@
 
 use core::hash::{Hash, Hasher};
 
-use super::{Host, SEND_THRESHOLD, SendHealth};
+use super::{Host, IGNORES_LINK, LEFT_FAST, SEND_THRESHOLD, SendHealth};
 use crate::machine::relative;
 use crate::time::Instant;
 
@@ -18,18 +18,15 @@ impl<const ADDRS: usize> Host<ADDRS> {
             machine,
             pending,
             wanted,
-            left_fast,
-            owner,
+            asked,
             // Only has to differ from earlier ones.
             owner_seq: _,
-            ask_again,
             waits_until,
             refusals,
-            ignores_link,
             sending,
             // Only has to differ from others.
             counter: _,
-            follows: _,
+            marks,
             // Reported only.
             peer: _,
         } = self;
@@ -43,7 +40,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         } = sending;
         machine.hash_relative(now, state);
         (changing, self.sends(), self.waits()).hash(state);
-        (pending, wanted, left_fast, owner, ask_again).hash(state);
+        (pending, wanted, asked).hash(state);
         // Counts that only matter up to a limit: from the sixth refusal on, the wait is the same.
         (
             refusals.min(&6),
@@ -52,7 +49,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
         )
             .hash(state);
         relative(now, *waits_until).hash(state);
-        (ignores_link, ignored).hash(state);
+        // Whether counters are followed is not part of the election.
+        (marks.has(LEFT_FAST), marks.has(IGNORES_LINK), ignored).hash(state);
         (left, failing_since.is_some(), relative(now, *retry_at)).hash(state);
     }
 }

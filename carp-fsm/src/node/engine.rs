@@ -8,7 +8,7 @@ use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
-use crate::host::{Destination, Families, Host, Output, SendHealth, Signed, Wanted};
+use crate::host::{Asked, Destination, Families, Host, LEFT_FAST, Output, SendHealth, Signed, Wanted};
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
 use crate::machine::{Departure, HandOver, Input, View, Wishes};
@@ -99,7 +99,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if transition.to == State::Master {
                 bump(&mut self.stats.preempt);
             }
-            host.left_fast &= transition.to != State::Init;
+            if transition.to == State::Init {
+                host.marks.put(LEFT_FAST, false);
+            }
             let yields = transition.to == State::Backup && wishes.contains(Wishes::DISOWN);
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
                 wishes = wishes.without(Wishes::DISOWN);
@@ -260,7 +262,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.settle(now, slot);
         if let Some(host) = self.hosts.get_mut(slot).filter(|host| host.is_owner()) {
             // Other addresses than those it has: asked for even though it owns.
-            host.ask_again = true;
+            host.asked.again();
             if host.state() == State::Master {
                 host.wish(Wishes::OWN.with(Wishes::ANNOUNCE));
                 self.hosts.push_ready(slot);
@@ -358,14 +360,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let kind = match output {
             Output::Own | Output::Disown => {
                 let mut owner = output == Output::Own;
-                if owner && host.owner.is_none() {
+                if owner && host.asked == Asked::Nothing {
                     // What an earlier process left behind comes off even if nobody drained until now.
                     owner = false;
                     host.wish(Wishes::OWN);
                 }
                 // Who yields and takes over again within the linger owns all the time.
-                let again = core::mem::take(&mut host.ask_again);
-                if host.owner.replace(owner) == Some(owner) && !again {
+                if !host.asked.ask(owner) {
                     return None;
                 }
                 host.owner_seq = host.owner_seq.wrapping_add(1);

@@ -3,6 +3,7 @@
 use super::Node;
 use crate::config::HostConfig;
 use crate::event::EventKind;
+use crate::host::IGNORES_LINK;
 use crate::id::GroupId;
 use crate::ledger::{Cause, Holding, LedgerError};
 use crate::machine::{Departure, Input};
@@ -85,7 +86,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                         };
                         let host = self.hosts.get_mut(slot);
                         if let Some(host) = host.filter(|host| host.config.group == group) {
-                            host.ignores_link = true;
+                            host.marks.put(IGNORES_LINK, true);
                         }
                     }
                 }
@@ -135,10 +136,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         // What was reset on this interface stays so.
         let ignored = self.hosts.ranks_on(iface).any(|rank| {
             let host = self.hosts.at_rank(rank).and_then(|slot| self.hosts.get(slot));
-            host.is_some_and(|host| host.config.group == group && host.ignores_link)
+            host.is_some_and(|host| host.config.group == group && host.marks.has(IGNORES_LINK))
         });
         if let Some(host) = self.hosts.get_mut(slot) {
-            host.ignores_link = ignored;
+            host.marks.put(IGNORES_LINK, ignored);
         }
         // Its interface may be one that was down before anybody in the group used it.
         self.weigh(now, group, Cause::LinkDown(iface), true);
@@ -213,7 +214,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             let weight = self.policy.ifdown_demotion_factor;
             first_here.then_some(Holding {
                 cause: Cause::LinkDown(iface),
-                weight: if host.ignores_link { 0 } else { weight },
+                weight: if host.marks.has(IGNORES_LINK) { 0 } else { weight },
                 since,
             })
         });

@@ -4,7 +4,7 @@ use carp_proto::{AdvBase, AdvSkew, Vhid};
 
 use super::Node;
 use crate::config::{HostConfig, InterfaceInfo};
-use crate::host::{Host, PeerSeen};
+use crate::host::{Host, LEFT_FAST, PeerSeen};
 use crate::id::{GroupId, HostId, IfaceId};
 use crate::ledger::Holding;
 use crate::machine::earlier;
@@ -68,7 +68,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             owner: host.is_owner(),
             advbase: view.interval().base(),
             advskew: view.interval().skew(),
-            left_fast: host.left_fast,
+            left_fast: host.marks.has(LEFT_FAST),
             demotion: view.demotion,
             signs_old_until: host.changing.and_then(|_| self.keys.signs_until(slot)),
             peer: host.peer,

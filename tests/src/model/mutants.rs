@@ -267,8 +267,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "the addresses are asked for twice",
         "node/engine.rs",
-        "host.owner.replace(owner) == Some(owner)",
-        "host.owner.replace(owner).is_none() && !owner",
+        "if !host.asked.ask(owner) {",
+        "if !host.asked.ask(owner) && !owner {",
     ),
     mutant(
         "addresses that were refused are never tried again",
