@@ -89,6 +89,11 @@ impl Machine {
         matches!(self.role, Role::Leaving { .. })
     }
 
+    /// It will bow out for whoever is better, instead of its next advertisement.
+    pub const fn offers(&self) -> bool {
+        matches!(self.role, Role::Master { offers: true, .. })
+    }
+
     const fn handing_over_since(&self) -> Option<Instant> {
         match self.role {
             Role::Leaving {
@@ -353,9 +358,15 @@ impl Machine {
         let period = view.period(view.effective_skew());
         match &mut self.role {
             Role::Master {
-                next_ad, answer_from, ..
+                next_ad,
+                answer_from,
+                offers,
+                ..
             } if view.policy.answer_worse_master && *answer_from <= now => {
-                *next_ad = now + period;
+                // A bow-out is not put off, however often somebody is answered.
+                if !*offers {
+                    *next_ad = now + period;
+                }
                 *answer_from = now + Duration::from_micros(period.as_micros() / 4);
                 Effects {
                     wishes: Wishes::ADVERTISE.with(Wishes::ANNOUNCE),

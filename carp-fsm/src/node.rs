@@ -160,6 +160,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let Some(slot) = self.interfaces.get_mut(index) else {
             return;
         };
+        let other_mac = slot.info.is_some_and(|before| before.mac != info.mac);
         slot.info = Some(info);
         slot.down_since = if usable {
             None
@@ -174,6 +175,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                     host.marks.put(IGNORES_LINK, false);
                 }
                 self.settle(now, slot);
+                if other_mac {
+                    self.announce_mac(slot);
+                }
             }
         }
         for group in 0..self.group_count() {

@@ -150,6 +150,17 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
     }
 
+    /// The interface has another MAC address: in plain mode that is where clients send to.
+    pub(super) fn announce_mac(&mut self, slot: u16) {
+        let told = |host: &&mut Host<ADDRS>| {
+            host.is_owner() && host.state() == State::Master && host.config.mode == LinkMode::Plain
+        };
+        if let Some(host) = self.hosts.get_mut(slot).filter(told) {
+            host.wish(Wishes::ANNOUNCE);
+            self.hosts.push_ready(slot);
+        }
+    }
+
     pub(super) fn reschedule(&mut self, slot: u16) {
         let deadline = self.hosts.get(slot).and_then(Host::deadline);
         self.hosts.set_deadline(slot, deadline);

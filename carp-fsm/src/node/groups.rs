@@ -189,10 +189,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 .get(slot)
                 .is_some_and(|host| host.config.group == group)
             {
+                // A relief takes an offer back, but not one for something that is still lost.
+                let offers = self.hosts.get(slot).is_some_and(|host| host.machine.offers());
                 self.step(now, slot, Input::DemotionChanged { worse: to > from }, None);
                 let is_the_cause = self.hosts.id(slot).map(Cause::SendErrors) == Some(cause);
                 let leaves = self.hosts.get(slot).is_none_or(|host| host.machine.is_leaving());
-                if fails_over && !is_the_cause && !leaves {
+                if (fails_over && !is_the_cause && !leaves) || (offers && lost) {
                     self.step(now, slot, Input::Leave(Departure::Offer), None);
                 }
             }

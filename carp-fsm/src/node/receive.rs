@@ -42,12 +42,14 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
         let interval = advertisement.interval();
         let lower_source = self.has_lower_source(slot, iface, meta.src);
+        let mut left_fast = false;
         if let Some(host) = self.hosts.get_mut(slot) {
             let cookies = host.config.dialect.rules().counter == CounterRule::Cookie;
             let verdict = if !host.hears_counter(&self.policy, advertisement.counter) {
                 Verdict::Own
-            } else if self.policy.ignores_replays && !cookies {
-                let repeats = host.config.peers_repeat_counter;
+            } else if self.policy.ignores_replays {
+                // Our own come back late, and one for each family: the last counter alone does not tell.
+                let repeats = cookies || host.config.peers_repeat_counter;
                 self.memory
                     .hear(now, slot, advertisement.counter, interval, repeats)
             } else {
@@ -74,16 +76,20 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 interval,
                 at: now,
             });
-            let leaves_fast = host.leaves_fast(interval);
+            left_fast = host.leaves_fast(interval);
             // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
             if age == Age::InForce && host.changing.is_some() && !self.keys.is_replaced(slot, payload) {
                 self.end_change(now, slot);
             }
-            if leaves_fast && let Some(host) = self.hosts.id(slot) {
+            if left_fast && let Some(host) = self.hosts.id(slot) {
                 let peer = meta.src;
                 let kind = EventKind::FastProfileLeft { host, peer, interval };
                 self.events.push(now, kind);
             }
+        }
+        if left_fast {
+            // In both families, whichever it was heard in.
+            self.step(now, slot, Input::Reconfigured, None);
         }
         let input = Input::Heard {
             family,

@@ -84,6 +84,23 @@ fn a_hardened_master_answers_a_slower_one_at_once_but_not_every_time() {
 }
 
 #[test]
+fn an_answer_does_not_put_off_the_bow_out_of_a_master_that_offers() {
+    let view = hardened(1, 0);
+    let mut machine = master(&view);
+    machine.step(at(3 * SECOND), Input::Leave(Departure::Offer), &view);
+    let due = machine.deadline();
+    let answer = machine.step(at(3 * SECOND + SECOND / 2), heard(1, 100), &view);
+    assert!(answer.wishes.contains(Wishes::ADVERTISE));
+    assert_eq!(machine.deadline(), due);
+    assert!(
+        machine
+            .step(due.unwrap(), Input::Timeout, &view)
+            .wishes
+            .contains(Wishes::BOW_OUT)
+    );
+}
+
+#[test]
 fn a_second_bow_out_is_answered_for_it_led_switches_astray() {
     // Of a master with two families: this one has taken over on the first.
     let view = hardened(1, 0);

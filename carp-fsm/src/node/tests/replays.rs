@@ -41,6 +41,29 @@ fn our_own_advertisement_come_back_changes_nothing() {
     assert_eq!(bench.node.status(host).unwrap().peer, None);
 }
 
+/// With two families it advertises twice at a time, and what comes back need not be what was sent last.
+#[test]
+fn in_openbsds_dialect_too_our_own_come_back_in_any_order() {
+    let mut both = HostConfig {
+        dialect: carp_proto::Dialect::OpenBsd,
+        ..config(7)
+    };
+    both.addresses.insert("2001:db8::7".parse().unwrap()).unwrap();
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, both);
+    bench.now = bench.node.next_deadline().unwrap();
+    bench.node.handle_timeout(bench.now);
+    let (mut frame, mut own) = ([0; MAX_FRAME_LEN], Vec::new());
+    while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
+        if let Action::Transmit { len, .. } = action {
+            own.push(<[u8; 36]>::try_from(&frame[len - 36..len]).unwrap());
+        }
+    }
+    assert_eq!(own.len(), 2);
+    assert_eq!(bench.hear(&own[0]), Err(Rejection::BadAuth));
+    assert_eq!(bench.state(host), State::Master);
+    assert_eq!(bench.node.stats().loops, 1);
+}
+
 #[test]
 fn a_freebsd_kernel_falls_for_its_own_advertisement() {
     let (mut bench, host) = Bench::with_master(Policy::KERNEL, config(7));

@@ -400,3 +400,29 @@ fn time_ends_without_a_hang() {
     bench.wake();
     assert_eq!(bench.state(host), State::Master);
 }
+
+/// Of a bond, or given by the operator: clients in plain mode would go on sending to the old one.
+#[test]
+fn another_mac_address_of_the_interface_is_announced_in_plain_mode() {
+    for (mode, announced) in [(LinkMode::Plain, 1), (LinkMode::Vmac, 0)] {
+        let (mut bench, _) = Bench::with_master(Policy::HARDENED, HostConfig { mode, ..config(7) });
+        let mut info = interface(ETH0, LinkState::Up);
+        info.mac = MacAddr([2, 0, 0, 0, 0, 99]);
+        bench.node.handle_interface(bench.now, ETH0, info);
+        bench.drain();
+        let announcement = |action: &&Action| {
+            matches!(
+                action,
+                Action::Transmit {
+                    kind: TransmitKind::Announcement,
+                    ..
+                }
+            )
+        };
+        assert_eq!(
+            bench.actions.iter().filter(announcement).count(),
+            announced,
+            "{mode:?}"
+        );
+    }
+}

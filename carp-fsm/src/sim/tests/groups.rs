@@ -178,6 +178,22 @@ fn a_wish_to_be_less_wanted_is_none_to_move() {
 }
 
 #[test]
+fn a_relief_that_does_not_bring_the_link_back_takes_no_offer_back() {
+    // A kernel does not preempt even when the group is split.
+    let (mut sim, ids) = routers(&[Policy::HARDENED, Policy::KERNEL], |_, _| {});
+    let sync = crate::Cause::External(1);
+    sim.command(ids[0], |node, now| {
+        node.demote(now, GroupId(0), sync, 10).unwrap();
+    });
+    sim.run_for(seconds(5));
+    sim.set_link_on(ids[0], WAN, LinkState::Down);
+    sim.run_for(Duration::from_millis(300));
+    sim.command(ids[0], |node, now| node.clear(now, GroupId(0), sync).unwrap());
+    sim.run_for(seconds(20));
+    assert_eq!(owners(&sim), [(); 3].map(|()| vec![ids[1]]));
+}
+
+#[test]
 fn kernels_stay_split() {
     let (mut sim, ids) = routers(&[Policy::KERNEL; 2], |_, _| {});
     sim.set_link_on(ids[0], WAN, LinkState::Down);
