@@ -220,7 +220,12 @@ fn addresses() -> AddressSet<4> {
 }
 
 fn node(hosts: usize, key: &Key, advskew: u8) -> Node<'static, 4> {
-    let mut node = Node::new(Policy::HARDENED, 1, Storage::growing_with(64, 8));
+    // One advertisement at a time: what would go along is an event of its own.
+    let policy = Policy {
+        brings_forward: Duration::ZERO,
+        ..Policy::HARDENED
+    };
+    let mut node = Node::new(policy, 1, Storage::growing_with(64, 8));
     for iface in (0..).take(INTERFACES) {
         let info = InterfaceInfo {
             mac: MacAddr([2, 0, 0, 0, 0, 1]),
