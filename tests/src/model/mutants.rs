@@ -222,12 +222,6 @@ pub const MUTANTS: &[Mutant] = &[
         "let fails_over = to < from && cause.is_observed()",
     ),
     mutant(
-        "an offered group is kept though somebody better answers",
-        "machine.rs",
-        "Departure::Offer if better =>",
-        "Departure::Offer if !better =>",
-    ),
-    mutant(
         "who is alone in a lost group offers nothing to who comes back",
         "node/groups.rs",
         "if lost && self.policy.fails_over_as_group {",
@@ -253,10 +247,10 @@ pub const MUTANTS: &[Mutant] = &[
         "host.waits_until = None;",
     ),
     mutant(
-        "taking over within the linger, it loses the addresses all the same",
-        "host.rs",
-        "if wishes.contains(Wishes::OWN) {\n            self.waits_until = None;",
-        "if wishes.contains(Wishes::OWN) {\n            self.waits_until = self.waits_until.filter(|at| at.as_micros() > 0);",
+        "without room to transmit, it loses the addresses",
+        "node/engine.rs",
+        "if host.state() != State::Master {\n                host.wish(Wishes::DISOWN);",
+        "if host.state() != State::Init {\n                host.wish(Wishes::DISOWN);",
     ),
     mutant(
         "whoever stops keeps the addresses",
