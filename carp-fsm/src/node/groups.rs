@@ -3,7 +3,7 @@
 use super::Node;
 use crate::config::HostConfig;
 use crate::event::EventKind;
-use crate::host::IGNORES_LINK;
+use crate::host::{Host, IGNORES_LINK};
 use crate::id::GroupId;
 use crate::ledger::{Cause, Holding, LedgerError};
 use crate::machine::{Departure, Input};
@@ -107,11 +107,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// A host became MASTER because nobody was heard, perhaps in a group that is lost elsewhere: whoever comes back
     /// may not preempt.
     pub(super) fn offer_if_lost(&mut self, now: Instant, slot: u16) {
-        let group = self.hosts.get(slot).map_or(0, |host| host.config.group.0);
-        let lost = self
-            .groups
-            .get(usize::from(group))
-            .is_some_and(|group| group.lost);
+        // Who cannot send cannot offer either.
+        let sends = |host: &&Host<ADDRS>| host.sending.failing_since.is_none();
+        let Some(host) = self.hosts.get(slot).filter(sends) else {
+            return;
+        };
+        let group = self.groups.get(usize::from(host.config.group.0));
+        let lost = group.is_some_and(|group| group.lost);
         if lost && self.policy.fails_over_as_group {
             self.step(now, slot, Input::Leave(Departure::Offer), None);
         }
