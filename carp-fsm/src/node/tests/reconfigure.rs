@@ -174,3 +174,25 @@ fn another_virtual_host_is_not_a_change() {
     let gone = bench.node.reconfigure(bench.now, host, config(7));
     assert_eq!(gone, Err(ReconfigureError::NoSuchHost(NoSuchHost(host))));
 }
+
+/// Otherwise the family in which nothing was heard yet would still be waited for as in the fast profile.
+#[test]
+fn who_leaves_the_fast_profile_waits_longer_in_both_families() {
+    let mut slow = HostConfig {
+        dialect: carp_proto::Dialect::OpenBsd,
+        ..config(7)
+    };
+    slow.addresses.insert("2001:db8::7".parse().unwrap()).unwrap();
+    let fast = HostConfig {
+        advbase: carp_proto::AdvBase::new(0),
+        advskew: carp_proto::AdvSkew::new(2),
+        profile: crate::Profile::fast(3),
+        ..slow.clone()
+    };
+    let (mut peer, _) = Bench::with_master(Policy::HARDENED, slow);
+    let over_ipv4 = super::replays::own_advertisements(&mut peer)[0];
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, fast);
+    bench.hear(&over_ipv4).unwrap();
+    assert!(bench.node.status(host).unwrap().left_fast);
+    assert!(bench.node.next_deadline().unwrap() - bench.now >= Duration::from_secs(3));
+}

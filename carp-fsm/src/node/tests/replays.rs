@@ -1,12 +1,11 @@
 use super::*;
 use crate::{CounterSlot, NeighbourKind};
 
-/// The advertisement in the last frame that a MASTER sends when it is due.
-pub(super) fn own_advertisement(bench: &mut Bench) -> [u8; 36] {
+/// The advertisements that a MASTER sends when it is due, one for each family.
+pub(super) fn own_advertisements(bench: &mut Bench) -> Vec<[u8; 36]> {
     bench.now = bench.node.next_deadline().unwrap();
     bench.node.handle_timeout(bench.now);
-    let mut frame = [0; MAX_FRAME_LEN];
-    let mut own = None;
+    let (mut frame, mut own) = ([0; MAX_FRAME_LEN], Vec::new());
     while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
         if let Action::Transmit {
             kind: TransmitKind::Advertisement,
@@ -14,10 +13,15 @@ pub(super) fn own_advertisement(bench: &mut Bench) -> [u8; 36] {
             ..
         } = action
         {
-            own = frame[len - 36..len].try_into().ok();
+            own.push(frame[len - 36..len].try_into().unwrap());
         }
     }
-    own.unwrap()
+    own
+}
+
+/// The last of them.
+pub(super) fn own_advertisement(bench: &mut Bench) -> [u8; 36] {
+    own_advertisements(bench).pop().unwrap()
 }
 
 /// With other bytes in front, and a right checksum: they are not authenticated.
@@ -50,14 +54,7 @@ fn in_openbsds_dialect_too_our_own_come_back_in_any_order() {
     };
     both.addresses.insert("2001:db8::7".parse().unwrap()).unwrap();
     let (mut bench, host) = Bench::with_master(Policy::HARDENED, both);
-    bench.now = bench.node.next_deadline().unwrap();
-    bench.node.handle_timeout(bench.now);
-    let (mut frame, mut own) = ([0; MAX_FRAME_LEN], Vec::new());
-    while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
-        if let Action::Transmit { len, .. } = action {
-            own.push(<[u8; 36]>::try_from(&frame[len - 36..len]).unwrap());
-        }
-    }
+    let own = own_advertisements(&mut bench);
     assert_eq!(own.len(), 2);
     assert_eq!(bench.hear(&own[0]), Err(Rejection::BadAuth));
     assert_eq!(bench.state(host), State::Master);
