@@ -16,8 +16,6 @@ pub enum Cause {
     LinkDown(IfaceId),
     /// Advertisements of this virtual host cannot be sent. Set and cleared by the node.
     SendErrors(HostId),
-    /// Maintenance mode.
-    Maintenance,
     /// Services are not up yet.
     NotReady,
     /// The operator said so.
@@ -31,11 +29,6 @@ impl Cause {
     pub(crate) fn is_observed(self) -> bool {
         matches!(self, Self::LinkDown(_) | Self::SendErrors(_))
     }
-
-    /// It holds for as long as the operator says; all others end when something ends.
-    pub(crate) fn is_a_wish(self) -> bool {
-        matches!(self, Self::Maintenance | Self::Operator)
-    }
 }
 
 impl fmt::Display for Cause {
@@ -43,7 +36,6 @@ impl fmt::Display for Cause {
         match self {
             Self::LinkDown(_) => f.pad("interface down"),
             Self::SendErrors(_) => f.pad("send error"),
-            Self::Maintenance => f.pad("maintenance"),
             Self::NotReady => f.pad("not ready"),
             Self::Operator => f.pad("operator"),
             Self::External(number) => write!(f, "external {number}"),

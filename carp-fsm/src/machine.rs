@@ -3,7 +3,7 @@
 //! No I/O, no frames, no keys: everything here can be tested as a table. Rules: `docs/protocol.md`
 //! §7 to §11; the BSD functions behind them are named where they apply.
 
-use carp_proto::{AdvBase, Demotion, Interval, TieRule};
+use carp_proto::{Demotion, Interval};
 
 use crate::state::{Family, InitReason, Reason, State, Transition};
 use crate::time::{Duration, Instant};
@@ -579,45 +579,6 @@ impl Machine {
     }
 }
 
-/// Does a MASTER yield to this advertisement? (`carp_input_c` in MASTER, §9)
-fn master_yields(peer: Interval, peer_demotion: Demotion, lower_source: bool, view: &View) -> bool {
-    let own = view.interval();
-    match view.dialect.rules().tie {
-        TieRule::Hearer => own >= peer,
-        TieRule::HearerUnlessLessDemoted => {
-            let mine = view.demotion_byte();
-            peer_demotion < mine || (peer_demotion == mine && own >= peer)
-        }
-        TieRule::HigherLittleEndianSource => own > peer || (own == peer && lower_source),
-    }
-}
-
-/// Would the sender have yielded to us just as well?
-fn is_tie(peer: Interval, peer_demotion: Demotion, view: &View) -> bool {
-    let equal = peer == view.interval();
-    match view.dialect.rules().tie {
-        TieRule::Hearer => equal,
-        TieRule::HearerUnlessLessDemoted => equal && peer_demotion == view.demotion_byte(),
-        // Only one of the two yields.
-        TieRule::HigherLittleEndianSource => false,
-    }
-}
-
-/// The master advertises more slowly than we wait: it will time out, so take over now. This is how a
-/// bow-out works, preemption or not (`carp_input_c`, §9).
-fn outlasted(peer: Interval, view: &View) -> bool {
-    if view.dead_ratio.is_some() {
-        // A slower one is waited for longer.
-        return peer == Interval::BOW_OUT;
-    }
-    if view.advbase.get() == 0 && view.dialect.rules().slow_master_needs_advbase {
-        return false;
-    }
-    let skew = Interval::new(AdvBase::new(0), view.effective_skew()).micros();
-    let base = u64::from(view.advbase.get()).saturating_mul(3_000_000);
-    base.saturating_add(skew) < peer.micros()
-}
-
 fn changed(from: State, to: State, reason: Reason, wishes: Wishes) -> Effects {
     // INIT for another reason is the same state.
     let transition = (from != to).then_some(Transition { from, to, reason });
@@ -635,6 +596,7 @@ pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant>
     }
 }
 
+mod compare;
 mod effects;
 mod input;
 #[cfg(feature = "sim")]
@@ -643,6 +605,7 @@ mod relative;
 mod tests;
 mod view;
 
+use compare::{is_tie, master_yields, outlasted};
 pub use effects::{Effects, HandOver, Wishes};
 pub use input::{Departure, Input};
 #[cfg(feature = "sim")]

@@ -4,7 +4,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use carp_proto::{AdvSkew, Dialect, MacAddr};
+use carp_proto::{AdvBase, AdvSkew, Dialect, MacAddr};
 
 use super::*;
 use crate::policy::Policy;

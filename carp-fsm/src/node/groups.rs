@@ -67,7 +67,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         if !self.has_group(group) {
             return Err(LedgerError::NoSuchGroup(group));
         }
-        let counts = |holding: &Holding| holding.weight > 0 && !holding.cause.is_a_wish();
+        let counts = |holding: &Holding| holding.weight > 0 && holding.cause != Cause::Operator;
         if let Some(holding) = self.causes(group).find(counts).filter(|_| !force) {
             return Err(LedgerError::StillHolds(holding.cause));
         }

@@ -48,7 +48,6 @@ impl Bench {
 fn clearing_all_strikes_what_the_operator_entered() {
     let mut bench = two_links();
     bench.demote(Cause::Operator, 100);
-    bench.demote(Cause::Maintenance, 50);
     bench.demote(Cause::External(1), 0);
     bench.clear_all(false).unwrap();
     assert_eq!(bench.node.demotion(GROUP0), 0);
