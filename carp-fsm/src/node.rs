@@ -5,7 +5,7 @@ use carp_proto::MAX_FRAME_LEN;
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
 use crate::event::{Event, EventKind, EventQueue};
-use crate::host::{Host, IGNORES_LINK, LEFT_FAST, Output, Wanted};
+use crate::host::{ASKED_TO_HAND_OVER, Host, IGNORES_LINK, LEFT_FAST, Output, Wanted};
 use crate::hosts::Hosts;
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
@@ -368,7 +368,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// without preempting it. If nobody takes over within [`Policy::leave_wait`], stay MASTER. The
     /// outcome is an event.
     pub fn hand_over(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
-        self.command(now, host, Input::Leave(Departure::HandOver))
+        self.command(now, host, Input::Leave(Departure::HandOver))?;
+        if let Some(host) = self.hosts.get_mut(host.slot) {
+            host.marks.put(ASKED_TO_HAND_OVER, host.machine.is_leaving());
+        }
+        Ok(())
     }
 
     /// `ifconfig ... state backup` or `state master`. INIT cannot be forced, nor left by force.

@@ -236,8 +236,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a hand-over goes on though maintenance was left",
         "node/maintenance.rs",
-        "} else if leaves {",
-        "} else if leaves && self.shutting_down {",
+        "} else if self.hosts.get(slot).is_some_and(called_off) {",
+        "} else if self.shutting_down && self.hosts.get(slot).is_some_and(called_off) {",
     ),
     // Ownership.
     mutant(
