@@ -74,38 +74,48 @@ impl View {
         Duration::from_micros(self.dialect.advertisement_interval_micros(self.advbase, skew))
     }
 
-    /// Master-down deadlines for IPv4 and IPv6, started now, after this many ties in a row.
-    pub(super) fn down_timers(&self, now: Instant, ties: u8) -> (Option<Instant>, Option<Instant>) {
-        let down = now + self.waits(ties);
+    /// Master-down deadlines for IPv4 and IPv6, so long from now.
+    pub(super) fn down_timers(&self, now: Instant, wait: Duration) -> (Option<Instant>, Option<Instant>) {
+        let down = now + wait;
         (self.ipv4.then_some(down), self.ipv6.then_some(down))
     }
 
-    pub(super) fn master_down(&self) -> Duration {
+    /// How long a BACKUP waits for a silent MASTER after this many ties in a row.
+    pub(super) fn waits(&self, ties: u8) -> Duration {
         let wait = match self.dead_ratio {
             Some(ratio) => self.intervals(ratio, self.base_skew()),
             None => self.dialect.master_down_micros(self.advbase, self.base_skew()),
         };
+        self.and_more(wait, ties)
+    }
+
+    /// How long a BACKUP waits for a MASTER that advertised like this. One that would not take over from it while it
+    /// lives gives a slower one the time that it needs; so does everybody in the fast profile, where it is no
+    /// master that will time out.
+    pub(super) fn waits_for(&self, peer: Interval, willing: bool, ties: u8) -> Duration {
+        let its_own = match self.dead_ratio {
+            Some(ratio) => self.intervals(ratio, peer.skew()),
+            None if willing => 0,
+            None => self.dialect.master_down_micros(peer.base(), self.base_skew()),
+        };
+        self.waits(ties).max(self.and_more(its_own, ties))
+    }
+
+    /// Would it take over from this master while it lives? Not if it handed over (and has resigned), nor in
+    /// maintenance. But who bows out asks to be replaced, and somebody must be MASTER.
+    pub(super) fn is_willing(&self, peer: Interval, resigned: bool) -> bool {
+        peer == Interval::BOW_OUT || !(resigned || self.maintenance)
+    }
+
+    /// What tells those apart that would wait equally long.
+    fn and_more(&self, wait: u64, ties: u8) -> Duration {
         // Two in maintenance advertise alike, but do not wait equally long.
         let more = if self.maintenance {
             Interval::new(AdvBase::new(0), self.advskew).micros()
         } else {
             0
         };
-        Duration::from_micros(wait.saturating_add(more))
-    }
-
-    /// How long a BACKUP waits for a silent MASTER after this many ties in a row.
-    pub(super) fn waits(&self, ties: u8) -> Duration {
-        self.master_down() + self.parting(ties)
-    }
-
-    /// How long a BACKUP waits for a MASTER that advertised like this. In the fast profile a slower one is given
-    /// its own time: it is no master that will time out.
-    pub(super) fn waits_for(&self, peer: Interval, ties: u8) -> Duration {
-        let its_own = self
-            .dead_ratio
-            .map_or(0, |ratio| self.intervals(ratio, peer.skew()));
-        self.waits(ties).max(Duration::from_micros(its_own))
+        Duration::from_micros(wait.saturating_add(more)) + self.parting(ties)
     }
 
     fn intervals(&self, count: u8, skew: AdvSkew) -> u64 {

@@ -40,6 +40,8 @@ pub(super) struct Seat {
     pub(super) yielded: Option<Instant>,
     /// By its own clock: entered BACKUP, or heard an advertisement over IPv4, and over IPv6.
     pub(super) quiet: [Instant; 2],
+    /// The advbase of the master heard then, if it would not have taken over from it; else 0.
+    pub(super) behind: [u8; 2],
     pub(super) failing: bool,
     errors: u8,
     successes: u8,
@@ -70,6 +72,7 @@ impl Seat {
             heard: None,
             yielded: None,
             quiet: [now; 2],
+            behind: [0; 2],
             failing: false,
             errors: 0,
             successes: 0,
@@ -106,14 +109,29 @@ impl Seat {
         reference::rank(host.dialect, host.advbase.get(), advskew, self.demotion)
     }
 
-    /// How long it waits in silence.
+    /// How long it waits in silence, for the master whose family is more patiently waited for.
     pub(super) fn patience(&self, member: &Member) -> Duration {
-        let (dialect, base, skew) = (
-            member.host.dialect,
-            member.host.advbase.get(),
-            member.host.advskew.get(),
-        );
+        let families = self.behind.map(|behind| self.patience_behind(member, behind));
+        families.into_iter().max().unwrap_or_default()
+    }
+
+    /// How long it waits in silence for a master of this advbase.
+    pub(super) fn patience_behind(&self, member: &Member, behind: u8) -> Duration {
+        let (dialect, skew) = (member.host.dialect, member.host.advskew.get());
+        let base = member.host.advbase.get().max(behind);
         Duration::from_micros(reference::master_down(dialect, base, skew, self.maintenance))
+    }
+
+    /// The advbase of who was just heard, if it takes over from nobody who lives.
+    pub(super) fn slower_master(&self) -> u8 {
+        match self.heard {
+            Some((heard, _))
+                if (self.resigned || self.maintenance) && heard.interval != reference::BOW_OUT =>
+            {
+                heard.advbase()
+            }
+            _ => 0,
+        }
     }
 
     /// How much longer it may wait: less than one advertisement interval, after a tie.
