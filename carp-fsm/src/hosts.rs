@@ -222,8 +222,10 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     /// Is the deadline at heap position `a` before that at `b`? False beyond the end.
     fn heap_less(&self, a: u16, b: u16) -> bool {
         let deadline = |pos| self.heap_at(pos).and_then(|slot| self.slot(slot)?.deadline);
-        matches!((deadline(a), deadline(b)), (Some(a), Some(b)) if a < b)
-            || (deadline(a).is_some() && deadline(b).is_none())
+        match (deadline(a), deadline(b)) {
+            (Some(a), Some(b)) => a < b,
+            (a, _) => a.is_some(),
+        }
     }
 
     fn heap_swap(&mut self, a: u16, b: u16) {

@@ -332,7 +332,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// left to announce, and says everything else meanwhile.
     pub(super) fn may_announce(&mut self, now: Instant, slot: u16, output: Output) -> bool {
         let window = self.policy.announce_window.as_micros();
-        let Some(each) = window.checked_div(self.policy.announce_frames.into()) else {
+        // Of 32 bits: a division of 64 is a kilobyte on small processors. Longer than 71 minutes is as good as that.
+        let micros = u32::try_from(window).unwrap_or(u32::MAX);
+        let Some(each) = micros.checked_div(self.policy.announce_frames.into()).map(u64::from) else {
             return true;
         };
         let Some(host) = self.hosts.get_mut(slot) else {
