@@ -91,6 +91,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     }
 
     /// The slot of the host at this rank.
+    #[inline(never)] // for flash: it has many callers
     pub(crate) fn at_rank(&self, rank: u16) -> Option<u16> {
         (rank < self.len).then(|| self.slot(rank).map(|cell| cell.sorted))?
     }
@@ -250,6 +251,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
 
     // --- the queue of hosts with something to do: first come, first served ---
 
+    #[inline(never)] // for flash: it has many callers
     pub(crate) fn push_ready(&mut self, number: u16) {
         let Some(slot) = self
             .slot_mut(number)

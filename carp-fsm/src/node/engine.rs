@@ -25,6 +25,7 @@ enum Obstacle {
 }
 
 impl<const ADDRS: usize> Node<'_, ADDRS> {
+    #[inline(never)] // for flash: it has many callers
     pub(super) fn clamp(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
@@ -334,7 +335,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let window = self.policy.announce_window.as_micros();
         // Of 32 bits: a division of 64 is a kilobyte on small processors. Longer than 71 minutes is as good as that.
         let micros = u32::try_from(window).unwrap_or(u32::MAX);
-        let Some(each) = micros.checked_div(self.policy.announce_frames.into()).map(u64::from) else {
+        let Some(each) = micros
+            .checked_div(self.policy.announce_frames.into())
+            .map(u64::from)
+        else {
             return true;
         };
         let Some(host) = self.hosts.get_mut(slot) else {
