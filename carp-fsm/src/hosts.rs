@@ -91,7 +91,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     }
 
     /// The slot of the host at this rank.
-    #[inline(never)] // for flash: it has many callers
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn at_rank(&self, rank: u16) -> Option<u16> {
         (rank < self.len).then(|| self.slot(rank).map(|cell| cell.sorted))?
     }
@@ -145,7 +145,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
         let (mut low, mut high) = (0, self.len);
         while low < high {
             let middle = low.midpoint(high);
-            let Some(host) = self.at_rank(middle).and_then(|slot| self.get(slot)) else {
+            let Some(host) = self.slot(middle).and_then(|cell| self.get(cell.sorted)) else {
                 return Err(low);
             };
             match (host.config.iface, host.config.vhid.get()).cmp(&(iface, vhid)) {
@@ -251,7 +251,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
 
     // --- the queue of hosts with something to do: first come, first served ---
 
-    #[inline(never)] // for flash: it has many callers
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn push_ready(&mut self, number: u16) {
         let Some(slot) = self
             .slot_mut(number)

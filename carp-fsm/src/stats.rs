@@ -86,7 +86,7 @@ impl Stats {
 }
 
 /// Counters saturate: one that wrapped would tell a lie.
-#[inline(never)] // for flash: it has many callers
+#[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
 pub(crate) fn bump(counter: &mut u64) {
     *counter = counter.saturating_add(1);
 }

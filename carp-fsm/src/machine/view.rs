@@ -40,12 +40,12 @@ pub struct View {
 
 impl View {
     /// Interval on the wire: advbase and the effective skew.
-    #[inline(never)] // for flash: it has many callers
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub fn interval(&self) -> Interval {
         Interval::new(self.advbase, self.effective_skew())
     }
 
-    #[inline(never)] // for flash: it has many callers
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(super) fn effective_skew(&self) -> AdvSkew {
         self.dialect.effective_skew(self.base_skew(), self.demotion)
     }
