@@ -41,10 +41,12 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     }
 
     /// The host in this slot.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn get(&self, slot: u16) -> Option<&Host<ADDRS>> {
         self.slot(slot)?.host.as_ref()
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn get_mut(&mut self, slot: u16) -> Option<&mut Host<ADDRS>> {
         self.slot_mut(slot)?.host.as_mut()
     }
@@ -160,6 +162,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     // --- by deadline: a binary heap ---
 
     /// The earliest deadline and whose it is.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn earliest(&self) -> Option<(Instant, u16)> {
         let slot = self.heap_at(0)?;
         Some((self.slot(slot)?.deadline?, slot))
