@@ -113,6 +113,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         earlier(own, self.waits_until)
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn wish(&mut self, wishes: Wishes) {
         if wishes.contains(Wishes::OWN) {
             self.waits_until = None;

@@ -26,7 +26,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             keys: self.keys.fork()?,
             peers: self.peers.fork()?,
             neighbours: self.neighbours.fork()?,
-            note_neighbour: self.note_neighbour,
+            parts: self.parts,
             random: self.random.clone(),
             announced_until: self.announced_until,
             now: self.now,
