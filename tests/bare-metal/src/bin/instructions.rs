@@ -57,10 +57,19 @@ fn report() -> fmt::Result {
     let nothing = count(|_| {}, &fixture);
     let instructions = |operation: &Operation| count(operation.run, &fixture).saturating_sub(nothing);
     let floor = instructions(&OPERATIONS[FLOOR]);
-    writeln!(Console, "{:<28} {:>12} {:>8}", "operation", "instructions", "% floor")?;
+    writeln!(
+        Console,
+        "{:<28} {:>12} {:>8}",
+        "operation", "instructions", "% floor"
+    )?;
     for operation in &OPERATIONS {
         let count = instructions(operation);
-        writeln!(Console, "{:<28} {count:>12} {:>8}", operation.name, count * 100 / floor)?;
+        writeln!(
+            Console,
+            "{:<28} {count:>12} {:>8}",
+            operation.name,
+            count * 100 / floor
+        )?;
     }
     Ok(())
 }
