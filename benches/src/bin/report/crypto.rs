@@ -14,23 +14,27 @@ use crate::tools::{Failure, cells, now, run, script};
 pub(crate) const PART: Part = Part {
     name: "crypto",
     title: "Wire format and authentication",
+    builds: &[],
     steps: &[
         Step {
             name: "times on this machine",
             seconds: [2.0, 20.0],
             needs: &[],
+            alongside: false,
             run: times,
         },
         Step {
             name: "instructions on this machine",
             seconds: [25.0, 25.0],
             needs: &[Need::Tool("valgrind", "valgrind")],
+            alongside: true,
             run: counts,
         },
         Step {
             name: "instructions on microcontrollers",
             seconds: [8.0, 8.0],
             needs: &[Need::Tool("qemu-system-arm", "qemu-system-arm")],
+            alongside: true,
             run: microcontrollers,
         },
     ],

@@ -12,29 +12,34 @@ use crate::tools::{Failure, program, run};
 pub(crate) const PART: Part = Part {
     name: "failover",
     title: "Fail-over",
+    builds: &["build --release --package carp-tests --bins"],
     steps: &[
         Step {
             name: "crashes, partitions, pulled cables",
             seconds: [70.0, 1600.0],
             needs: &NEEDS,
+            alongside: true,
             run: |options, results| measure(options, results, "crash"),
         },
         Step {
             name: "planned changes",
             seconds: [60.0, 4400.0],
             needs: &NEEDS,
+            alongside: true,
             run: |options, results| measure(options, results, "planned"),
         },
         Step {
             name: "one crash, in detail",
             seconds: [15.0, 45.0],
             needs: &NEEDS,
+            alongside: true,
             run: |options, results| measure(options, results, "timeline"),
         },
         Step {
             name: "the fast profile, simulated",
             seconds: [3.0, 30.0],
             needs: &[],
+            alongside: true,
             run: fast_profile,
         },
     ],

@@ -10,29 +10,34 @@ use crate::tools::Failure;
 pub(crate) const PART: Part = Part {
     name: "fire",
     title: "Under fire",
+    builds: &["build --release --package carp-tests --bins"],
     steps: &[
         Step {
             name: "floods of invalid packets",
             seconds: [35.0, 400.0],
             needs: &NEEDS,
+            alongside: false,
             run: |options, results| measure(options, results, "flood"),
         },
         Step {
             name: "replays",
             seconds: [20.0, 480.0],
             needs: &NEEDS,
+            alongside: true,
             run: |options, results| measure(options, results, "replay"),
         },
         Step {
             name: "faults at random",
             seconds: [0.0, 1300.0],
             needs: &[Need::Time, Need::Root, Need::Tool("ip", "iproute2")],
+            alongside: true,
             run: |options, results| measure(options, results, "chaos"),
         },
         Step {
             name: "SIGKILL at random moments",
             seconds: [0.0, 500.0],
             needs: &[Need::Time, Need::Root, Need::Tool("ip", "iproute2")],
+            alongside: true,
             run: |options, results| measure(options, results, "killed"),
         },
     ],

@@ -13,29 +13,34 @@ use crate::tools::{Failure, cargo, cells, output, run, script, workspace};
 pub(crate) const PART: Part = Part {
     name: "footprint",
     title: "Footprint",
+    builds: &["build --release --package carp-tests --package carpd --bins"],
     steps: &[
         Step {
             name: "idle daemons",
             seconds: [50.0, 420.0],
             needs: &NEEDS,
+            alongside: true,
             run: |options, results| measure(options, results, "idle"),
         },
         Step {
             name: "size of the executables",
             seconds: [1.0, 1.0],
             needs: &[],
+            alongside: true,
             run: executables,
         },
         Step {
             name: "flash of the core",
             seconds: [3.0, 3.0],
             needs: &[NM],
+            alongside: true,
             run: core,
         },
         Step {
             name: "flash and RAM of the adapter",
             seconds: [3.0, 3.0],
             needs: &[NM],
+            alongside: true,
             run: adapter,
         },
     ],

@@ -26,9 +26,10 @@ mod scale;
 mod timeline;
 mod tools;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{fs, io};
+use std::{fs, io, thread};
 
 use clap::Parser;
 
@@ -84,7 +85,7 @@ fn report(arguments: &Arguments) -> Result<bool, Failure> {
         |part: &&Part| arguments.only.is_empty() || arguments.only.iter().any(|name| name == part.name);
     let commit = machine::commit();
     let mut all = Vec::new();
-    let mut work: Vec<(usize, &Step)> = Vec::new();
+    let mut work: Vec<(usize, &'static Step)> = Vec::new();
     for part in PARTS.iter().filter(chosen) {
         let stored = (!arguments.again)
             .then(|| stored(&raw, part, &commit, options))
@@ -110,6 +111,7 @@ fn report(arguments: &Arguments) -> Result<bool, Failure> {
         }
         all.push(results);
     }
+    build(&all, &work)?;
     let failed = measure(&raw, options, &mut all, &work)?;
     // The page is about everything that there is, whatever was measured now.
     for part in PARTS.iter().filter(|part| !chosen(part)) {
@@ -131,60 +133,114 @@ fn lacks_tool(results: &Results) -> bool {
     results.left_out.values().any(|why| why != part::NEEDS_ROOT)
 }
 
+/// Builds what the work needs.
+fn build(all: &[Results], work: &[(usize, &Step)]) -> Result<(), Failure> {
+    let needed = |part: &&Part| work.iter().any(|(at, _)| all[*at].part == part.name);
+    let builds: BTreeSet<_> = PARTS.iter().filter(needed).flat_map(|part| part.builds).collect();
+    for arguments in builds {
+        println!("cargo {arguments} (minutes, the first time)");
+        tools::run(&mut tools::cargo(arguments.split(' ')))?;
+    }
+    Ok(())
+}
+
 /// Does the work, and stores after each step what there is. Whether a step failed.
 fn measure(
     raw: &Path,
     options: Options,
     all: &mut [Results],
-    work: &[(usize, &Step)],
+    work: &[(usize, &'static Step)],
 ) -> Result<bool, Failure> {
-    let estimate = |all: &[Results], work: &[(usize, &Step)]| -> f64 {
-        let seconds = |&(at, step): &(usize, &Step)| {
-            all[at]
-                .took
-                .get(step.name)
-                .copied()
-                .unwrap_or(step.seconds(options))
-        };
-        work.iter().map(seconds).sum()
-    };
+    let at_once = |(_, step): &(usize, &'static Step)| options.quick && step.alongside;
+    let mut turns: Vec<Vec<(usize, &'static Step)>> = vec![work.iter().copied().filter(at_once).collect()];
+    turns.extend(
+        work.iter()
+            .copied()
+            .filter(|item| !at_once(item))
+            .map(|item| vec![item]),
+    );
+    turns.retain(|turn| !turn.is_empty());
     let mut failed = false;
     let begin = now();
-    for (at, (index, step)) in work.iter().enumerate() {
-        let left = estimate(all, &work[at..]);
+    for (at, turn) in turns.iter().enumerate() {
+        let left: f64 = turns[at..].iter().map(|turn| estimate(all, turn, options)).sum();
         println!(
-            "[{}/{}] {}: {}; about {} left",
+            "[{}/{}] {}; about {} left",
             at + 1,
-            work.len(),
-            all[*index].part,
-            step.name,
+            turns.len(),
+            names(all, turn),
             clock(left)
         );
-        let results = &mut all[*index];
-        let (start, figures) = (now(), results.figures.len());
-        match (step.run)(options, results) {
-            Ok(()) => {
-                results
-                    .took
-                    .insert(step.name.to_owned(), start.elapsed().as_secs_f64().round());
+        let found: Vec<_> = thread::scope(|scope| {
+            let start = |&(index, step): &(usize, &'static Step)| {
+                let run = move || {
+                    let (start, mut results) = (now(), Results::default());
+                    let outcome = (step.run)(options, &mut results);
+                    (outcome, start.elapsed().as_secs_f64().round(), results)
+                };
+                (index, step, scope.spawn(run))
+            };
+            let started: Vec<_> = turn.iter().map(start).collect();
+            let join = |child: thread::ScopedJoinHandle<'_, _>| {
+                child
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            started
+                .into_iter()
+                .map(|(index, step, child)| (index, step, join(child)))
+                .collect()
+        });
+        for (index, step, (outcome, took, found)) in found {
+            let results = &mut all[index];
+            match outcome {
+                Ok(()) => {
+                    results.figures.extend(found.figures);
+                    results.raw.extend(found.raw);
+                    results.took.insert(step.name.to_owned(), took);
+                }
+                Err(error) => {
+                    eprintln!("report: {}, {}: {error}", results.part, step.name);
+                    results
+                        .left_out
+                        .insert(step.name.to_owned(), format!("failed: {error}"));
+                    failed = true;
+                }
             }
-            Err(error) => {
-                eprintln!("report: {}, {}: {error}", results.part, step.name);
-                results.figures.truncate(figures);
-                results
-                    .left_out
-                    .insert(step.name.to_owned(), format!("failed: {error}"));
-                failed = true;
-            }
+            store(raw, results)?;
         }
-        let path = raw.join(format!("{}.json", results.part));
-        let text = serde_json::to_string(&results)?;
-        fs::write(&path, text + "\n").map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    if !work.is_empty() {
+    if !turns.is_empty() {
         println!("measured in {}", clock(begin.elapsed().as_secs_f64()));
     }
     Ok(failed)
+}
+
+/// Seconds.
+fn estimate(all: &[Results], turn: &[(usize, &Step)], options: Options) -> f64 {
+    let seconds = |&(at, step): &(usize, &Step)| {
+        all[at]
+            .took
+            .get(step.name)
+            .copied()
+            .unwrap_or(step.seconds(options))
+    };
+    turn.iter().map(seconds).fold(0.0, f64::max)
+}
+
+fn names(all: &[Results], turn: &[(usize, &Step)]) -> String {
+    let names: Vec<_> = turn
+        .iter()
+        .map(|(at, step)| format!("{}: {}", all[*at].part, step.name))
+        .collect();
+    names.join(" | ")
+}
+
+fn store(raw: &Path, results: &Results) -> Result<(), Failure> {
+    let path = raw.join(format!("{}.json", results.part));
+    let text = serde_json::to_string(&results)?;
+    fs::write(&path, text + "\n").map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(())
 }
 
 /// What was measured of these sources with these options.

@@ -26,6 +26,8 @@ impl Options {
 pub(crate) struct Part {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
+    /// What is built before, with cargo: the estimates are without it.
+    pub(crate) builds: &'static [&'static str],
     pub(crate) steps: &'static [Step],
     /// What the page says about it.
     pub(crate) section: fn(&Results, &mut Section<'_>) -> Result<(), Failure>,
@@ -37,6 +39,8 @@ pub(crate) struct Step {
     /// What it takes on two cores, without building: with `--quick`, and otherwise; in seconds.
     pub(crate) seconds: [f64; 2],
     pub(crate) needs: &'static [Need],
+    /// Whether it may share the machine: with `--quick` all such steps run at the same time.
+    pub(crate) alongside: bool,
     pub(crate) run: fn(Options, &mut Results) -> Result<(), Failure>,
 }
 

@@ -8,29 +8,38 @@ use crate::tools::{Failure, cargo, output, program, run, script};
 pub(crate) const PART: Part = Part {
     name: "proof",
     title: "Proof",
+    builds: &[
+        "build --release --package carp-tests --bins",
+        "build --profile model --package carp-tests --bins",
+        "test --no-run --workspace --all-features",
+    ],
     steps: &[
         Step {
             name: "model check",
             seconds: [6.0, 800.0],
             needs: &[],
+            alongside: true,
             run: model,
         },
         Step {
             name: "seeded runs",
             seconds: [5.0, 800.0],
             needs: &[],
+            alongside: true,
             run: runs,
         },
         Step {
             name: "vectors",
             seconds: [5.0, 5.0],
             needs: &[],
+            alongside: true,
             run: vectors,
         },
         Step {
             name: "planted bugs",
             seconds: [0.0, 180.0],
             needs: &[Need::Time],
+            alongside: true,
             run: planted,
         },
         Step {
@@ -40,6 +49,7 @@ pub(crate) const PART: Part = Part {
                 Need::Time,
                 Need::Tool("cargo-fuzz", "cargo-fuzz, by cargo install; and nightly"),
             ],
+            alongside: true,
             run: fuzz,
         },
     ],

@@ -12,23 +12,27 @@ use crate::tools::{Failure, cells, now, run, script};
 pub(crate) const PART: Part = Part {
     name: "scale",
     title: "Many virtual hosts",
+    builds: &[],
     steps: &[
         Step {
             name: "times on this machine",
             seconds: [10.0, 60.0],
             needs: &[],
+            alongside: false,
             run: times,
         },
         Step {
             name: "instructions on this machine",
             seconds: [60.0, 60.0],
             needs: &[Need::Tool("valgrind", "valgrind")],
+            alongside: true,
             run: counts,
         },
         Step {
             name: "RAM per virtual host",
             seconds: [2.0, 2.0],
             needs: &[Need::Tool("arm-none-eabi-nm", "binutils-arm-none-eabi")],
+            alongside: true,
             run: memory,
         },
     ],

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 /// Why something was not measured.
-pub(crate) type Failure = Box<dyn std::error::Error>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where the project is.
 pub(crate) fn workspace() -> PathBuf {
