@@ -393,5 +393,5 @@ use changing::authenticator;
 pub(crate) use changing::{Changing, Families};
 use destinations::Destinations;
 pub(crate) use destinations::{Destination, MAX_PEERS, Unicast};
-pub(crate) use marks::{FOLLOWS, IGNORES_LINK, LEFT_FAST, Marks};
+pub(crate) use marks::{ASKED_TO_HAND_OVER, FOLLOWS, IGNORES_LINK, LEFT_FAST, Marks};
 pub(crate) use pending::{Output, Pending};

@@ -2,7 +2,7 @@
 
 use core::hash::{Hash, Hasher};
 
-use super::{Host, IGNORES_LINK, LEFT_FAST, SEND_THRESHOLD, SendHealth};
+use super::{ASKED_TO_HAND_OVER, Host, IGNORES_LINK, LEFT_FAST, SEND_THRESHOLD, SendHealth};
 use crate::machine::relative;
 use crate::time::Instant;
 
@@ -51,6 +51,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         relative(now, *waits_until).hash(state);
         // Whether counters are followed is not part of the election.
         (marks.has(LEFT_FAST), marks.has(IGNORES_LINK), ignored).hash(state);
+        marks.has(ASKED_TO_HAND_OVER).hash(state);
         (left, failing_since.is_some(), relative(now, *retry_at)).hash(state);
     }
 }

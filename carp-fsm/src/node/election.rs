@@ -126,7 +126,7 @@ mod tests {
         // One second on, it stands where it stood before.
         let later = now + Duration::from_secs(1);
         assert_ne!(hash(&copy, later), before);
-        copy.handle_timeout(later);
+        copy.handle_drained(later);
         copy.poll_action(later, &mut [0; MAX_FRAME_LEN]).unwrap();
         assert_eq!(hash(&copy, later), before);
         assert_eq!(hash(node, now), before);

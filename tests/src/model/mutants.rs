@@ -135,10 +135,10 @@ pub const MUTANTS: &[Mutant] = &[
         "            self.hosts.push_ready(slot);\n        }",
     ),
     mutant(
-        "who oversleeps takes over before it hears what waits",
+        "who wakes takes over before it hears what waits",
         "node.rs",
-        "if !overslept {",
-        "if !overslept || self.policy.late.is_some() {",
+        "if !self.policy.hears_first {",
+        "if self.now == now {",
     ),
     // Leaving.
     mutant(
@@ -236,8 +236,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a hand-over goes on though maintenance was left",
         "node/maintenance.rs",
-        "} else if leaves {",
-        "} else if leaves && self.shutting_down {",
+        "} else if self.hosts.get(slot).is_some_and(called_off) {",
+        "} else if self.shutting_down && self.hosts.get(slot).is_some_and(called_off) {",
     ),
     // Ownership.
     mutant(

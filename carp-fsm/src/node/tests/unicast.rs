@@ -79,7 +79,7 @@ fn each_peer_gets_a_frame_of_its_own_in_its_family() {
 fn a_frame_to_a_peer_is_ready_but_for_the_destination_mac() {
     let (mut bench, _) = master();
     bench.now = bench.node.next_deadline().unwrap();
-    bench.node.handle_timeout(bench.now);
+    bench.node.handle_drained(bench.now);
     let mut frame = [0; MAX_FRAME_LEN];
     let Some(Action::Transmit { len, .. }) = bench.node.poll_action(bench.now, &mut frame) else {
         panic!("an advertisement is due");
@@ -109,7 +109,7 @@ fn who_leaves_bows_out_to_each() {
 fn only_the_frame_for_which_there_was_no_room_is_sent_again() {
     let (mut bench, _) = master();
     bench.now = bench.node.next_deadline().unwrap();
-    bench.node.handle_timeout(bench.now);
+    bench.node.handle_drained(bench.now);
     let mut frame = [0; MAX_FRAME_LEN];
     // The first leaves, for the second there is no room.
     for result in [TransmitResult::Sent, TransmitResult::Busy] {
@@ -188,7 +188,7 @@ fn a_peer_that_is_gone_does_not_demote_but_all_of_them_do() {
     let (mut bench, _) = master();
     let one_fails = |bench: &mut Bench, failing: &[IpAddr]| {
         bench.now = bench.node.next_deadline().unwrap();
-        bench.node.handle_timeout(bench.now);
+        bench.node.handle_drained(bench.now);
         let mut frame = [0; MAX_FRAME_LEN];
         while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
             if let Action::Transmit {
