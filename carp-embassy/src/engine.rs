@@ -25,7 +25,7 @@ const REPLIES: usize = 4;
 ///
 /// 1. [`handle_timeout`](Self::handle_timeout);
 /// 2. each received frame through [`receive`](Self::receive), which says whether the network stack gets it, until
-///    no frame waits;
+///    no frame waits, or as many as wait in the card were taken: a flood never ends;
 /// 3. [`handle_drained`](Self::handle_drained);
 /// 4. [`poll_transmit`](Self::poll_transmit) and [`sent`](Self::sent) until there is nothing to send, or no room;
 /// 5. sleep until [`next_deadline`](Self::next_deadline), or a frame, or room to send.
@@ -202,7 +202,8 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
         }
     }
 
-    /// Time has passed: see [`Node::handle_timeout`].
+    /// Time has passed: see [`Node::handle_timeout`]. What is due acts in
+    /// [`handle_drained`](Self::handle_drained).
     pub fn handle_timeout(&mut self, now: Instant) {
         self.node.handle_timeout(now);
     }

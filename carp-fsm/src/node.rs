@@ -58,6 +58,8 @@ use crate::time::Instant;
 /// let deadline = node.next_deadline().unwrap();
 /// assert_eq!(deadline, now + Duration::from_secs(3));
 /// node.handle_timeout(deadline);
+/// // Here come the packets that wait, if any.
+/// node.handle_drained(deadline);
 /// assert_eq!(node.state(host), Some(State::Master));
 ///
 /// let mut frame = [0; MAX_FRAME_LEN];
@@ -124,23 +126,22 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
 
 /// # Inputs from the world
 impl<const ADDRS: usize> Node<'_, ADDRS> {
-    /// Time has passed. Early and repeated calls do nothing.
+    /// Time has passed, and packets may be waiting. Early and repeated calls do nothing.
     ///
-    /// If the node wakes later than [`Policy::late`] allows, its timers wait for
-    /// [`handle_drained`](Self::handle_drained): the packets that came meanwhile are heard first.
+    /// With [`Policy::hears_first`] nothing acts yet: what is due waits for
+    /// [`handle_drained`](Self::handle_drained), and [`next_deadline`](Self::next_deadline) stays in the past
+    /// until then.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.clamp(now);
-        let overslept = match (self.hosts.earliest(), self.policy.late) {
-            (Some((deadline, _)), Some(late)) => now - deadline > late,
-            _ => false,
-        };
-        if !overslept {
+        if !self.policy.hears_first {
             self.run_timers(now);
         }
     }
 
-    /// No packet is waiting (or the adapter has taken as many as it takes in one go): timers that
-    /// waited for that go ahead.
+    /// No packet is waiting (or the adapter has taken as many as it takes in one go): what is due acts. Early
+    /// and repeated calls do nothing.
+    ///
+    /// A loop that forgets this never becomes MASTER, and never sleeps.
     pub fn handle_drained(&mut self, now: Instant) {
         let now = self.clamp(now);
         self.run_timers(now);

@@ -79,9 +79,10 @@ pub struct Policy {
     pub senderr_adds_up: bool,
     /// A MASTER advertises at once when it recovers from demotion, in every dialect.
     pub tells_recovery: bool,
-    /// A node that wakes later than this for a deadline hears the packets already waiting before any
-    /// of its timers acts. `None`: timers act at once.
-    pub late: Option<Duration>,
+    /// The packets that wait are heard before any timer acts: all timers wait for
+    /// [`Node::handle_drained`](crate::Node::handle_drained), and nobody takes over from a master whose
+    /// advertisement it has not read yet, however short it slept. Off: timers act at once.
+    pub hears_first: bool,
     /// When one virtual host of a group is lost to a dead link or to sending that fails, the MASTERs of the
     /// group that are still MASTER at their next advertisement bow out for whoever is better: demotion alone
     /// moves nothing where the peer does not preempt. If nobody better answers, they stay. And while a group
@@ -129,7 +130,7 @@ impl Policy {
         change_grace: Duration::from_secs(60),
         senderr_adds_up: true,
         tells_recovery: true,
-        late: Some(Duration::from_millis(50)),
+        hears_first: true,
         fails_over_as_group: true,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,
@@ -161,7 +162,7 @@ impl Policy {
         change_grace: Duration::ZERO,
         senderr_adds_up: false,
         tells_recovery: false,
-        late: None,
+        hears_first: false,
         fails_over_as_group: false,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,

@@ -126,7 +126,7 @@ mod tests {
         // One second on, it stands where it stood before.
         let later = now + Duration::from_secs(1);
         assert_ne!(hash(&copy, later), before);
-        copy.handle_timeout(later);
+        copy.handle_drained(later);
         let Some(Action::Transmit { tx, .. }) = copy.poll_action(later, &mut [0; MAX_FRAME_LEN]) else {
             panic!("an advertisement is due");
         };

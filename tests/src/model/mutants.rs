@@ -135,10 +135,10 @@ pub const MUTANTS: &[Mutant] = &[
         "            self.hosts.push_ready(slot);\n        }",
     ),
     mutant(
-        "who oversleeps takes over before it hears what waits",
+        "who wakes takes over before it hears what waits",
         "node.rs",
-        "if !overslept {",
-        "if !overslept || self.policy.late.is_some() {",
+        "if !self.policy.hears_first {",
+        "if self.now == now {",
     ),
     // Leaving.
     mutant(

@@ -7,7 +7,7 @@ use crate::config::Dscp;
 fn tos_of_next(bench: &mut Bench) -> u8 {
     let mut frame = [0; MAX_FRAME_LEN];
     bench.now = bench.node.next_deadline().unwrap();
-    bench.node.handle_timeout(bench.now);
+    bench.node.handle_drained(bench.now);
     loop {
         match bench.node.poll_action(bench.now, &mut frame).unwrap() {
             Action::SetOwner { host, seq, .. } => {

@@ -79,7 +79,7 @@ fn each_peer_gets_a_frame_of_its_own_in_its_family() {
 fn a_frame_to_a_peer_is_ready_but_for_the_destination_mac() {
     let (mut bench, _) = master();
     bench.now = bench.node.next_deadline().unwrap();
-    bench.node.handle_timeout(bench.now);
+    bench.node.handle_drained(bench.now);
     let mut frame = [0; MAX_FRAME_LEN];
     let Some(Action::Transmit { len, .. }) = bench.node.poll_action(bench.now, &mut frame) else {
         panic!("an advertisement is due");
@@ -109,7 +109,7 @@ fn who_leaves_bows_out_to_each() {
 fn only_the_frame_for_which_there_was_no_room_is_sent_again() {
     let (mut bench, _) = master();
     bench.now = bench.node.next_deadline().unwrap();
-    bench.node.handle_timeout(bench.now);
+    bench.node.handle_drained(bench.now);
     let mut frame = [0; MAX_FRAME_LEN];
     // The first leaves, for the second there is no room.
     for result in [TransmitResult::Sent, TransmitResult::Busy] {
@@ -188,7 +188,7 @@ impl Bench {
     fn advertise_but_not_to(&mut self, unreachable: &[&str]) {
         let unreachable: Vec<IpAddr> = unreachable.iter().map(|peer| peer.parse().unwrap()).collect();
         self.now = self.node.next_deadline().unwrap();
-        self.node.handle_timeout(self.now);
+        self.node.handle_drained(self.now);
         let mut frame = [0; MAX_FRAME_LEN];
         while let Some(action) = self.node.poll_action(self.now, &mut frame) {
             if let Action::Transmit { tx, len, .. } = action {
@@ -265,7 +265,7 @@ fn results_may_come_late_and_in_any_order() {
     let (mut bench, _) = master();
     for _ in 0..20 {
         bench.now = bench.node.next_deadline().unwrap();
-        bench.node.handle_timeout(bench.now);
+        bench.node.handle_drained(bench.now);
         let mut frame = [0; MAX_FRAME_LEN];
         let mut sent = Vec::new();
         while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
