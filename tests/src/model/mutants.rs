@@ -285,19 +285,19 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "sending must fail once more before it counts",
-        "host.rs",
+        "host/sending.rs",
         "self.errors < SEND_THRESHOLD",
         "self.errors <= SEND_THRESHOLD",
     ),
     mutant(
         "a BACKUP lifts its demotion for errors at once",
-        "host.rs",
+        "host/sending.rs",
         "self.retry_at = retry.map(|wait| now + wait.max(BUSY_RETRY));",
         "self.retry_at = retry.map(|_| now + BUSY_RETRY);",
     ),
     mutant(
         "three successes do not lift the demotion for errors",
-        "host.rs",
+        "host/sending.rs",
         "*self = Self::default();\n        was_failing",
         "self.errors = 0;\n        was_failing",
     ),
