@@ -30,6 +30,10 @@ enum Role {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
         reannounce: u8,
+        /// It has announced them again since it took over. Who has just taken over has no last word: when a master
+        /// bows out, every backup takes over for a moment, and further words of those that yield would make
+        /// others take over again.
+        settled: bool,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
@@ -150,7 +154,7 @@ impl Machine {
                 lower_source,
             } => match self.role {
                 Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
-                Role::Master { ties, reannounce, .. }
+                Role::Master { ties, settled, .. }
                     if master_yields(interval, demotion, lower_source, view) =>
                 {
                     let tie = is_tie(interval, demotion, view);
@@ -162,7 +166,7 @@ impl Machine {
                     };
                     let reason = Reason::MoreFrequentAdvertisement;
                     let effects = self.follow(now, reason, interval, false, ties, view);
-                    if tie || !view.has_last_word(reannounce) {
+                    if tie || !(settled && view.policy.answer_worse_master) {
                         return effects;
                     }
                     Effects {
@@ -211,6 +215,7 @@ impl Machine {
         self.role = Role::Master {
             next_ad: now + view.period(view.effective_skew()),
             reannounce: view.refresh(),
+            settled: true,
             answer_from: now,
             ties: 0,
             offers: false,
@@ -417,6 +422,7 @@ impl Machine {
             Role::Master {
                 next_ad,
                 reannounce,
+                settled,
                 ties,
                 ..
             } => {
@@ -433,6 +439,7 @@ impl Machine {
                 let mut wishes = Wishes::ADVERTISE;
                 if *reannounce == 1 {
                     wishes = wishes.with(Wishes::ANNOUNCE);
+                    *settled = true;
                 }
                 *reannounce = match *reannounce {
                     1 => view.refresh(),
@@ -538,6 +545,7 @@ impl Machine {
         self.role = Role::Master {
             next_ad,
             reannounce: view.reannounce(),
+            settled: false,
             answer_from: now,
             ties,
             offers: false,

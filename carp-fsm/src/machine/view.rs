@@ -147,25 +147,11 @@ impl View {
 
     /// Periodic advertisements until a new MASTER announces again; 0: never.
     pub(super) fn reannounce(&self) -> u8 {
-        match self.soon() {
+        let dialect = self.dialect.rules().announces_again.unwrap_or(0);
+        match self.policy.reannounce.max(dialect) {
             0 => self.refresh(),
             soon => soon,
         }
-    }
-
-    /// Whether a MASTER that yields advertises once more, by what is left of [`reannounce`](Self::reannounce).
-    ///
-    /// Only one that has not just taken over: when a master bows out, every backup takes over for a moment, and
-    /// further words of those that yield would make others take over again.
-    pub(super) fn has_last_word(&self, reannounce: u8) -> bool {
-        let soon = self.soon();
-        self.policy.answer_worse_master && soon > 0 && !(1..=soon).contains(&reannounce)
-    }
-
-    /// The first time after taking over.
-    fn soon(&self) -> u8 {
-        let dialect = self.dialect.rules().announces_again.unwrap_or(0);
-        self.policy.reannounce.max(dialect)
     }
 
     /// Periodic advertisements from one announcement to the next; 0: there is none.
