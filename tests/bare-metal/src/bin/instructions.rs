@@ -1,5 +1,5 @@
-//! Counts the instructions of each operation on an emulated Cortex-M (QEMU's `mps2-an385` and `mps2-an386`
-//! with `-icount shift=3`) and ends with a failure if one exceeds its limit.
+//! Counts the instructions of each operation, or (feature `events`) of each event of a node, on an emulated Cortex-M
+//! (QEMU's `mps2-an385` and `mps2-an386` with `-icount shift=3`) and ends with a failure if one exceeds its limit.
 
 #![no_std]
 #![no_main]
@@ -15,6 +15,7 @@ use core::{
 #[path = "../../../../benches/src/wire.rs"]
 mod wire;
 
+use carp_bare_metal::events::{EVENTS, Event, Member, Slots};
 use wire::{FLOOR, Fixture, Limit, OPERATIONS, Operation, VERIFY};
 
 /// How often an operation runs to be counted.
@@ -65,21 +66,33 @@ fn report() -> Result<bool, fmt::Error> {
         "{:<28} {:>12} {:>8} {:>9}",
         "operation", "instructions", "% floor", "% verify"
     )?;
-    for operation in &OPERATIONS {
-        let count = instructions(operation);
-        let exceeded = match operation.limit {
-            Limit::None => false,
-            Limit::OfFloor(limit) => count * 100 > limit * floor,
-            Limit::OfVerify(limit) => count * 100 >= limit * verify,
-        };
+    let mut row = |name, count, exceeded| {
         failed |= exceeded;
         let mark = if exceeded { "  EXCEEDED" } else { "" };
         let (of_floor, of_verify) = (count * 100 / floor, count * 100 / verify);
         writeln!(
             Console,
-            "{:<28} {count:>12} {of_floor:>8} {of_verify:>9}{mark}",
-            operation.name
-        )?;
+            "{name:<28} {count:>12} {of_floor:>8} {of_verify:>9}{mark}"
+        )
+    };
+    // One or the other: what both call would be compiled for both.
+    if cfg!(feature = "events") {
+        let mut slots = Slots::EMPTY;
+        let mut member = Member::new(&mut slots);
+        for event in &EVENTS {
+            let count = count_event(event, &mut member);
+            row(event.name, count, count * 100 > event.limit * verify)?;
+        }
+    } else {
+        for operation in &OPERATIONS {
+            let count = instructions(operation);
+            let exceeded = match operation.limit {
+                Limit::None => false,
+                Limit::OfFloor(limit) => count * 100 > limit * floor,
+                Limit::OfVerify(limit) => count * 100 >= limit * verify,
+            };
+            row(operation.name, count, exceeded)?;
+        }
     }
     Ok(failed)
 }
@@ -87,19 +100,35 @@ fn report() -> Result<bool, fmt::Error> {
 /// Instructions of one run.
 fn count(run: fn(&Fixture), fixture: &Fixture) -> u32 {
     let run = black_box(run);
+    let ticks = ticks(|| {
+        for _ in 0..RUNS {
+            run(fixture);
+        }
+    });
+    ticks * INSTRUCTIONS_PER_TICK / RUNS
+}
+
+/// Instructions of one event, what prepares it aside.
+fn count_event(event: &Event, member: &mut Member<'_>) -> u32 {
+    let mut sum = 0;
+    for _ in 0..RUNS {
+        (event.prepare)(member);
+        sum += ticks(|| (event.run)(member));
+    }
+    sum * INSTRUCTIONS_PER_TICK / RUNS
+}
+
+fn ticks(run: impl FnOnce()) -> u32 {
     // SAFETY: the registers of SysTick, which every Cortex-M of these boards has and nothing else uses.
-    let ticks = unsafe {
+    unsafe {
         ptr::write_volatile(SYST_CSR, 0);
         ptr::write_volatile(SYST_RVR, TICKS);
         ptr::write_volatile(SYST_CVR, 0);
         ptr::write_volatile(SYST_CSR, 0b101);
         let start = ptr::read_volatile(SYST_CVR);
-        for _ in 0..RUNS {
-            run(fixture);
-        }
+        run();
         start.wrapping_sub(ptr::read_volatile(SYST_CVR)) & TICKS
-    };
-    ticks * INSTRUCTIONS_PER_TICK / RUNS
+    }
 }
 
 struct Console;
