@@ -1,5 +1,7 @@
 use carp_fsm::{CounterSlot, EventSlot, GroupSlot, HostSlot, InterfaceSlot, Storage};
 
+use crate::{Memory, PeerSlots};
+
 /// Counters of advertisements that each virtual host remembers, against loops and what is played again soon.
 const COUNTERS: usize = 8;
 
@@ -30,6 +32,15 @@ impl<const HOSTS: usize, const ADDRS: usize, const EVENTS: usize> Slots<HOSTS, A
         counters: [[CounterSlot::EMPTY; COUNTERS]; HOSTS],
     };
 
+    /// With room for unicast peers ([`Control::set_peers`](crate::Control::set_peers)), and what finds out their MAC
+    /// addresses: 2 KiB of flash, which nobody has who does not call this.
+    pub fn with_peers<'s, const PEERS: usize>(
+        &'s mut self,
+        peers: &'s mut PeerSlots<HOSTS, PEERS>,
+    ) -> Memory<'s, ADDRS> {
+        peers.join(self.storage())
+    }
+
     pub(crate) fn storage(&mut self) -> Storage<'_, ADDRS> {
         Storage::on_one_interface(
             &mut self.hosts,
@@ -38,5 +49,16 @@ impl<const HOSTS: usize, const ADDRS: usize, const EVENTS: usize> Slots<HOSTS, A
             &mut self.events,
         )
         .with_replay_memory(self.counters.as_flattened_mut(), COUNTERS)
+    }
+}
+
+impl<'s, const HOSTS: usize, const ADDRS: usize, const EVENTS: usize>
+    From<&'s mut Slots<HOSTS, ADDRS, EVENTS>> for Memory<'s, ADDRS>
+{
+    fn from(slots: &'s mut Slots<HOSTS, ADDRS, EVENTS>) -> Self {
+        Self {
+            storage: slots.storage(),
+            resolver: None,
+        }
     }
 }

@@ -189,29 +189,26 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// What became of a [`Action::Transmit`].
     pub fn handle_transmit_result(&mut self, now: Instant, tx: TxId, result: TransmitResult) {
         let now = self.clamp(now);
-        let retry = self.policy.senderr_retry;
         let Some(slot) = self.hosts.resolve(tx.host) else {
             return;
         };
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
-        let is_advertisement = matches!(tx.output, Output::Advertise(_));
-        let verdict_changed = match result {
-            TransmitResult::Busy => {
+        let verdict_changed = match (result, tx.output) {
+            (TransmitResult::Busy, output) => {
                 bump(&mut self.stats.onomem);
-                host.restore(now, tx.output);
+                host.restore(now, output);
                 false
             }
-            TransmitResult::Sent => {
-                let rule = host.send_rule(&self.policy);
-                is_advertisement && host.sending.sent(rule)
+            (_, Output::Advertise(to)) => {
+                host.reported(now, to, result == TransmitResult::Sent, &self.policy)
             }
-            TransmitResult::Error => {
-                bump(&mut self.stats.senderr);
-                is_advertisement && host.sending.failed(now, retry, host.is_one_of_several(tx.output))
-            }
+            _ => false,
         };
+        if result == TransmitResult::Error {
+            bump(&mut self.stats.senderr);
+        }
         let (group, failing) = (host.config.group, host.sending.failing_since.is_some());
         self.reschedule(slot);
         if verdict_changed {

@@ -9,7 +9,7 @@ use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
 use crate::host::{
-    ASKED_TO_HAND_OVER, Asked, Destination, Families, Host, LEFT_FAST, Output, SendHealth, Signed, Wanted,
+    ASKED_TO_HAND_OVER, Asked, Destination, Families, Host, LEFT_FAST, Output, Signed, Wanted,
 };
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
@@ -108,7 +108,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             let yields = transition.to == State::Backup && wishes.contains(Wishes::DISOWN);
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
                 wishes = wishes.without(Wishes::DISOWN);
-                host.pending.silence();
+                host.silence();
                 host.waits_until = Some(now + view.policy.linger);
             }
             let kind = EventKind::Transition {
@@ -125,7 +125,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             let done = matches!(outcome, HandOver::Done(_));
             if done {
                 // The successor is there; a bow-out that still waits would only disturb it.
-                host.pending.silence();
+                host.silence();
             }
             let kind = EventKind::HandOver {
                 host: id,
@@ -246,7 +246,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if host.state() == State::Master {
                 host.sending.try_later(now, retry);
             } else {
-                host.sending = SendHealth::default();
+                host.forgive();
                 self.weigh(now, group, Cause::SendErrors(id), false);
             }
         }

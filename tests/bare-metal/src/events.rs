@@ -26,43 +26,43 @@ pub struct Event {
 /// All events.
 pub const EVENTS: [Event; 7] = [
     Event {
-        name: "node: nothing to do",
+        name: "nothing to do",
         prepare: |it| it.become_backup(),
         run: |it| it.wake(),
         limit: 7,
     },
     Event {
-        name: "node: advertisement received",
+        name: "advertisement received",
         prepare: |it| it.follow(0),
         run: |it| assert!(it.hear(255)),
         limit: 175,
     },
     Event {
-        name: "node: bad digest",
+        name: "bad digest",
         prepare: |it| it.follow(1),
         run: |it| assert!(!it.hear(255)),
         limit: 130,
     },
     Event {
-        name: "node: bad TTL",
+        name: "bad TTL",
         prepare: |it| it.follow(0),
         run: |it| assert!(!it.hear(254)),
         limit: 20,
     },
     Event {
-        name: "node: advertisement sent",
+        name: "advertisement sent",
         prepare: |it| it.become_master(),
         run: |it| it.time_out(State::Master),
         limit: 200,
     },
     Event {
-        name: "node: takes over",
+        name: "takes over",
         prepare: |it| it.become_backup(),
         run: |it| it.time_out(State::Master),
         limit: 250,
     },
     Event {
-        name: "node: yields",
+        name: "yields",
         prepare: |it| {
             it.become_master();
             it.sign(0);
