@@ -66,6 +66,19 @@ impl Status {
                 let _ = writeln!(text, "\n{name}: {error}");
             }
         }
+        for HostStatus {
+            name, signs_old_ms, ..
+        } in &self.virtual_hosts
+        {
+            if let Some(left) = signs_old_ms {
+                let _ = writeln!(
+                    text,
+                    "\n{name}: goes on signing with the old password and addresses for {} s; all nodes must have \
+                     changed by then",
+                    left.div_ceil(1000)
+                );
+            }
+        }
         for HostStatus { name, .. } in self.left_fast() {
             let _ = writeln!(
                 text,
