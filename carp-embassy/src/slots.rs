@@ -16,7 +16,7 @@ const COUNTERS: usize = 8;
 /// ```
 pub struct Slots<const HOSTS: usize, const ADDRS: usize, const EVENTS: usize = 8> {
     hosts: [HostSlot<ADDRS>; HOSTS],
-    interfaces: [InterfaceSlot; 1],
+    interface: InterfaceSlot,
     groups: [GroupSlot; 1],
     events: [EventSlot; EVENTS],
     counters: [[CounterSlot; COUNTERS]; HOSTS],
@@ -26,7 +26,7 @@ impl<const HOSTS: usize, const ADDRS: usize, const EVENTS: usize> Slots<HOSTS, A
     /// Nothing in it yet.
     pub const EMPTY: Self = Self {
         hosts: [const { HostSlot::EMPTY }; HOSTS],
-        interfaces: [InterfaceSlot::EMPTY],
+        interface: InterfaceSlot::EMPTY,
         groups: [GroupSlot::EMPTY],
         events: [EventSlot::EMPTY; EVENTS],
         counters: [[CounterSlot::EMPTY; COUNTERS]; HOSTS],
@@ -41,10 +41,10 @@ impl<const HOSTS: usize, const ADDRS: usize, const EVENTS: usize> Slots<HOSTS, A
         peers.join(self.storage())
     }
 
-    fn storage(&mut self) -> Storage<'_, ADDRS> {
-        Storage::borrowed(
+    pub(crate) fn storage(&mut self) -> Storage<'_, ADDRS> {
+        Storage::on_one_interface(
             &mut self.hosts,
-            &mut self.interfaces,
+            &mut self.interface,
             &mut self.groups,
             &mut self.events,
         )
