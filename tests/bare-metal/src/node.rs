@@ -128,9 +128,9 @@ pub fn everything() {
 /// A node with one virtual host of one family, and no more calls than a firmware cannot do without.
 pub fn smallest() {
     let mut hosts = [HostSlot::<ADDRESSES>::EMPTY];
-    let (mut interfaces, mut groups) = ([InterfaceSlot::EMPTY], [GroupSlot::EMPTY]);
+    let (mut interface, mut groups) = (InterfaceSlot::EMPTY, [GroupSlot::EMPTY]);
     let mut events = [EventSlot::EMPTY; 4];
-    let storage = Storage::borrowed(&mut hosts, &mut interfaces, &mut groups, &mut events);
+    let storage = Storage::on_one_interface(&mut hosts, &mut interface, &mut groups, &mut events);
     let mut node = Node::new(Policy::HARDENED, any(), storage);
     let mut frame = [0; MAX_FRAME_LEN];
     let mut config = HostConfig::new(IfaceId(0), any_vhid(), any_key());
