@@ -66,18 +66,13 @@ impl Status {
                 let _ = writeln!(text, "\n{name}: {error}");
             }
         }
-        for HostStatus {
-            name, signs_old_ms, ..
-        } in &self.virtual_hosts
-        {
-            if let Some(left) = signs_old_ms {
-                let _ = writeln!(
-                    text,
-                    "\n{name}: goes on signing with the old password and addresses for {} s; all nodes must have \
-                     changed by then",
-                    left.div_ceil(1000)
-                );
-            }
+        let changing = self.virtual_hosts.iter().filter_map(|host| host.signs_old_ms);
+        if let Some(left) = changing.max() {
+            let _ = writeln!(
+                text,
+                "\npassword or addresses have changed: the old ones are used for {} s more, until all nodes have changed",
+                left.div_ceil(1000)
+            );
         }
         for HostStatus { name, .. } in self.left_fast() {
             let _ = writeln!(

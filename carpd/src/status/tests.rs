@@ -209,7 +209,7 @@ fn what_is_out_of_order_is_said_with_what_to_do() {
     assert!(late.table().contains(said), "{}", late.table());
     let mut changing = example();
     changing.virtual_hosts[0].signs_old_ms = Some(59_001);
-    let said = "\neth0@7: goes on signing with the old password and addresses for 60 s; ";
+    let said = "\npassword or addresses have changed: the old ones are used for 60 s more, until ";
     assert!(changing.table().contains(said), "{}", changing.table());
     let mut left = example();
     left.virtual_hosts[0].fast = Some(Fast {
