@@ -675,6 +675,7 @@ fn changed(from: State, to: State, reason: Reason, wishes: Wishes) -> Effects {
     }
 }
 
+#[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
 pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),

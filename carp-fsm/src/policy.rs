@@ -74,8 +74,9 @@ pub struct Policy {
     /// sign with the new ones; for twice as long it believes both. All nodes must change within this time, in
     /// any order. Needs [`Storage::with_spare_keys`](crate::Storage::with_spare_keys); 0: at once.
     pub change_grace: Duration,
-    /// Send errors add up until there are three successes in a row, in every dialect. Kernels count
-    /// errors in a row, and end the demotion as the dialect says.
+    /// Send errors add up until there are three successes in a row, in every dialect, and a round of
+    /// advertisements to all destinations counts once: it failed if nothing left in one of its families. Kernels
+    /// count each frame and errors in a row, and end the demotion as the dialect says.
     pub senderr_adds_up: bool,
     /// A MASTER advertises at once when it recovers from demotion, in every dialect.
     pub tells_recovery: bool,

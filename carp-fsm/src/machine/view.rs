@@ -40,10 +40,12 @@ pub struct View {
 
 impl View {
     /// Interval on the wire: advbase and the effective skew.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub fn interval(&self) -> Interval {
         Interval::new(self.advbase, self.effective_skew())
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(super) fn effective_skew(&self) -> AdvSkew {
         self.dialect.effective_skew(self.base_skew(), self.demotion)
     }
@@ -154,16 +156,13 @@ impl View {
 
     /// Periodic advertisements from one announcement to the next; 0: there is none.
     pub(super) fn refresh(&self) -> u8 {
-        let period = self.period(self.effective_skew()).as_micros();
-        let refresh = self.policy.announce_refresh.as_micros();
-        let count = refresh
-            .saturating_add(period.saturating_sub(1))
-            .checked_div(period);
-        match refresh {
-            0 => 0,
-            _ => count
-                .and_then(|count| u8::try_from(count).ok())
-                .unwrap_or(u8::MAX),
+        let period = self.period(self.effective_skew());
+        // Counted, not divided: the division of 64-bit numbers is larger than any function here.
+        let (mut count, mut left) = (0_u8, self.policy.announce_refresh);
+        while left > Duration::ZERO && count < u8::MAX {
+            count = count.saturating_add(1);
+            left = left - period;
         }
+        count
     }
 }

@@ -254,8 +254,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a hand-over goes on though maintenance was left",
         "node/maintenance.rs",
-        "} else if leaves {",
-        "} else if leaves && self.shutting_down {",
+        "} else if self.hosts.get(slot).is_some_and(called_off) {",
+        "} else if self.shutting_down && self.hosts.get(slot).is_some_and(called_off) {",
     ),
     // Ownership.
     mutant(
@@ -303,19 +303,19 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "sending must fail once more before it counts",
-        "host.rs",
+        "host/sending.rs",
         "self.errors < SEND_THRESHOLD",
         "self.errors <= SEND_THRESHOLD",
     ),
     mutant(
         "a BACKUP lifts its demotion for errors at once",
-        "host.rs",
+        "host/sending.rs",
         "self.retry_at = retry.map(|wait| now + wait.max(BUSY_RETRY));",
         "self.retry_at = retry.map(|_| now + BUSY_RETRY);",
     ),
     mutant(
         "three successes do not lift the demotion for errors",
-        "host.rs",
+        "host/sending.rs",
         "*self = Self::default();\n        was_failing",
         "self.errors = 0;\n        was_failing",
     ),

@@ -105,7 +105,7 @@ impl<'p> Judge<'p> {
                         seat.state, seat.owner
                     ));
                 }
-                if kind == TransmitKind::Advertisement && !busy {
+                if kind == TransmitKind::Advertisement && !busy && seat.ends_round(member) {
                     seat.count(sent, member, now);
                 }
             }

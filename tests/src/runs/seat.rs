@@ -45,6 +45,8 @@ pub(super) struct Seat {
     /// The advbase of the master heard then, if it would not have taken over from it; else 0.
     pub(super) behind: [u8; 2],
     pub(super) failing: bool,
+    /// Of a round of advertisements, one in each family.
+    frames: usize,
     errors: u8,
     successes: u8,
     pub(super) failing_since: Instant,
@@ -77,6 +79,7 @@ impl Seat {
             quiet: [now; 2],
             behind: [0; 2],
             failing: false,
+            frames: 0,
             errors: 0,
             successes: 0,
             failing_since: now,
@@ -155,6 +158,19 @@ impl Seat {
             .into_iter()
             .filter_map(|(holds, weight)| holds.then_some(weight))
             .sum()
+    }
+
+    /// With one more advertisement. If hardened, a round counts once; all of it leaves, or none.
+    pub(super) fn ends_round(&mut self, member: &Member) -> bool {
+        let addresses = &member.host.addresses;
+        let families = [addresses.ipv4().count() > 0, addresses.ipv6().count() > 0];
+        let count = families.into_iter().filter(|has| *has).count();
+        self.frames += 1;
+        let ends = !member.policy.senderr_adds_up || self.frames >= count;
+        if ends {
+            self.frames = 0;
+        }
+        ends
     }
 
     /// Three errors demote: altogether if hardened, else in a row. Three successes in a row make good again, unless it
