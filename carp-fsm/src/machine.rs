@@ -25,6 +25,8 @@ enum Role {
         starting: bool,
         /// Yielded to an equal so many times in a row, and has heard no master since.
         ties: u8,
+        /// Its group moves here: the timers run out when the next advertisement is overdue.
+        hurried: bool,
     },
     Master {
         next_ad: Instant,
@@ -34,7 +36,7 @@ enum Role {
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
         ties: u8,
-        /// Instead of the next advertisement, bow out for whoever is better.
+        /// At the next deadline, bow out for whoever is better instead of advertising.
         offers: bool,
     },
     /// Bowed out; still owner, no longer advertising, until the successor is heard.
@@ -89,7 +91,7 @@ impl Machine {
         matches!(self.role, Role::Leaving { .. })
     }
 
-    /// It will bow out for whoever is better, instead of its next advertisement.
+    /// It will bow out for whoever is better, at the next deadline.
     pub const fn offers(&self) -> bool {
         matches!(self.role, Role::Master { offers: true, .. })
     }
@@ -186,6 +188,7 @@ impl Machine {
             Input::Timeout => self.timeout(now, view),
             Input::DemotionChanged { worse } => self.demotion_changed(now, worse, view),
             Input::Reconfigured => self.reconfigured(now, view),
+            Input::Overdue(at) => self.hurry(at),
             Input::Force(state) => self.force(now, state, view),
         }
     }
@@ -243,7 +246,12 @@ impl Machine {
             (_, Departure::Offer) => {
                 match &mut self.role {
                     // Without a wait nobody could answer.
-                    Role::Master { offers, .. } => *offers = view.policy.leave_wait > Duration::ZERO,
+                    Role::Master { offers, next_ad, .. } if view.policy.leave_wait > Duration::ZERO => {
+                        *offers = true;
+                        // A peer that preempts does so as soon as it hears us.
+                        let soon = now + view.quarter(view.base_skew());
+                        *next_ad = soon.min(*next_ad);
+                    }
                     Role::Leaving { then, .. } if *then == Departure::HandOver => *then = departure,
                     _ => {}
                 }
@@ -326,12 +334,16 @@ impl Machine {
             return self.become_master(now, Reason::MasterWillTimeOut, view);
         }
         if let Role::Backup {
-            down4, down6, ties, ..
+            down4,
+            down6,
+            ties,
+            hurried,
+            ..
         } = &mut self.role
         {
-            let down = match family {
-                Family::Ipv4 => down4,
-                Family::Ipv6 => down6,
+            let (down, other) = match family {
+                Family::Ipv4 => (down4, down6),
+                Family::Ipv6 => (down6, down4),
             };
             // A family in which we have no address has no timer to start (`carp_find_ifa`).
             if let Some(down) = down {
@@ -340,6 +352,30 @@ impl Machine {
                     *ties = 0;
                 }
                 *down = now + view.waits_for(peer, *ties);
+                if core::mem::take(hurried) {
+                    // It lives, whatever was lost in the other family.
+                    *other = other.map(|_| *down);
+                }
+            }
+        }
+        Effects::default()
+    }
+
+    /// The group moves here: a master that is not heard by then is dead. One that lives is left alone by whoever
+    /// does not preempt on purpose, so its silence is given the full time there.
+    fn hurry(&mut self, at: Instant) -> Effects {
+        if let Role::Backup {
+            down4,
+            down6,
+            resigned: false,
+            starting: false,
+            hurried,
+            ..
+        } = &mut self.role
+        {
+            for down in [down4, down6].into_iter().flatten().filter(|down| at < **down) {
+                *down = at;
+                *hurried = true;
             }
         }
         Effects::default()
@@ -367,7 +403,7 @@ impl Machine {
                 if !*offers {
                     *next_ad = now + period;
                 }
-                *answer_from = now + Duration::from_micros(period.as_micros() / 4);
+                *answer_from = now + view.quarter(view.effective_skew());
                 Effects {
                     wishes: Wishes::ADVERTISE.with(Wishes::ANNOUNCE),
                     ..Effects::default()
@@ -409,6 +445,7 @@ impl Machine {
         match &mut self.role {
             Role::Init { .. } => self.start(now, view),
             // Either family alone is enough (`carp_master_down`, §8).
+            Role::Backup { hurried: true, .. } => self.become_master(now, Reason::FollowingGroup, view),
             Role::Backup { .. } => self.become_master(now, Reason::MasterTimedOut, view),
             Role::Master { offers: true, .. } if view.maintenance => {
                 self.bow_out(now, Departure::HandOver, view)
@@ -481,9 +518,13 @@ impl Machine {
         let mut wishes = Wishes::default();
         match &mut self.role {
             Role::Backup {
-                down4, down6, ties, ..
+                down4,
+                down6,
+                ties,
+                hurried,
+                ..
             } => {
-                *ties = 0;
+                (*ties, *hurried) = (0, false);
                 (*down4, *down6) = view.down_timers(now, *ties);
             }
             Role::Master { next_ad, .. } => {
@@ -558,6 +599,7 @@ impl Machine {
             resigned,
             starting: from == State::Init && view.preempt_delay > Duration::ZERO,
             ties,
+            hurried: false,
         };
         let wishes = if from == State::Master {
             Wishes::DISOWN

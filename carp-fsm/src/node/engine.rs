@@ -143,8 +143,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
         self.reschedule(slot);
         if let Some(transition) = effects.transition {
-            self.suspect_split(now, slot);
-            if transition.reason == Reason::MasterTimedOut {
+            self.look_at_group(now, slot, transition);
+            if matches!(transition.reason, Reason::MasterTimedOut | Reason::FollowingGroup) {
                 self.offer_if_lost(now, slot);
             }
         }
@@ -180,6 +180,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// Every timer that is due acts, the earliest first.
     pub(super) fn run_timers(&mut self, now: Instant) {
         self.run_change_timers(now);
+        self.hurry_groups(now);
         let mut awake = false;
         while let Some(due) = self.hosts.earliest().filter(|(deadline, _)| *deadline <= now) {
             self.run_timer(now, due.1);

@@ -141,7 +141,10 @@ impl Bench {
         let config = &self.peer;
         let dialect = heard.dialect.unwrap_or(config.dialect);
         let key = heard.key.as_ref().unwrap_or(&config.key);
-        let (vhid, addresses) = (heard.vhid.unwrap_or(config.vhid), heard.addresses.as_ref());
+        let vhid = heard.vhid.unwrap_or(config.vhid);
+        let other = self.other.and_then(|other| self.node.config(other));
+        let config = other.filter(|other| other.vhid == vhid).unwrap_or(config);
+        let (iface, addresses) = (config.iface, heard.addresses.as_ref());
         let addresses = addresses.unwrap_or(&config.addresses);
         let signer = Authenticator::new(key, vhid, addresses, dialect.rules().hmac_sent);
         self.counter += 1;
@@ -170,7 +173,7 @@ impl Bench {
             ttl: heard.ttl,
             ..meta
         };
-        self.handle(&meta, payload);
+        self.handle(iface, &meta, payload);
         Ok(())
     }
 
@@ -192,7 +195,7 @@ impl Bench {
             let sum = carp_proto::checksum(&payload);
             payload[6..8].copy_from_slice(&sum.to_be_bytes());
         }
-        self.handle(&meta, &payload);
+        self.handle(ETH0, &meta, &payload);
         Ok(())
     }
 
@@ -205,12 +208,12 @@ impl Bench {
             ttl: 255,
             link: None,
         };
-        self.handle(&meta, payload);
+        self.handle(ETH0, &meta, payload);
     }
 
-    fn handle(&mut self, meta: &RxMeta, payload: &[u8]) {
+    fn handle(&mut self, iface: IfaceId, meta: &RxMeta, payload: &[u8]) {
         let before = *self.node.stats();
-        let result = self.node.handle_packet(self.now, ETH0, meta, payload);
+        let result = self.node.handle_packet(self.now, iface, meta, payload);
         let after = self.node.stats();
         let named = [
             (after.loops > before.loops, "our own come back"),
