@@ -152,12 +152,9 @@ if [ "$mode" = full ]; then
     step "Flash" tests/bare-metal/flash-size.sh
     step "Flash and RAM of the adapter" tests/bare-metal/embassy-size.sh
     step "RAM" tests/bare-metal/ram-size.sh
-    step "Instructions on Cortex-M" tests/bare-metal/instructions.sh
     step "Examples of the adapter" build_examples
     step "Lints of fuzz targets and bare-metal images" lint_bare_metal
-    step "Instructions on the host" cargo bench --quiet -p carp-benches --bench wire_instructions
-    step "Instructions of a node on the host" cargo bench --quiet -p carp-benches --bench fsm_instructions
-    step "Time, as ratios" cargo bench --quiet -p carp-benches --bench wire_ratio
+    step "Limits" cargo run --quiet --release -p carp-benches --bin report -- --quick --rootless --out target/report
     step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time --bench fsm_time -- --test
     step "Planted bugs are found" cargo run --quiet --profile model -p carp-tests --bin mutants
     step "Miri" cargo +nightly miri test --quiet -p carp-proto

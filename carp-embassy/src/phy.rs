@@ -11,7 +11,7 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time;
 
 use crate::seat::MTU;
-use crate::shim::fill;
+use crate::shim::{IN_A_ROW, fill};
 use crate::{Engine, SeatDriver, SeatRxToken, SeatTxToken, Seats, Verdict};
 
 /// The device that a network stack polls in place of the real one, `D`.
@@ -22,6 +22,8 @@ pub struct PhyShim<'s, D, S, const ADDRS: usize> {
     device: D,
     engine: Engine<'s, ADDRS>,
     seats: S,
+    /// Frames since none waited.
+    in_a_row: u8,
 }
 
 impl<'s, D: Device, S: Seats, const ADDRS: usize> PhyShim<'s, D, S, ADDRS> {
@@ -31,6 +33,7 @@ impl<'s, D: Device, S: Seats, const ADDRS: usize> PhyShim<'s, D, S, ADDRS> {
             device,
             engine,
             seats,
+            in_a_row: 0,
         }
     }
 
@@ -80,7 +83,10 @@ impl<'s, D: Device, S: Seats, const ADDRS: usize> PhyShim<'s, D, S, ADDRS> {
     }
 
     /// Says that no received frame waits. Call it after `Interface::poll`, which returns when none does.
+    ///
+    /// Nothing acts before: a machine that forgets it never becomes MASTER.
     pub fn drained(&mut self, timestamp: time::Instant) {
+        self.in_a_row = 0;
         self.engine.handle_drained(instant(timestamp));
         self.send(timestamp);
     }
@@ -107,6 +113,10 @@ impl<D: Device, S: Seats, const ADDRS: usize> Device for PhyShim<'_, D, S, ADDRS
         Self: 'a;
 
     fn receive(&mut self, timestamp: time::Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        if self.in_a_row >= IN_A_ROW {
+            self.drained(timestamp);
+        }
+        self.in_a_row = self.in_a_row.saturating_add(1);
         self.serve(timestamp);
         let (inner, tx) = self.device.receive(timestamp)?;
         let rx = PhyRxToken {

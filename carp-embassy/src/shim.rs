@@ -18,11 +18,21 @@ pub struct Shim<D, M: RawMutex + 'static, S, const ADDRS: usize> {
     device: D,
     carp: &'static Carp<M, ADDRS>,
     seats: S,
+    /// Frames since none waited.
+    in_a_row: u8,
 }
+
+/// More than wait in a card: a flood does not keep timers from acting.
+pub(crate) const IN_A_ROW: u8 = 32;
 
 impl<D, M: RawMutex, S, const ADDRS: usize> Shim<D, M, S, ADDRS> {
     pub(crate) fn new(device: D, carp: &'static Carp<M, ADDRS>, seats: S) -> Self {
-        Self { device, carp, seats }
+        Self {
+            device,
+            carp,
+            seats,
+            in_a_row: 0,
+        }
     }
 }
 
@@ -84,17 +94,20 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Driver for Shim<D, M,
         Self: 'a;
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        if self.in_a_row >= IN_A_ROW {
+            self.in_a_row = 0;
+            drained(self.carp);
+        }
         self.serve(cx);
         let Some((rx, tx)) = self.device.receive(cx) else {
-            let acted = self
-                .carp
-                .with(|now, shared| shared.engine.handle_drained(now).then(|| shared.heard()));
-            if acted.flatten().is_some() {
+            self.in_a_row = 0;
+            if drained(self.carp) {
                 // The next poll sends what there is to send.
                 cx.waker().wake_by_ref();
             }
             return None;
         };
+        self.in_a_row = self.in_a_row.saturating_add(1);
         let rx = ShimRxToken {
             inner: rx,
             carp: self.carp,
@@ -118,6 +131,18 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Driver for Shim<D, M,
     fn hardware_address(&self) -> HardwareAddress {
         self.device.hardware_address()
     }
+}
+
+/// No frame waits, or as many as we take in one go were taken. Says whether a timer acted.
+fn drained<M: RawMutex, const ADDRS: usize>(carp: &Carp<M, ADDRS>) -> bool {
+    carp.with(|now, shared| {
+        let acted = shared.engine.handle_drained(now);
+        if acted {
+            shared.heard();
+        }
+        acted
+    })
+    .unwrap_or(false)
 }
 
 /// One received frame, on its way through CARP to the network stack.

@@ -185,6 +185,22 @@ fn two_machines_elect_one_and_that_one_answers() {
 }
 
 #[test]
+fn a_flood_keeps_nobody_from_taking_over() {
+    let (card, _peer) = cable();
+    for _ in 0..100 {
+        card.incoming.borrow_mut().push_back(question());
+    }
+    let mut machine = Machine::new(card, 1, 0, ());
+    let mut taken = 0;
+    while machine.state() == State::Backup {
+        let received = machine.shim.receive(time::Instant::from_millis(4_000));
+        let (frame, _) = received.expect("the flood goes on");
+        frame.consume(|_| taken += 1);
+    }
+    assert!((16..64).contains(&taken), "after {taken} frames");
+}
+
+#[test]
 fn a_second_stack_answers_while_master() {
     let (left, _right) = cable();
     let (log, to_left) = (Rc::clone(&left.log), Rc::clone(&left.incoming));

@@ -5,7 +5,7 @@ use carp_proto::MAX_FRAME_LEN;
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
 use crate::event::{Event, EventKind, EventQueue};
-use crate::host::{Host, IGNORES_LINK, LEFT_FAST, Output, Wanted};
+use crate::host::{ASKED_TO_HAND_OVER, Host, IGNORES_LINK, LEFT_FAST, Output, Wanted};
 use crate::hosts::Hosts;
 use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
@@ -58,6 +58,8 @@ use crate::time::Instant;
 /// let deadline = node.next_deadline().unwrap();
 /// assert_eq!(deadline, now + Duration::from_secs(3));
 /// node.handle_timeout(deadline);
+/// // Here come the packets that wait, if any.
+/// node.handle_drained(deadline);
 /// assert_eq!(node.state(host), Some(State::Master));
 ///
 /// let mut frame = [0; MAX_FRAME_LEN];
@@ -79,7 +81,7 @@ pub struct Node<'s, const ADDRS: usize> {
     keys: Keys<'s>,
     peers: Peers<'s>,
     neighbours: Neighbours<'s>,
-    note_neighbour: Option<Note<ADDRS>>,
+    parts: Parts<ADDRS>,
     random: SplitMix64,
     /// When the announcements of which it is the turn will have left, each taking its part of the window.
     announced_until: Instant,
@@ -110,7 +112,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             keys: Keys::new(storage.keys, storage.keys_per_host),
             peers: Peers::new(storage.peers, storage.peers_per_host),
             neighbours: Neighbours::new(storage.neighbours, storage.neighbours_limit),
-            note_neighbour: storage.note_neighbour,
+            parts: storage.parts,
             random: SplitMix64::new(seed),
             announced_until: Instant::ZERO,
             now: Instant::ZERO,
@@ -124,23 +126,22 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
 
 /// # Inputs from the world
 impl<const ADDRS: usize> Node<'_, ADDRS> {
-    /// Time has passed. Early and repeated calls do nothing.
+    /// Time has passed, and packets may be waiting. Early and repeated calls do nothing.
     ///
-    /// If the node wakes later than [`Policy::late`] allows, its timers wait for
-    /// [`handle_drained`](Self::handle_drained): the packets that came meanwhile are heard first.
+    /// With [`Policy::hears_first`] nothing acts yet: what is due waits for
+    /// [`handle_drained`](Self::handle_drained), and [`next_deadline`](Self::next_deadline) stays in the past
+    /// until then.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.clamp(now);
-        let overslept = match (self.hosts.earliest(), self.policy.late) {
-            (Some((deadline, _)), Some(late)) => now - deadline > late,
-            _ => false,
-        };
-        if !overslept {
+        if !self.policy.hears_first {
             self.run_timers(now);
         }
     }
 
-    /// No packet is waiting (or the adapter has taken as many as it takes in one go): timers that
-    /// waited for that go ahead.
+    /// No packet is waiting (or the adapter has taken as many as it takes in one go): what is due acts. Early
+    /// and repeated calls do nothing.
+    ///
+    /// A loop that forgets this never becomes MASTER, and never sleeps.
     pub fn handle_drained(&mut self, now: Instant) {
         let now = self.clamp(now);
         self.run_timers(now);
@@ -188,29 +189,26 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// What became of a [`Action::Transmit`].
     pub fn handle_transmit_result(&mut self, now: Instant, tx: TxId, result: TransmitResult) {
         let now = self.clamp(now);
-        let retry = self.policy.senderr_retry;
         let Some(slot) = self.hosts.resolve(tx.host) else {
             return;
         };
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
-        let is_advertisement = matches!(tx.output, Output::Advertise(_));
-        let verdict_changed = match result {
-            TransmitResult::Busy => {
+        let verdict_changed = match (result, tx.output) {
+            (TransmitResult::Busy, output) => {
                 bump(&mut self.stats.onomem);
-                host.restore(now, tx.output);
+                host.restore(now, output);
                 false
             }
-            TransmitResult::Sent => {
-                let rule = host.send_rule(&self.policy);
-                is_advertisement && host.sending.sent(rule)
+            (_, Output::Advertise(to)) => {
+                host.reported(now, to, result == TransmitResult::Sent, &self.policy)
             }
-            TransmitResult::Error => {
-                bump(&mut self.stats.senderr);
-                is_advertisement && host.sending.failed(now, retry, host.is_one_of_several(tx.output))
-            }
+            _ => false,
         };
+        if result == TransmitResult::Error {
+            bump(&mut self.stats.senderr);
+        }
         let (group, failing) = (host.config.group, host.sending.failing_since.is_some());
         self.reschedule(slot);
         if verdict_changed {
@@ -288,9 +286,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .hosts
             .insert(Host::new(now, config))
             .ok_or(ConfigError::NoRoom)?;
-        self.memory.clear(slot);
-        self.keys.clear(slot);
-        self.peers.set(slot, &[]);
+        self.forget(slot);
         self.hosts.push_ready(slot);
         self.settle(now, slot);
         self.demote_with(now, slot);
@@ -367,7 +363,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// without preempting it. If nobody takes over within [`Policy::leave_wait`], stay MASTER. The
     /// outcome is an event.
     pub fn hand_over(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
-        self.command(now, host, Input::Leave(Departure::HandOver))
+        self.command(now, host, Input::Leave(Departure::HandOver))?;
+        if let Some(host) = self.hosts.get_mut(host.slot) {
+            host.marks.put(ASKED_TO_HAND_OVER, host.machine.is_leaving());
+        }
+        Ok(())
     }
 
     /// `ifconfig ... state backup` or `state master`. INIT cannot be forced, nor left by force.
@@ -432,6 +432,7 @@ mod inspect;
 mod keys;
 mod maintenance;
 mod neighbours;
+mod parts;
 mod peers;
 mod receive;
 mod replay;
@@ -444,7 +445,7 @@ pub use inspect::HostStatus;
 use keys::Keys;
 use neighbours::Neighbours;
 pub use neighbours::{Neighbour, NeighbourKind};
-pub(crate) use neighbours::{Note, note_neighbour};
+pub(crate) use parts::{KeyPart, NeighbourPart, Parts, PeerPart, ReplayPart, SplitPart};
 use peers::Peers;
 pub use peers::{Peer, PeersError};
 use replay::Memory;

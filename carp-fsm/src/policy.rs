@@ -73,14 +73,16 @@ pub struct Policy {
     /// sign with the new ones; for twice as long it believes both. All nodes must change within this time, in
     /// any order. Needs [`Storage::with_spare_keys`](crate::Storage::with_spare_keys); 0: at once.
     pub change_grace: Duration,
-    /// Send errors add up until there are three successes in a row, in every dialect. Kernels count
-    /// errors in a row, and end the demotion as the dialect says.
+    /// Send errors add up until there are three successes in a row, in every dialect, and a round of
+    /// advertisements to all destinations counts once: it failed if nothing left in one of its families. Kernels
+    /// count each frame and errors in a row, and end the demotion as the dialect says.
     pub senderr_adds_up: bool,
     /// A MASTER advertises at once when it recovers from demotion, in every dialect.
     pub tells_recovery: bool,
-    /// A node that wakes later than this for a deadline hears the packets already waiting before any
-    /// of its timers acts. `None`: timers act at once.
-    pub late: Option<Duration>,
+    /// The packets that wait are heard before any timer acts: all timers wait for
+    /// [`Node::handle_drained`](crate::Node::handle_drained), and nobody takes over from a master whose
+    /// advertisement it has not read yet, however short it slept. Off: timers act at once.
+    pub hears_first: bool,
     /// When one virtual host of a group is lost to a dead link or to sending that fails, the MASTERs of the
     /// group that are still MASTER a quarter of an interval later bow out for whoever is better: demotion alone
     /// moves nothing where the peer does not preempt. If nobody better answers, they stay. When one takes over
@@ -130,7 +132,7 @@ impl Policy {
         change_grace: Duration::from_secs(60),
         senderr_adds_up: true,
         tells_recovery: true,
-        late: Some(Duration::from_millis(50)),
+        hears_first: true,
         fails_over_as_group: true,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,
@@ -162,7 +164,7 @@ impl Policy {
         change_grace: Duration::ZERO,
         senderr_adds_up: false,
         tells_recovery: false,
-        late: None,
+        hears_first: false,
         fails_over_as_group: false,
         ifdown_demotion_factor: 240,
         not_ready_demotion_factor: 0,

@@ -8,12 +8,12 @@ use core::ops::{Add, Sub};
 ///
 /// Must not go backwards. Where it does, [`Node`](crate::Node) uses the latest time it was given.
 /// Arithmetic saturates at 2^64 - 2 µs, about 584 000 years. 8 bytes, and an `Option` of it no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(Rust, packed(4))] // every deadline of a virtual host is one; a 32-bit processor loads it as two words anyway
 pub struct Instant(NonZeroU64);
 
 /// A span of time in microseconds. Arithmetic saturates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(Rust, packed(4))]
 pub struct Duration(u64);
 
@@ -68,6 +68,7 @@ impl Duration {
 impl Add<Duration> for Instant {
     type Output = Instant;
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     fn add(self, span: Duration) -> Instant {
         Instant(self.0.saturating_add(span.0))
     }
@@ -126,6 +127,20 @@ impl fmt::Display for Duration {
     }
 }
 
+/// Seconds since the fixed point, as in `3.390625s`.
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}s")
+    }
+}
+
+/// As in `3.390625s`.
+impl fmt::Debug for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}s")
+    }
+}
+
 #[cfg(feature = "defmt")]
 impl defmt::Format for Instant {
     fn format(&self, f: defmt::Formatter<'_>) {
@@ -161,6 +176,14 @@ mod tests {
             format!("{}", Instant::from_micros(u64::MAX)),
             "18446744073709.551614"
         );
+    }
+
+    #[test]
+    fn debugging_shows_the_time_and_not_how_it_is_kept() {
+        let deadline = Some(Instant::from_micros(3_390_625));
+        assert_eq!(format!("{deadline:?}"), "Some(3.390625s)");
+        assert_eq!(format!("{:?}", Instant::ZERO), "0.000000s");
+        assert_eq!(format!("{:?}", Duration::from_millis(1_500)), "1.500000s");
     }
 
     #[test]

@@ -65,8 +65,11 @@ has passed, removes them, and ends with exit code 0. On SIGHUP it does what carp
     /// Check a configuration file: every mistake with its line and what to write instead
     Check {
         /// The configuration file
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
+        #[arg(value_name = "FILE", required_unless_present = "defaults")]
+        file: Option<PathBuf>,
+        /// Print a file with every key, its meaning and its default instead
+        #[arg(long, conflicts_with_all = ["file", "node"])]
+        defaults: bool,
         /// Check it as this one of the file's [nodes], instead of the one with this machine's host name
         #[arg(long, value_name = "NAME")]
         node: Option<String>,
@@ -181,7 +184,10 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run { config, node } => run(&config, node),
-        Command::Check { file, node } => check(&file, node),
+        Command::Check { file, node, .. } => match file {
+            Some(file) => check(&file, node),
+            None => print(config::EXAMPLE),
+        },
         Command::Status {
             json,
             short,

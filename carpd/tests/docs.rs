@@ -97,6 +97,7 @@ fn every_configuration_in_the_documentation_is_known() {
                     "no virtual host; ",
                     "cannot read ",
                     "is no program that can be run",
+                    "no virtual host is in group ",
                 ];
                 assert!(
                     known.iter().any(|known| finding.text.contains(known)),
@@ -105,6 +106,25 @@ fn every_configuration_in_the_documentation_is_known() {
                 );
             }
         }
+    }
+}
+
+/// Nobody has to read the source to learn what can be written.
+#[test]
+fn every_key_is_documented() {
+    let (reference, example) = (read("README.md"), read("examples/carpd.toml"));
+    for key in config::keys() {
+        let named = format!("`{key}`");
+        let has_row = reference.lines().any(|line| {
+            let first = line.split(" | ").next().unwrap_or_default();
+            line.starts_with("| ") && first.contains(&named)
+        });
+        assert!(has_row, "{key} is in no table of README.md");
+        let written = [format!("{key} = "), format!("[{key}]"), format!("[[{key}]]")];
+        assert!(
+            written.iter().any(|written| example.contains(written)),
+            "{key} is not in the example"
+        );
     }
 }
 

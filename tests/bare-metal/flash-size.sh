@@ -1,7 +1,9 @@
 #!/bin/sh
 # Prints what each part of carp-proto and carp-fsm adds to a bare-metal image at
 # opt-level s, in bytes of flash, and fails if a part has outgrown its limit or has
-# static RAM. Machine and node are what they add to an image that has all frames.
+# static RAM. Machine and node are what they add to an image that has all frames: once
+# with what a firmware of one virtual host and one family cannot do without, and once
+# with memory for everything and every public method.
 # The compiler's own functions for copying and clearing memory are in a column of
 # their own: an image of any size has them already.
 set -eu
@@ -11,11 +13,12 @@ cd "$(dirname "$0")"
 # measured so that growth is noticed. The aims are lower.
 limit_auth=6300 # aim 6144, 6 KiB
 limit_frames=10600 # aim 9216, 9 KiB
-limit_node=34816 # aim 8192, 8 KiB; added to the frames
+limit_smallest=25400 # aim 8192, 8 KiB; added to the frames
+limit_everything=44700
 
-printf '%-30s %-22s %8s %8s %10s\n' target 'parts' flash 'memory' 'static RAM'
+printf '%-30s %-26s %8s %8s %10s\n' target 'parts' flash 'memory' 'static RAM'
 for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf; do
-    for part in codec auth frames explain node; do
+    for part in codec auth frames explain smallest everything; do
         cargo build --quiet --release --locked --target "$target" --bin flash-size --features "$part"
         image=target/$target/release/flash-size
         # Address, size, name of section, in decimal.
@@ -30,12 +33,13 @@ for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-
             auth) parts='codec, auth' limit=$limit_auth ;;
             frames) parts='codec, auth, frames' limit=$limit_frames ;;
             explain) parts='codec .. explain' limit= ;;
-            node) parts='machine, node' limit=$limit_node ;;
+            smallest) parts='machine, node: smallest' limit=$limit_smallest ;;
+            everything) parts='machine, node: everything' limit=$limit_everything ;;
         esac
         own=$((flash - memory))
         [ "$part" != frames ] || frames=$own
-        [ "$part" != node ] || own=$((own - frames))
-        printf '%-30s %-22s %8d %8d %10d\n' "$target" "$parts" "$own" "$memory" "$ram"
+        case $part in smallest | everything) own=$((own - frames)) ;; esac
+        printf '%-30s %-26s %8d %8d %10d\n' "$target" "$parts" "$own" "$memory" "$ram"
         if [ "$ram" -ne 0 ]; then
             echo "flash-size: $parts has $ram bytes of static RAM, none is allowed" >&2
             exit 1

@@ -131,11 +131,15 @@ fn a_backup_takes_over_from_a_master_that_dies_and_gives_way_when_it_returns() {
     lab.boards[0].kill();
     let killed = now();
     lab.boards[1].wait_for_state("MASTER");
+    // Three intervals and the skew.
+    let detection = lab.boards[1].detection();
+    assert!((3.390..3.411).contains(&detection), "{detection} s");
+    // The same on the wire; the machine that emulates both has other things to do.
     let last = *lab.advertisements(a).last().unwrap();
     let first = board::wait(|| lab.advertisements(b).first().copied(), "an advertisement");
-    let detection = seconds(first - last);
-    // Three intervals and the skew. The machine that emulates both has other things to do.
-    assert!((3.385..3.6).contains(&detection), "{detection} s");
+    let seen = seconds(first - last);
+    println!("by its own clock {detection} s, on the wire {seen} s");
+    assert!((3.3..4.0).contains(&seen), "{seen} s");
     let back = lab.client.wait_for_echo();
     assert!(seconds(back - killed) < 4.5, "{:?}", back - killed);
 

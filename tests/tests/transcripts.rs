@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};
 
+use carp_proto::Dialect;
 use carp_tests::{transcript, vectors};
 
 /// Name and text of every transcript.
@@ -32,6 +33,7 @@ fn every_transcript_is_what_the_node_does() {
     let mut wrong = Vec::new();
     let transcripts = transcripts();
     assert!(transcripts.len() > 100, "only {} transcripts", transcripts.len());
+    let dialects: Vec<Dialect> = transcripts.iter().map(|(_, text)| dialect(text)).collect();
     for (name, text) in transcripts {
         let performed = transcript::perform(&text).unwrap_or_else(|mistake| panic!("{name}, {mistake}"));
         if performed != text && bless {
@@ -46,6 +48,18 @@ fn every_transcript_is_what_the_node_does() {
         "{}\nCARP_BLESS=1 rewrites them",
         wrong.join("\n")
     );
+    carp_tests::tell_agreement("transcripts", dialects);
+}
+
+/// Of the host that is under test: FreeBSD's, if it does not say otherwise.
+fn dialect(text: &str) -> Dialect {
+    let host = text.lines().find(|line| line.starts_with("host"));
+    let words = host.unwrap_or_default().split_whitespace();
+    let named = words.filter_map(|word| word.strip_prefix("dialect="));
+    named
+        .map(|name| name.parse().unwrap())
+        .next()
+        .unwrap_or(Dialect::FreeBsd)
 }
 
 fn first_difference<'a>(expected: &'a str, found: &'a str) -> (&'a str, &'a str) {
@@ -79,6 +93,118 @@ fn the_list_of_transcripts_is_complete() {
         orphans.is_empty() && missing.is_empty(),
         "not in docs/conformance.md: {orphans:?}; not there: {missing:?}"
     );
+}
+
+const FREEBSD: &[Dialect] = &[Dialect::FreeBsd];
+const OPENBSD: &[Dialect] = &[Dialect::OpenBsd];
+const UCARP: &[Dialect] = &[Dialect::Ucarp];
+const KERNELS: &[Dialect] = &[Dialect::FreeBsd, Dialect::OpenBsd, Dialect::NetBsd];
+const ALL: &[Dialect] = &Dialect::ALL;
+
+/// The cases of the election in `docs/conformance.md`, and the dialects that each is about.
+const CASES: &[(u8, &[Dialect])] = &[
+    (14, ALL),
+    (15, ALL),
+    (16, OPENBSD),
+    (17, FREEBSD),
+    (18, FREEBSD),
+    (20, ALL),
+    (21, KERNELS),
+    (22, UCARP),
+    (23, ALL),
+    (24, OPENBSD),
+    (25, OPENBSD),
+    (26, OPENBSD),
+    (27, ALL),
+    (28, ALL),
+    (29, OPENBSD),
+    (30, OPENBSD),
+    (31, FREEBSD),
+    (32, ALL),
+    (33, ALL),
+    (34, ALL),
+    (35, OPENBSD),
+    (36, KERNELS),
+    (37, KERNELS),
+    (38, &[Dialect::OpenBsd, Dialect::NetBsd]),
+    (39, FREEBSD),
+    (40, ALL),
+    (41, KERNELS),
+    (42, OPENBSD),
+    (43, &[Dialect::FreeBsd, Dialect::NetBsd]),
+    (44, OPENBSD),
+    (45, ALL),
+    (46, OPENBSD),
+    (47, &[Dialect::FreeBsd, Dialect::NetBsd, Dialect::Ucarp]),
+    (48, ALL),
+    (49, KERNELS),
+    (50, KERNELS),
+    (54, &[Dialect::FreeBsd, Dialect::OpenBsd]),
+    (55, &[Dialect::FreeBsd, Dialect::OpenBsd]),
+    (56, ALL),
+    (57, KERNELS),
+    (59, KERNELS),
+];
+
+/// No histories of a virtual host: the document says what they are instead, and where they are tested.
+const OTHERWISE: &[u8] = &[19, 51, 52, 53, 58, 60];
+
+#[test]
+fn every_case_has_a_transcript_of_every_dialect_that_it_is_about() {
+    let numbers: BTreeSet<u8> = CASES.iter().map(|(case, _)| *case).collect();
+    let all: BTreeSet<u8> = numbers.iter().chain(OTHERWISE).copied().collect();
+    assert_eq!(all, (14..=60).collect());
+    let list = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/conformance.md")).unwrap();
+    for case in all {
+        assert!(
+            list.contains(&format!("C{case}")),
+            "docs/conformance.md lacks C{case}"
+        );
+    }
+    let transcripts = transcripts();
+    for (case, dialects) in CASES {
+        for dialect in *dialects {
+            let (start, shows) = (
+                format!("c{case}-{dialect}"),
+                format!("# Conformance case C{case}:"),
+            );
+            let mut of_case = transcripts.iter().filter(|(name, _)| name.starts_with(&start));
+            let is_it = |text: &str| {
+                let host = text
+                    .lines()
+                    .find(|line| line.starts_with("host "))
+                    .unwrap_or_default();
+                let speaks = host.contains(&format!("dialect={dialect} "));
+                text.starts_with(&shows) && speaks && host.contains("policy=kernel")
+            };
+            assert!(
+                of_case.any(|(_, text)| is_it(text)),
+                "no transcript of C{case} in {dialect}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_field_of_the_policy_has_its_row() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (policy, list) = (read("../carp-fsm/src/policy.rs"), read("../docs/conformance.md"));
+    let fields: Vec<&str> = policy
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "))
+        .map(|(name, _)| name)
+        .filter(|name| !name.contains(' '))
+        .collect();
+    assert!(fields.len() > 25, "{fields:?}");
+    for field in fields {
+        let row = list
+            .lines()
+            .find(|line| line.starts_with("| ") && line.contains(&format!("`{field}`")));
+        assert!(
+            row.is_some_and(|row| row.contains(".carp`")),
+            "docs/conformance.md names no transcript for Policy::{field}"
+        );
+    }
 }
 
 /// `c14-{freebsd,openbsd}.carp` is two files.

@@ -26,11 +26,12 @@ impl Machine {
             Role::Master {
                 next_ad,
                 reannounce,
+                settled,
                 answer_from,
                 ties,
                 offers,
             } => (
-                (relative(now, Some(next_ad)), reannounce),
+                (relative(now, Some(next_ad)), reannounce, settled),
                 (answer_from - now, ties, offers),
             )
                 .hash(state),

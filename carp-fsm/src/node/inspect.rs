@@ -118,8 +118,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         &self.stats
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due; `None`: only when something else happens.
-    /// Once in the past, it stays there until handled.
+    /// When [`handle_timeout`](Self::handle_timeout) and [`handle_drained`](Self::handle_drained) are due;
+    /// `None`: only when something else happens. Once in the past, it stays there until handled.
     pub fn next_deadline(&self) -> Option<Instant> {
         let host = self.hosts.earliest().map(|(deadline, _)| deadline);
         earlier(earlier(host, self.keys.next), self.look_at)

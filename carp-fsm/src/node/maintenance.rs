@@ -1,6 +1,7 @@
 //! Maintenance mode: the whole node steps back, and stays there.
 
 use super::Node;
+use crate::host::{ASKED_TO_HAND_OVER, Host};
 use crate::machine::{Departure, Input};
 use crate::time::Instant;
 
@@ -17,7 +18,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// [`EventKind::HandOver`](crate::EventKind::HandOver). A backup is silent, so whether there is one
     /// shows only then: if nobody takes over, this node stays MASTER and says so.
     ///
-    /// On leaving, the configured advskew holds at once, and who preempts may do so again.
+    /// On leaving, the configured advskew holds at once, and who preempts may do so again. What is just being
+    /// handed over goes only to somebody better, unless [`hand_over`](Self::hand_over) asked for it.
     pub fn set_maintenance(&mut self, now: Instant, maintenance: bool) {
         let now = self.clamp(now);
         if self.maintenance == maintenance {
@@ -29,10 +31,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 continue;
             };
             self.step(now, slot, Input::Reconfigured, None);
-            let leaves = self.hosts.get(slot).is_some_and(|host| host.machine.is_leaving());
+            let called_off =
+                |host: &Host<ADDRS>| host.machine.is_leaving() && !host.marks.has(ASKED_TO_HAND_OVER);
             if maintenance {
                 self.step(now, slot, Input::Leave(Departure::HandOver), None);
-            } else if leaves {
+            } else if self.hosts.get(slot).is_some_and(called_off) {
                 // Whoever took over meanwhile keeps it only if it is better.
                 self.step(now, slot, Input::Leave(Departure::Offer), None);
             }

@@ -38,7 +38,7 @@ impl Sides {
 
 impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// A host changed its state: its group may be split now, or no longer, or move here.
-    pub(super) fn look_at_group(&mut self, now: Instant, slot: u16, transition: Transition) {
+    pub(super) fn look_later(&mut self, now: Instant, slot: u16, transition: Transition) {
         let ranks = self.hosts.ranks();
         let iface = |rank| Some(self.hosts.get(self.hosts.at_rank(rank)?)?.config.iface);
         if iface(ranks.start) == iface(ranks.end.saturating_sub(1)) {

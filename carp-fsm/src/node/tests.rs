@@ -18,6 +18,7 @@ mod announcements;
 mod commands;
 mod demotion;
 mod ledger;
+mod maintenance;
 mod neighbours;
 mod packets;
 mod properties;

@@ -117,6 +117,16 @@ fault. Other programs can enter and clear their own, for example while connectio
         #[command(flatten)]
         socket: Socket,
     },
+    /// Tell that the services of this machine are up, if the configuration has carpd wait for that
+    #[command(after_help = EXIT_CODES, long_about = "\
+Tell that the services of this machine are up.
+
+With not_ready_demotion_factor = 240 in the configuration, this machine starts as the last choice: it takes over only if \
+nobody else is there. This ends it, until carpd is started again.")]
+    Ready {
+        #[command(flatten)]
+        socket: Socket,
+    },
     /// Show what has happened: transitions, demotions, hand-overs, with their reasons
     Events {
         /// One JSON object for each event and line
@@ -209,6 +219,9 @@ pub(super) enum ChangeDemotion {
         /// What it adds to every advskew; 240 makes this machine the last choice
         #[arg(value_name = "WEIGHT", value_parser = clap::value_parser!(u16).range(1..=255))]
         weight: u16,
+        /// Only for the virtual hosts of this group of the configuration
+        #[arg(long, value_name = "NAME")]
+        group: Option<String>,
         #[command(flatten)]
         socket: Socket,
     },
@@ -219,6 +232,9 @@ pub(super) enum ChangeDemotion {
         /// With --all: although a fault still lasts, which then counts nothing until it ends
         #[arg(long, conflicts_with = "cause")]
         force: bool,
+        /// Only for the virtual hosts of this group of the configuration
+        #[arg(long, value_name = "NAME", conflicts_with = "all")]
+        group: Option<String>,
         #[command(flatten)]
         socket: Socket,
     },

@@ -5,16 +5,20 @@ use core::hint::black_box;
 
 use carp_fsm::machine::{Departure, HandOver, Input, View, Wishes};
 use carp_fsm::{
-    Action, Cause, CounterSlot, Duration, EventSlot, Family, GroupId, GroupSlot, HostConfig, HostId,
-    HostSlot, IfaceId, InitReason, Instant, InterfaceInfo, InterfaceSlot, LedgerError, LinkMode, LinkState,
-    Machine, Node, OwnerError, Policy, Reason, State, Storage, TransmitResult,
+    Action, Cause, CounterSlot, Dscp, Duration, EventSlot, Family, GroupId, GroupSlot, HostConfig, HostId,
+    HostSlot, IfaceId, InitReason, Instant, InterfaceInfo, InterfaceSlot, KeySlot, LedgerError, LinkMode,
+    LinkState, Machine, NeighbourSlot, Node, OwnerError, Peer, PeerSlot, Policy, Profile, Reason, State,
+    Storage, TransmitResult,
 };
 use carp_proto::{AdvBase, AdvSkew, Interval, MAX_FRAME_LEN};
 
 use crate::{
-    ADDRESSES, Sink, any, any_bytes, any_dialect, any_ipv4, any_ipv6, any_key, any_mac, any_meta, any_set,
-    any_vhid, hide,
+    ADDRESSES, Sink, any, any_bytes, any_dialect, any_ip, any_ipv4, any_ipv6, any_key, any_mac, any_meta,
+    any_set, any_vhid, hide,
 };
+
+/// Peers, spare keys and neighbours that are remembered.
+const SPARE: usize = 2;
 
 fn any_instant() -> Instant {
     Instant::from_micros(any())
@@ -45,10 +49,13 @@ fn any_config() -> HostConfig<ADDRESSES> {
     HostConfig {
         advbase: AdvBase::new(any()),
         advskew: AdvSkew::new(any()),
+        profile: black_box(Profile::fast(3)),
         preempt: any(),
         preempt_delay: Duration::from_micros(any()),
         group: GroupId(any()),
         dialect: any_dialect(),
+        peers_repeat_counter: any(),
+        dscp: Dscp::new(any()),
         mode: black_box(LinkMode::Plain),
         addresses: any_set(),
         ..HostConfig::new(IfaceId(any()), any_vhid(), any_key())
@@ -90,13 +97,18 @@ pub fn machine() {
     hide(&black_box(HandOver::NotMaster));
 }
 
-/// A node, every method of it, in any order.
-pub fn node() {
+/// A node with memory for everything, every method of it, in any order.
+pub fn everything() {
     let mut hosts = [const { HostSlot::<ADDRESSES>::EMPTY }; 2];
     let (mut interfaces, mut groups) = ([InterfaceSlot::EMPTY; 2], [const { GroupSlot::EMPTY }; 2]);
     let (mut events, mut counters) = ([EventSlot::EMPTY; 4], [CounterSlot::EMPTY; 16]);
+    let (mut keys, mut peers) = ([const { KeySlot::EMPTY }; SPARE], [PeerSlot::EMPTY; SPARE]);
+    let mut neighbours = [NeighbourSlot::EMPTY; SPARE];
     let storage = Storage::borrowed(&mut hosts, &mut interfaces, &mut groups, &mut events)
-        .with_replay_memory(&mut counters, any());
+        .with_replay_memory(&mut counters, any())
+        .with_spare_keys(&mut keys, any())
+        .with_peers(&mut peers, any())
+        .with_neighbours(&mut neighbours);
     let mut node = Node::new(any_policy(), any(), storage);
     let mut frame = [0; MAX_FRAME_LEN];
     let Ok(mut host) = node.insert(any_instant(), any_config()) else {
@@ -109,21 +121,40 @@ pub fn node() {
         if let Some(id) = node.hosts().last() {
             host = id;
         }
-        while let Some(action) = node.poll_action(any_instant(), &mut frame) {
-            hide(&frame);
-            match action {
-                Action::SetOwner { host, seq, .. } => {
-                    let result = any::<bool>().then_some(()).ok_or(OwnerError);
-                    node.handle_owner_result(any_instant(), host, seq, result);
-                }
-                Action::Transmit { tx, .. } => {
-                    node.handle_transmit_result(any_instant(), tx, black_box(TransmitResult::Sent));
-                }
-            }
-        }
-        while let Some(event) = node.poll_event() {
-            hide(&event);
-        }
+        outputs(black_box(&mut node), &mut frame);
+    }
+}
+
+/// A node with one virtual host of one family, and no more calls than a firmware cannot do without.
+pub fn smallest() {
+    let mut hosts = [HostSlot::<ADDRESSES>::EMPTY];
+    let (mut interface, mut groups) = (InterfaceSlot::EMPTY, [GroupSlot::EMPTY]);
+    let mut events = [EventSlot::EMPTY; 4];
+    let storage = Storage::on_one_interface(&mut hosts, &mut interface, &mut groups, &mut events);
+    let mut node = Node::new(Policy::HARDENED, any(), storage);
+    let mut frame = [0; MAX_FRAME_LEN];
+    let mut config = HostConfig::new(IfaceId(0), any_vhid(), any_key());
+    hide(&config.addresses.insert(any_ipv4().into()));
+    let Ok(host) = node.insert(any_instant(), config) else {
+        return;
+    };
+    while any() {
+        let (now, iface) = (any_instant(), IfaceId(0));
+        let ipv4 = any::<bool>().then(any_ipv4);
+        node.handle_interface(
+            now,
+            iface,
+            InterfaceInfo {
+                ipv6: None,
+                ipv4,
+                ..any_info()
+            },
+        );
+        node.handle_timeout(now);
+        hide(&node.handle_packet(now, iface, &any_meta(), any_bytes()));
+        node.handle_drained(now);
+        outputs(&mut node, &mut frame);
+        hide(&(node.state(host), node.next_deadline()));
     }
 }
 
@@ -140,12 +171,18 @@ fn inputs(node: &mut Node<'_, ADDRESSES>, host: HostId) {
 fn commands(node: &mut Node<'_, ADDRESSES>, host: HostId) {
     let (now, group) = (any_instant(), GroupId(any()));
     let cause = black_box(Cause::Operator);
+    let peer = Peer {
+        address: any_ip(),
+        min_ttl: any(),
+    };
     hide(&node.insert(now, any_config()));
     hide(&node.reconfigure(now, host, any_config()));
+    hide(&node.set_peers(now, host, any(), black_box(&[peer])));
     hide(&node.remove(now, host));
     hide(&node.set_enabled(now, host, any()));
     hide(&node.hand_over(now, host));
     node.set_maintenance(now, any());
+    node.set_demotion_factors(now, any(), any());
     hide(&node.force_state(now, host, any_state()));
     hide(&node.demote(now, group, cause, any()));
     hide(&node.clear(now, group, cause));
@@ -153,15 +190,35 @@ fn commands(node: &mut Node<'_, ADDRESSES>, host: HostId) {
     node.shutdown(now);
 }
 
+fn outputs(node: &mut Node<'_, ADDRESSES>, frame: &mut [u8; MAX_FRAME_LEN]) {
+    while let Some(action) = node.poll_action(any_instant(), frame) {
+        hide(frame);
+        match action {
+            Action::SetOwner { host, seq, .. } => {
+                let result = any::<bool>().then_some(()).ok_or(OwnerError);
+                node.handle_owner_result(any_instant(), host, seq, result);
+            }
+            Action::Transmit { tx, .. } => {
+                node.handle_transmit_result(any_instant(), tx, black_box(TransmitResult::Sent));
+            }
+        }
+    }
+    while let Some(event) = node.poll_event() {
+        hide(&event);
+    }
+}
+
 fn inspection(node: &Node<'_, ADDRESSES>, host: HostId) {
     let group = GroupId(any());
     hide(&(node.state(host), node.is_owner(host), node.status(host)));
-    hide(&node.config(host));
+    hide(&(node.config(host), node.maintenance()));
     hide(&node.find(IfaceId(any()), any_vhid()));
     hide(&node.interface(IfaceId(any())));
     hide(&node.demotion(group));
     node.causes(group).for_each(|holding| hide(&holding));
-    hide(node.stats());
+    node.neighbours().for_each(hide);
+    node.peers(host).for_each(hide);
+    node.stats().iter().for_each(|counter| hide(&counter));
     hide(&(node.next_deadline(), node.is_quiet()));
 }
 

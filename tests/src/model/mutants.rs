@@ -89,7 +89,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "hearing the master does not restart the master-down timer",
         "machine.rs",
-        "*down = now + view.waits_for(peer, *ties);",
+        "*down = now + view.waits_for(peer, willing, *ties);",
         "*down = (*down).max(now);",
     ),
     mutant(
@@ -120,7 +120,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a MASTER advertises as seldom as a BACKUP waits",
         "machine.rs",
         "let period = view.period(view.effective_skew());\n                let next = *next_ad + period;",
-        "let period = view.master_down();\n                let next = *next_ad + period;",
+        "let period = view.waits(0);\n                let next = *next_ad + period;",
     ),
     mutant(
         "who bowed out waits for its successor without end",
@@ -135,10 +135,10 @@ pub const MUTANTS: &[Mutant] = &[
         "            self.hosts.push_ready(slot);\n        }",
     ),
     mutant(
-        "who oversleeps takes over before it hears what waits",
+        "who wakes takes over before it hears what waits",
         "node.rs",
-        "if !overslept {",
-        "if !overslept || self.policy.late.is_some() {",
+        "if !self.policy.hears_first {",
+        "if self.now == now {",
     ),
     // Leaving.
     mutant(
@@ -149,9 +149,9 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "who handed over takes it back at once",
-        "machine.rs",
-        "let willing = bows_out || !(*resigned || view.maintenance);",
-        "let willing = bows_out || *resigned || peer.micros() > 0;",
+        "machine/view.rs",
+        "peer == Interval::BOW_OUT || !(resigned || self.maintenance)",
+        "resigned || peer.micros() > 0",
     ),
     mutant(
         "enabled again while leaving, it leaves all the same",
@@ -180,15 +180,15 @@ pub const MUTANTS: &[Mutant] = &[
     // Maintenance mode.
     mutant(
         "in maintenance it takes over from a living master",
-        "machine.rs",
-        "!(*resigned || view.maintenance)",
-        "!*resigned",
+        "machine/view.rs",
+        "!(resigned || self.maintenance)",
+        "!resigned",
     ),
     mutant(
         "in maintenance it does not answer a bow-out",
-        "machine.rs",
-        "let willing = bows_out || !(*resigned",
-        "let willing = bows_out && !view.maintenance || !(*resigned",
+        "machine/view.rs",
+        "peer == Interval::BOW_OUT || !(resigned",
+        "peer == Interval::BOW_OUT && !self.maintenance || !(resigned",
     ),
     mutant(
         "in maintenance it stays MASTER beside a slower one",
@@ -205,8 +205,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "after maintenance it does not preempt",
         "machine.rs",
-        "Reason::HandedOver, !view.maintenance, view)",
-        "Reason::HandedOver, true, view)",
+        "Reason::HandedOver, peer, !view.maintenance, 0, view)",
+        "Reason::HandedOver, peer, true, 0, view)",
     ),
     mutant(
         "two in maintenance wait equally long",
@@ -272,8 +272,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a hand-over goes on though maintenance was left",
         "node/maintenance.rs",
-        "} else if leaves {",
-        "} else if leaves && self.shutting_down {",
+        "} else if self.hosts.get(slot).is_some_and(called_off) {",
+        "} else if self.shutting_down && self.hosts.get(slot).is_some_and(called_off) {",
     ),
     // Ownership.
     mutant(
@@ -321,19 +321,19 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "sending must fail once more before it counts",
-        "host.rs",
+        "host/sending.rs",
         "self.errors < SEND_THRESHOLD",
         "self.errors <= SEND_THRESHOLD",
     ),
     mutant(
         "a BACKUP lifts its demotion for errors at once",
-        "host.rs",
+        "host/sending.rs",
         "self.retry_at = retry.map(|wait| now + wait.max(BUSY_RETRY));",
         "self.retry_at = retry.map(|_| now + BUSY_RETRY);",
     ),
     mutant(
         "three successes do not lift the demotion for errors",
-        "host.rs",
+        "host/sending.rs",
         "*self = Self::default();\n        was_failing",
         "self.errors = 0;\n        was_failing",
     ),

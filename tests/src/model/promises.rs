@@ -60,8 +60,8 @@ impl<'s> World<'s> {
                 }
             }
             (_, _, Because::Repeated) => return Err(self.blame(index, "believes what it heard before")),
-            (State::Backup, State::Master, Because::Late) => {
-                return Err(self.blame(index, "woke late, and takes over before it has heard what waits"));
+            (State::Backup, State::Master, Because::Unheard) => {
+                return Err(self.blame(index, "takes over before it has heard what waits"));
             }
             (State::Master, State::Backup, Because::Heard(heard, lower_source)) => {
                 let handed_over = reason == Reason::HandedOver && heard.interval != reference::BOW_OUT;
@@ -69,7 +69,7 @@ impl<'s> World<'s> {
                     return Err(self.blame(index, &format!("yields to {heard}, being {own}")));
                 }
             }
-            (State::Master, State::Backup, Because::Time | Because::Late) => {
+            (State::Master, State::Backup, Because::Time | Because::Unheard) => {
                 return Err(self.blame(index, "yields to nobody"));
             }
             _ => {}

@@ -21,8 +21,8 @@ pub(super) enum Because {
     /// It heard something that it should not believe.
     Repeated,
     Time,
-    /// It is late, and has not yet heard what waits.
-    Late,
+    /// Of time, and it has not yet heard what waits.
+    Unheard,
     Operator,
 }
 
@@ -224,15 +224,15 @@ impl<'s> World<'s> {
         self.check_seats()
     }
 
-    /// What an adapter does when it wakes: timers, what waits, and then late timers.
+    /// What an adapter does when it wakes: timers, what waits, and then timers that waited for that.
     pub(super) fn wake(&mut self, index: u8) -> Result<(), Violation> {
         let seat = &mut self.seats[usize::from(index)];
         seat.paused = false;
-        let late = self.scenario.policy.late;
-        let overslept = seat
-            .deadline()
-            .is_some_and(|deadline| late.is_some_and(|late| self.now - deadline > late));
-        let because = if overslept { Because::Late } else { Because::Time };
+        let because = if self.scenario.policy.hears_first {
+            Because::Unheard
+        } else {
+            Because::Time
+        };
         self.with_node(index, because, |node, _, now| node.handle_timeout(now))?;
         while let Some(waiting) = self.flight.iter().position(|message| message.to == index) {
             self.deliver(u8::try_from(waiting).unwrap_or(u8::MAX), false)?;

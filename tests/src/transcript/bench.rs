@@ -1,10 +1,10 @@
 //! One node with one virtual host, its peer, and an adapter between them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use carp_fsm::{
-    Action, EventKind, GroupId, HandOver, HostConfig, HostId, IfaceId, Instant, Node, OwnerError, Policy,
-    Storage, TransmitKind, TransmitResult,
+    Action, EventKind, GroupId, HandOver, HostConfig, HostId, IfaceId, Instant, Node, OwnerError, Peer,
+    Policy, Storage, TransmitKind, TransmitResult,
 };
 use carp_proto::{
     AddressSet, AdvBase, AdvSkew, Advertisement, Authenticator, Counter, Demotion, Dialect, Envelope,
@@ -15,6 +15,13 @@ pub(super) const ADDRS: usize = 4;
 pub(super) const ETH0: IfaceId = IfaceId(0);
 pub(super) const ETH1: IfaceId = IfaceId(1);
 pub(super) const GROUP: GroupId = GroupId(0);
+
+pub(super) const OWN_IPV4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
+pub(super) const OWN_IPV6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5);
+const LINK_LOCAL_PEER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
+
+/// The second virtual host.
+const OTHER: Vhid = Vhid::new(43).expect("43 is not 0");
 
 /// Retries without end are a mistake of the transcript or of the node.
 const ACTIONS_AT_ONCE: u32 = 100;
@@ -28,10 +35,14 @@ pub(super) struct Bench {
     /// As the peer is configured: like us.
     pub(super) peer: HostConfig<ADDRS>,
     pub(super) sending: TransmitResult,
+    /// Peers to whom nothing leaves, whatever becomes of the rest.
+    pub(super) unreachable: Vec<IpAddr>,
     pub(super) refuses: bool,
     /// Timers wait for `wake`.
     pub(super) asleep: bool,
     pub(super) shows_counters: bool,
+    /// With these passwords it is tried who signed what we send.
+    pub(super) passwords: Vec<String>,
     /// Of the peer's advertisements.
     counter: u64,
     /// The last that was sent, and the last that was heard.
@@ -52,6 +63,10 @@ pub(super) struct Heard {
     pub(super) addresses: Option<AddressSet<ADDRS>>,
     pub(super) ttl: u8,
     pub(super) ipv6: bool,
+    /// Sent to us alone.
+    pub(super) unicast: bool,
+    /// On the interface of the second virtual host.
+    pub(super) other: bool,
 }
 
 impl Heard {
@@ -67,6 +82,8 @@ impl Heard {
             addresses: None,
             ttl: 255,
             ipv6: false,
+            unicast: false,
+            other: false,
         }
     }
 }
@@ -85,9 +102,11 @@ impl Bench {
             now: Instant::ZERO,
             peer,
             sending: TransmitResult::Sent,
+            unreachable: Vec::new(),
             refuses: false,
             asleep: false,
             shows_counters: false,
+            passwords: Vec::new(),
             counter: 0x1000,
             sent: None,
             heard: None,
@@ -99,12 +118,10 @@ impl Bench {
 
     /// Adds a virtual host 43, like the first one.
     pub(super) fn insert_other(&mut self) -> Result<(), String> {
-        let mut addresses = AddressSet::new();
-        addresses.insert([192, 0, 2, 43].into()).expect("room");
         let config = HostConfig {
             iface: ETH1,
-            vhid: Vhid::new(43).expect("not 0"),
-            addresses,
+            vhid: OTHER,
+            addresses: other_addresses(),
             ..self.peer.clone()
         };
         let inserted = self
@@ -114,6 +131,12 @@ impl Bench {
         self.other = Some(inserted);
         self.drain();
         Ok(())
+    }
+
+    /// `only` without multicast; each peer with the TTL at which it is heard, if that is not 255.
+    pub(super) fn set_peers(&mut self, multicast: bool, peers: &[Peer]) -> Result<(), String> {
+        let set = self.node.set_peers(self.now, self.host, multicast, peers);
+        set.map_err(|error| error.to_string())
     }
 
     pub(super) fn take(&mut self) -> Vec<String> {
@@ -141,11 +164,13 @@ impl Bench {
         let config = &self.peer;
         let dialect = heard.dialect.unwrap_or(config.dialect);
         let key = heard.key.as_ref().unwrap_or(&config.key);
-        let vhid = heard.vhid.unwrap_or(config.vhid);
-        let other = self.other.and_then(|other| self.node.config(other));
-        let config = other.filter(|other| other.vhid == vhid).unwrap_or(config);
-        let (iface, addresses) = (config.iface, heard.addresses.as_ref());
-        let addresses = addresses.unwrap_or(&config.addresses);
+        let (iface, vhid, addresses) = if heard.other {
+            (ETH1, OTHER, other_addresses())
+        } else {
+            (ETH0, config.vhid, config.addresses.clone())
+        };
+        let vhid = heard.vhid.unwrap_or(vhid);
+        let addresses = heard.addresses.as_ref().unwrap_or(&addresses);
         let signer = Authenticator::new(key, vhid, addresses, dialect.rules().hmac_sent);
         self.counter += 1;
         let counter = Counter::new(heard.counter.unwrap_or(self.counter));
@@ -160,7 +185,8 @@ impl Bench {
         };
         let envelope = match heard.from {
             IpAddr::V4(from) if !heard.ipv6 => Envelope::multicast_v4(vhid, from, dialect),
-            _ => Envelope::multicast_v6(vhid, "fe80::9".parse().expect("an address"), dialect),
+            IpAddr::V4(_) => Envelope::multicast_v6(vhid, LINK_LOCAL_PEER, dialect),
+            IpAddr::V6(from) => Envelope::multicast_v6(vhid, from, dialect),
         };
         let mut buffer = [0; MAX_FRAME_LEN];
         let len = frame::emit_advertisement(&advertisement, &envelope, dialect, &mut buffer);
@@ -169,8 +195,13 @@ impl Bench {
         let FrameClass::Carp { meta, payload } = frame::classify(frame) else {
             return Err("what the peer sends is no advertisement".into());
         };
+        let ours: IpAddr = match meta.src {
+            IpAddr::V4(_) => OWN_IPV4.into(),
+            IpAddr::V6(_) => OWN_IPV6.into(),
+        };
         let meta = RxMeta {
             ttl: heard.ttl,
+            dst: if heard.unicast { ours } else { meta.dst },
             ..meta
         };
         self.handle(iface, &meta, payload);
@@ -252,9 +283,20 @@ impl Bench {
                     self.node.handle_owner_result(self.now, host, seq, result);
                 }
                 Action::Transmit {
-                    host, kind, len, tx, ..
+                    host,
+                    kind,
+                    len,
+                    tx,
+                    next_hop,
+                    ..
                 } => {
-                    let outcome = match self.sending {
+                    let reached = next_hop.is_none_or(|hop| !self.unreachable.contains(&hop));
+                    let result = if reached {
+                        self.sending
+                    } else {
+                        TransmitResult::Error
+                    };
+                    let outcome = match result {
                         TransmitResult::Sent => "",
                         TransmitResult::Busy => ", but there is no room",
                         TransmitResult::Error => ", which fails",
@@ -264,7 +306,7 @@ impl Bench {
                     if kind != TransmitKind::Announcement {
                         self.sent = Some(frame[..len].to_vec());
                     }
-                    self.node.handle_transmit_result(self.now, tx, self.sending);
+                    self.node.handle_transmit_result(self.now, tx, result);
                 }
             }
             self.tell_events();
@@ -307,16 +349,32 @@ impl Bench {
                 if sent.demotion.get() > 0 {
                     line = format!("{line} demoted={}", sent.demotion.get());
                 }
-                if meta.src.is_ipv6() {
+                if !meta.dst.is_multicast() {
+                    line = format!("{line} to {}", meta.dst);
+                } else if meta.src.is_ipv6() {
                     line += " ipv6";
                 }
                 if self.shows_counters {
                     line = format!("{line} counter={:x}", sent.counter.get());
                 }
+                if let Some(password) = self.who_signed(&packet) {
+                    line = format!("{line} key={password}");
+                }
                 line
             }
             (_, other) => format!("send {other:?}"),
         }
+    }
+
+    fn who_signed(&self, packet: &Packet<&[u8]>) -> Option<&String> {
+        let config = &self.peer;
+        let fits = |password: &&String| {
+            let key = Key::from_passphrase(password.as_bytes()).expect("it was one before");
+            let hashed = config.dialect.rules().hmac_sent;
+            let signer = Authenticator::new(&key, config.vhid, &config.addresses, hashed);
+            signer.verify(packet).is_ok()
+        };
+        self.passwords.iter().find(fits)
     }
 
     fn tell_events(&mut self) {
@@ -351,6 +409,19 @@ impl Bench {
                 }
                 EventKind::TakenAway { .. } => "addresses taken away".to_owned(),
                 EventKind::Neighbour { source, kind, .. } => format!("neighbour {source} {kind}"),
+                EventKind::SplitMaster { master, backup, .. } => {
+                    let vhid = |host| self.node.config(host).map_or(0, |config| config.vhid.get());
+                    format!(
+                        "the group is split: MASTER of {}, BACKUP of {}",
+                        vhid(master),
+                        vhid(backup)
+                    )
+                }
+                EventKind::SplitMasterEnded { .. } => "the group is split no longer".to_owned(),
+                EventKind::FastProfileLeft { peer, interval, .. } => {
+                    let (base, skew) = (interval.base().get(), interval.skew().get());
+                    format!("fast profile left: {peer} advertises {base}/{skew}")
+                }
                 other => format!("{other:?}"),
             };
             self.lines.push(format!("{} > {line}", event.at));
@@ -360,4 +431,10 @@ impl Bench {
     pub(super) fn tell(&mut self, line: &str) {
         self.lines.push(format!("{} > {line}", self.now));
     }
+}
+
+fn other_addresses() -> AddressSet<ADDRS> {
+    let mut addresses = AddressSet::new();
+    addresses.insert([192, 0, 2, 43].into()).expect("room");
+    addresses
 }

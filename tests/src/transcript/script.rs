@@ -3,11 +3,15 @@
 use std::str::FromStr;
 
 use carp_fsm::{
-    Cause, Duration, HostConfig, Instant, InterfaceInfo, LinkMode, LinkState, Policy, State, TransmitResult,
+    Cause, Duration, HostConfig, Instant, InterfaceInfo, LinkMode, LinkState, Peer, Policy, Profile, State,
+    TransmitResult,
 };
 use carp_proto::{AddressSet, AdvBase, AdvSkew, Dialect, Key, MacAddr, Vhid};
 
-use super::bench::{ADDRS, Bench, ETH0, ETH1, GROUP, Heard};
+use super::bench::{ADDRS, Bench, ETH0, ETH1, GROUP, Heard, OWN_IPV4, OWN_IPV6};
+
+/// Unless `key=` says otherwise.
+const PASSWORD: &str = "secret";
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -46,6 +50,9 @@ impl Script {
             let (policy, config) = host(settings)?;
             let mut bench = Bench::new(policy, config)?;
             bench.shows_counters = settings.contains("show=counters");
+            if settings.contains("show=key") {
+                bench.passwords.push(PASSWORD.to_owned());
+            }
             if settings.contains("other=43") {
                 bench.insert_other()?;
             }
@@ -87,6 +94,13 @@ fn command_of(bench: &mut Bench, now: Instant, line: &str) -> Result<()> {
             let heard = heard(what, rest)?;
             bench.hear(&heard)?;
         }
+        ["other-hear", what, ref rest @ ..] => {
+            let mut heard = heard(what, rest)?;
+            heard.other = true;
+            bench.hear(&heard)?;
+        }
+        ["peers", "only", ref list @ ..] => bench.set_peers(false, &peers(list)?)?,
+        ["peers", ref list @ ..] => bench.set_peers(true, &peers(list)?)?,
         ["loop"] => bench.hear_again(true, None)?,
         ["loop", interval] => bench.hear_again(true, Some(base_and_skew(interval)?))?,
         ["again"] => bench.hear_again(false, None)?,
@@ -124,9 +138,19 @@ fn command_of(bench: &mut Bench, now: Instant, line: &str) -> Result<()> {
                 .iter()
                 .try_for_each(|setting| set(&mut config, setting))?;
             bench.peer = config.clone();
+            let passwords = settings.iter().filter_map(|setting| setting.strip_prefix("key="));
+            if !bench.passwords.is_empty() {
+                bench.passwords.extend(passwords.map(str::to_owned));
+            }
             node.reconfigure(now, host, config).map_err(|e| failed(&e))?;
         }
-        ["sending", "works"] => bench.sending = TransmitResult::Sent,
+        ["sending", "works"] => {
+            bench.sending = TransmitResult::Sent;
+            bench.unreachable.clear();
+        }
+        ["sending", "fails", "to", ref list @ ..] => {
+            bench.unreachable = list.iter().map(|address| parse(address)).collect::<Result<_>>()?;
+        }
         ["sending", "fails"] => bench.sending = TransmitResult::Error,
         ["sending", "busy"] => bench.sending = TransmitResult::Busy,
         ["addresses", state] => bench.refuses = state == "refused",
@@ -154,8 +178,8 @@ fn interface(link: &str) -> Result<InterfaceInfo> {
     };
     Ok(InterfaceInfo {
         mac: MacAddr([2, 0, 0, 0, 0, 5]),
-        ipv4: Some([10, 0, 0, 5].into()),
-        ipv6: Some("fe80::5".parse().expect("an address")),
+        ipv4: Some(OWN_IPV4),
+        ipv6: Some(OWN_IPV6),
         link,
     })
 }
@@ -165,6 +189,7 @@ fn heard(what: &str, rest: &[&str]) -> Result<Heard> {
     for setting in rest {
         match setting.split_once('=') {
             None if *setting == "ipv6" => heard.ipv6 = true,
+            None if *setting == "unicast" => heard.unicast = true,
             Some(("demoted", value)) => heard.demotion = parse(value)?,
             Some(("from", value)) => heard.from = parse(value)?,
             Some(("counter", value)) => heard.counter = Some(counter(value)?),
@@ -175,7 +200,7 @@ fn heard(what: &str, rest: &[&str]) -> Result<Heard> {
             Some(("addresses", list)) => heard.addresses = Some(addresses(list)?),
             _ => {
                 return Err(format!(
-                    "{setting:?}: demoted=, from=, counter=, as=, ttl=, key=, vhid=, addresses= or ipv6"
+                    "{setting:?}: demoted=, from=, counter=, as=, ttl=, key=, vhid=, addresses=, ipv6 or unicast"
                 ));
             }
         }
@@ -186,7 +211,7 @@ fn heard(what: &str, rest: &[&str]) -> Result<Heard> {
 fn host(settings: &str) -> Result<(Policy, HostConfig<ADDRS>)> {
     let mut policy = Policy::HARDENED;
     let vhid = Vhid::new(42).expect("not 0");
-    let mut config = HostConfig::new(ETH0, vhid, key("secret")?);
+    let mut config = HostConfig::new(ETH0, vhid, key(PASSWORD)?);
     config.mode = LinkMode::Vmac;
     config.addresses.insert([192, 0, 2, 42].into()).expect("room");
     for setting in settings.split_whitespace() {
@@ -199,7 +224,11 @@ fn host(settings: &str) -> Result<(Policy, HostConfig<ADDRS>)> {
                 policy.ifdown_demotion_factor = parse(value)?;
             }
             Some(("not-ready", value)) => policy.not_ready_demotion_factor = parse(value)?,
-            Some(("show", "counters") | ("other", "43")) => {}
+            Some(("burst", value)) => policy.announce_burst = parse(value)?,
+            Some(("refresh", seconds)) => policy.announce_refresh = Duration::from_secs(parse(seconds)?),
+            // So many at once, and then so many in every window of 10 ms.
+            Some(("frames", value)) => policy.announce_frames = parse(value)?,
+            Some(("show", "counters" | "key") | ("other", "43")) => {}
             _ => set(&mut config, setting)?,
         }
     }
@@ -213,7 +242,17 @@ fn set(config: &mut HostConfig<ADDRS>, setting: &str) -> Result<()> {
         }
         Some(("base", base)) => config.advbase = AdvBase::new(parse(base)?),
         Some(("skew", skew)) => config.advskew = AdvSkew::new(parse(skew)?),
+        // 0: not that profile.
+        Some(("fast", ratio)) => {
+            let ratio: u8 = parse(ratio)?;
+            config.profile = if ratio == 0 {
+                Profile::Normal
+            } else {
+                Profile::fast(ratio)
+            };
+        }
         Some(("preempt", on)) => config.preempt = on == "on",
+        Some(("peers-repeat-counter", on)) => config.peers_repeat_counter = on == "on",
         Some(("preempt-delay", seconds)) => config.preempt_delay = Duration::from_secs(parse(seconds)?),
         Some(("mode", "vmac")) => config.mode = LinkMode::Vmac,
         Some(("mode", "plain")) => config.mode = LinkMode::Plain,
@@ -226,6 +265,18 @@ fn set(config: &mut HostConfig<ADDRS>, setting: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// `10.0.0.9`, or `10.0.0.9/250`, which is heard at that TTL or a higher one.
+fn peers(list: &[&str]) -> Result<Vec<Peer>> {
+    let peer = |text: &&str| {
+        let (address, ttl) = text.split_once('/').unwrap_or((text, "255"));
+        Ok(Peer {
+            address: parse(address)?,
+            min_ttl: parse(ttl)?,
+        })
+    };
+    list.iter().map(peer).collect()
 }
 
 fn addresses(list: &str) -> Result<AddressSet<ADDRS>> {

@@ -55,6 +55,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         'M' | 'O' => Role::Master {
             next_ad: until,
             reannounce: view.reannounce(),
+            settled: false,
             answer_from: now,
             ties: 0,
             offers: letter == 'O',

@@ -189,7 +189,7 @@ fn a_host_that_was_refused_its_addresses_can_be_removed_or_disabled() {
                 done.unwrap();
             };
             bench.now = bench.node.next_deadline().unwrap();
-            bench.node.handle_timeout(bench.now);
+            bench.node.handle_drained(bench.now);
             let mut frame = [0; MAX_FRAME_LEN];
             let action = bench.node.poll_action(bench.now, &mut frame);
             let Some(Action::SetOwner { seq, .. }) = action else {

@@ -4,7 +4,7 @@ use crate::{CounterSlot, NeighbourKind};
 /// The advertisements that a MASTER sends when it is due, one for each family.
 pub(super) fn own_advertisements(bench: &mut Bench) -> Vec<[u8; 36]> {
     bench.now = bench.node.next_deadline().unwrap();
-    bench.node.handle_timeout(bench.now);
+    bench.node.handle_drained(bench.now);
     let (mut frame, mut own) = ([0; MAX_FRAME_LEN], Vec::new());
     while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
         if let Action::Transmit {

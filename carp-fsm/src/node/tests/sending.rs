@@ -101,7 +101,7 @@ fn what_is_due_in_a_moment_is_sent_along_and_nobody_is_promoted_early() {
     // Each is counted from when it was due: the next time it is the same again.
     let fourth = third + Duration::from_micros(1_390_625);
     bench.forget();
-    bench.node.handle_timeout(at(fourth.as_micros() - 1)); // early: nothing
+    bench.node.handle_drained(at(fourth.as_micros() - 1)); // early: nothing
     bench.run_to_deadline();
     assert_eq!(bench.now, fourth);
     assert_eq!(bench.said(), ["ad"; 3]);
@@ -129,7 +129,7 @@ fn both_families_are_advertised_and_every_counter_is_new() {
     let mut counters = BTreeSet::new();
     for _ in 0..50 {
         bench.now = bench.node.next_deadline().unwrap();
-        bench.node.handle_timeout(bench.now);
+        bench.node.handle_drained(bench.now);
         let mut frame = [0; MAX_FRAME_LEN];
         while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
             if let Action::Transmit {
@@ -248,7 +248,7 @@ impl Bench {
             self.drain();
             self.forget();
             self.now = self.node.next_deadline().unwrap();
-            self.node.handle_timeout(self.now);
+            self.node.handle_drained(self.now);
         }
     }
 }
@@ -276,7 +276,7 @@ fn addresses_that_could_not_be_taken_off_are_tried_again() {
         let retry = bench.now + Policy::HARDENED.refused_retry;
         assert_eq!(bench.node.next_deadline(), Some(retry));
         bench.now = retry;
-        bench.node.handle_timeout(bench.now);
+        bench.node.handle_drained(bench.now);
     }
     bench.drain();
     bench.run_for(Duration::from_millis(300));

@@ -7,7 +7,7 @@ use crate::config::Dscp;
 fn tos_of_next(bench: &mut Bench) -> u8 {
     let mut frame = [0; MAX_FRAME_LEN];
     bench.now = bench.node.next_deadline().unwrap();
-    bench.node.handle_timeout(bench.now);
+    bench.node.handle_drained(bench.now);
     loop {
         match bench.node.poll_action(bench.now, &mut frame).unwrap() {
             Action::SetOwner { host, seq, .. } => {
@@ -50,12 +50,16 @@ fn a_fault_that_lasts_counts_with_the_new_weight_at_once() {
         cause,
         holds,
     };
-    bench.node.set_demotion_factors(bench.now, 100, 50);
+    let with = |ifdown_demotion_factor| Policy {
+        ifdown_demotion_factor,
+        ..Policy::HARDENED
+    };
+    bench.node.set_policy(bench.now, with(100));
     bench.drain();
     bench.forget();
     bench.link(ETH0, LinkState::Down);
     assert_eq!(bench.node.demotion(GROUP0), 100);
-    bench.node.set_demotion_factors(bench.now, 5, 50);
+    bench.node.set_policy(bench.now, with(5));
     bench.drain();
     assert_eq!(bench.node.demotion(GROUP0), 5);
     bench.link(ETH0, LinkState::Up);
@@ -69,4 +73,23 @@ fn a_fault_that_lasts_counts_with_the_new_weight_at_once() {
         demotion(100, 5, true),
         demotion(5, 0, false)
     ]));
+}
+
+#[test]
+fn who_waits_for_services_waits_with_the_new_weight_or_no_longer() {
+    let with = |not_ready_demotion_factor| Policy {
+        not_ready_demotion_factor,
+        ..Policy::HARDENED
+    };
+    let mut bench = Bench::new(with(240));
+    bench.insert(config(7));
+    assert_eq!(bench.node.demotion(GROUP0), 240);
+    bench.node.set_policy(bench.now, with(100));
+    assert_eq!(bench.node.demotion(GROUP0), 100);
+    assert_eq!(bench.node.policy().not_ready_demotion_factor, 100);
+    bench.node.set_policy(bench.now, with(0));
+    assert_eq!(bench.node.demotion(GROUP0), 0);
+    bench.node.set_policy(bench.now, with(240));
+    bench.insert(config(8));
+    assert_eq!(bench.node.demotion(GROUP0), 0, "they are up");
 }

@@ -46,6 +46,24 @@ fn a_crash_is_noticed_within_milliseconds() {
 }
 
 #[test]
+fn a_pause_in_which_the_master_was_heard_costs_nothing() {
+    for millis in 1..200 {
+        let (mut sim, ids) = fast(millis, &[1, 2], 3);
+        sim.run_for(seconds(2));
+        let before = sim.trace().len();
+        sim.pause(ids[1]);
+        sim.run_for(Duration::from_millis(millis));
+        sim.resume(ids[1]);
+        assert_eq!(masters(&sim), [ids[0]], "after {millis} ms");
+        assert_eq!(
+            transitions(&sim.trace()[before..], ids[1]),
+            [],
+            "after {millis} ms"
+        );
+    }
+}
+
+#[test]
 fn handing_over_and_stopping_make_before_they_break() {
     let (mut sim, ids) = fast(5, &[2, 3], 3);
     sim.run_for(seconds(1));

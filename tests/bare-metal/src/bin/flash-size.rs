@@ -26,8 +26,10 @@ extern "C" fn entry() -> ! {
     parts::frames();
     #[cfg(feature = "explain")]
     carp_bare_metal::explanation();
-    #[cfg(feature = "node")]
-    parts::node();
+    #[cfg(feature = "smallest")]
+    carp_bare_metal::node::smallest();
+    #[cfg(feature = "everything")]
+    carp_bare_metal::node::everything();
     loop {
         core::hint::spin_loop();
     }
@@ -144,66 +146,5 @@ mod parts {
             &mut buffer,
         ));
         black_box(&buffer);
-    }
-
-    /// All that a device does with a node; inspection and what prints are not in it.
-    #[cfg(feature = "node")]
-    pub fn node() {
-        use carp_fsm::{
-            Action, Cause, EventSlot, GroupId, GroupSlot, HostConfig, HostSlot, IfaceId, Instant,
-            InterfaceInfo, InterfaceSlot, LinkState, Node, OwnerError, Policy, State, Storage,
-            TransmitResult,
-        };
-
-        const INFO: InterfaceInfo = InterfaceInfo {
-            mac: MAC,
-            ipv4: Some(Ipv4Addr::UNSPECIFIED),
-            ipv6: None,
-            link: LinkState::Up,
-        };
-        let (mut hosts, mut interfaces) = ([const { HostSlot::<4>::EMPTY }; 1], [InterfaceSlot::EMPTY; 1]);
-        let (mut groups, mut events) = ([const { GroupSlot::EMPTY }; 1], [EventSlot::EMPTY; 8]);
-        let storage = Storage::borrowed(&mut hosts, &mut interfaces, &mut groups, &mut events);
-        let mut node = Node::new(*black_box(&Policy::HARDENED), black_box(1), storage);
-        let mut frame = [0; MAX_FRAME_LEN];
-        let now = || *black_box(&Instant::ZERO);
-        let (iface, group) = (IfaceId(0), GroupId(0));
-        node.handle_interface(now(), iface, *black_box(&INFO));
-        let mut config = HostConfig::new(iface, VHID, Key::NONE);
-        black_box(&mut config);
-        if let Ok(host) = node.insert(now(), config) {
-            while black_box(true) {
-                node.handle_timeout(now());
-                let _ = black_box(&node.handle_packet(now(), iface, black_box(&META), black_box(BYTES)));
-                node.handle_drained(now());
-                node.handle_taken_away(now(), host);
-                let _ = node.set_enabled(now(), host, black_box(true));
-                let _ = node.hand_over(now(), host);
-                let _ = node.force_state(now(), host, black_box(State::Master));
-                let _ = node.demote(now(), group, black_box(Cause::Operator), black_box(1));
-                let _ = node.clear(now(), group, black_box(Cause::Operator));
-                let mut config = HostConfig::new(iface, VHID, Key::NONE);
-                black_box(&mut config);
-                let _ = node.reconfigure(now(), host, config);
-                let _ = node.remove(now(), host);
-                node.shutdown(now());
-                while let Some(action) = node.poll_action(now(), &mut frame) {
-                    match action {
-                        Action::SetOwner { host, seq, .. } => {
-                            let result = black_box(true).then_some(()).ok_or(OwnerError);
-                            node.handle_owner_result(now(), host, seq, result);
-                        }
-                        Action::Transmit { tx, .. } => {
-                            black_box(&frame);
-                            node.handle_transmit_result(now(), tx, black_box(TransmitResult::Sent));
-                        }
-                    }
-                }
-                while let Some(event) = node.poll_event() {
-                    black_box(&event);
-                }
-                black_box(&(node.next_deadline(), node.state(host), node.is_quiet()));
-            }
-        }
     }
 }

@@ -28,7 +28,8 @@ extern "C" fn entry() -> ! {
     carp_bare_metal::rest();
     carp_bare_metal::text();
     carp_bare_metal::node::machine();
-    carp_bare_metal::node::node();
+    carp_bare_metal::node::everything();
+    carp_bare_metal::node::smallest();
     carp_bare_metal::node::text();
     carp_bare_metal::adapter::shim();
     carp_bare_metal::adapter::phy();

@@ -174,8 +174,17 @@ async fn tell(control: Control<NoopRawMutex, ADDRS>) {
     loop {
         let Event { at, kind } = events.next().await;
         let _ = match kind {
-            EventKind::Transition { from, to, reason, .. } => {
-                writeln!(Console, "{at} {from} -> {to}: {reason}")
+            EventKind::Transition {
+                host,
+                from,
+                to,
+                reason,
+                ..
+            } => {
+                let peer = control.status(host).and_then(|status| status.peer);
+                let heard = peer.map_or(carp_fsm::Instant::ZERO, |peer| peer.at);
+                let late = time::late_by();
+                writeln!(Console, "{at} {from} -> {to}: {reason}; heard {heard}, woken {late} us late")
             }
             EventKind::Demotion { to, cause, .. } => writeln!(Console, "{at} demotion {to}: {cause}"),
             EventKind::HandOver { outcome, .. } => writeln!(Console, "{at} hand-over: {outcome:?}"),

@@ -15,7 +15,7 @@ use crate::figure::Limit;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    for &software in bench.software() {
+    for software in bench.software() {
         let modes: &[_] = match software {
             Software::Carpd => &MODES,
             Software::Ucarp | Software::Keepalived => &[""],
@@ -25,12 +25,15 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
             heals(bench, software, mode)?;
         }
     }
+    if !bench.ours() {
+        return Ok(());
+    }
     pulls(bench, true)?;
     pulls(bench, false)
 }
 
 /// How long a backup of advskew 100, or priority 154, waits for a silent master, in milliseconds.
-fn formula(software: Software) -> f64 {
+pub(crate) fn formula(software: Software) -> f64 {
     match software {
         Software::Keepalived => 3000.0 + 1000.0 * f64::from(256 - 154) / 256.0,
         Software::Carpd | Software::Ucarp => millis(master_down(1, 100).as_micros()),
@@ -45,7 +48,7 @@ fn pair(bench: &Bench, software: Software, mode: &str) -> Result<Lab, LabError> 
 }
 
 /// Waits until A has just advertised.
-fn after_advertisement(lab: &mut Lab) -> Result<(), LabError> {
+pub(crate) fn after_advertisement(lab: &mut Lab) -> Result<(), LabError> {
     let (now, master) = (Clock.now(), &lab.nodes[A]);
     lab.client.wait(PATIENCE, "an advertisement of A", |record| {
         record
