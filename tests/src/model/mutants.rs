@@ -62,6 +62,12 @@ pub const MUTANTS: &[Mutant] = &[
         "peer_demotion > mine ||",
     ),
     mutant(
+        "OpenBSD: a demoted MASTER yields to a bow-out",
+        "machine/compare.rs",
+        "if peer == Interval::BOW_OUT && view.policy.answer_worse_master {",
+        "if peer == Interval::BOW_OUT && view.maintenance {",
+    ),
+    mutant(
         "UCarp: the lower address yields",
         "machine/compare.rs",
         "own == peer && lower_source)",

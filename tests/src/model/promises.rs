@@ -65,7 +65,10 @@ impl<'s> World<'s> {
             }
             (State::Master, State::Backup, Because::Heard(heard, lower_source)) => {
                 let handed_over = reason == Reason::HandedOver && heard.interval != reference::BOW_OUT;
-                if !handed_over && !reference::yields(member.dialect, own, heard, lower_source) {
+                let from_nobody =
+                    heard.interval == reference::BOW_OUT && self.scenario.policy.answer_worse_master;
+                let yields = reference::yields(member.dialect, own, heard, lower_source) && !from_nobody;
+                if !handed_over && !yields {
                     return Err(self.blame(index, &format!("yields to {heard}, being {own}")));
                 }
             }

@@ -201,8 +201,12 @@ impl<'p> Judge<'p> {
             },
             (State::Master, State::Backup, Reason::MoreFrequentAdvertisement) => match seat.heard {
                 None => Some("yields to nobody".into()),
-                Some((heard, from)) => (!reference::yields(dialect, own, heard, from < index))
-                    .then(|| format!("yields to {heard}, being {own}")),
+                Some((heard, from)) => {
+                    let from_nobody =
+                        heard.interval == reference::BOW_OUT && member.policy.answer_worse_master;
+                    let yields = reference::yields(dialect, own, heard, from < index) && !from_nobody;
+                    (!yields).then(|| format!("yields to {heard}, being {own}"))
+                }
             },
             (State::Master, State::Backup, Reason::HandedOver) => {
                 let successor = seat
