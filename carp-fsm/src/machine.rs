@@ -18,8 +18,9 @@ enum Role {
     Backup {
         down4: Option<Instant>,
         down6: Option<Instant>,
-        /// Why it becomes MASTER when these have passed: nobody was heard, or a worse master is to be preempted, but not
-        /// at the same moment at which an equal does it.
+        /// Why it becomes MASTER when these have passed: nobody was heard; or a worse master is to be preempted, but not
+        /// at the same moment at which an equal does it; or its group moves here, and these run out when the next
+        /// advertisement is overdue.
         because: Reason,
         /// Handed over on request: does not take the role back from its living successor.
         resigned: bool,
@@ -41,7 +42,7 @@ enum Role {
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
         ties: u8,
-        /// Instead of the next advertisement, bow out for whoever is better.
+        /// At the next deadline, bow out for whoever is better instead of advertising.
         offers: bool,
     },
     /// Bowed out; still owner, no longer advertising, until the successor is heard.
@@ -96,7 +97,7 @@ impl Machine {
         matches!(self.role, Role::Leaving { .. })
     }
 
-    /// It will bow out for whoever is better, instead of its next advertisement.
+    /// It will bow out for whoever is better, at the next deadline.
     pub const fn offers(&self) -> bool {
         matches!(self.role, Role::Master { offers: true, .. })
     }
@@ -193,6 +194,7 @@ impl Machine {
             Input::Timeout => self.timeout(now, view),
             Input::DemotionChanged { worse } => self.demotion_changed(now, worse, view),
             Input::Reconfigured => self.reconfigured(now, view),
+            Input::Overdue(at) => self.hurry(at),
             Input::Force(state) => self.force(now, state, view),
         }
     }
@@ -251,7 +253,12 @@ impl Machine {
             (_, Departure::Offer) => {
                 match &mut self.role {
                     // Without a wait nobody could answer.
-                    Role::Master { offers, .. } => *offers = view.policy.leave_wait > Duration::ZERO,
+                    Role::Master { offers, next_ad, .. } if view.policy.leave_wait > Duration::ZERO => {
+                        *offers = true;
+                        // A peer that preempts does so as soon as it hears us.
+                        let soon = now + view.quarter(view.base_skew());
+                        *next_ad = soon.min(*next_ad);
+                    }
                     Role::Leaving { then, .. } if *then == Departure::HandOver => *then = departure,
                     _ => {}
                 }
@@ -345,7 +352,7 @@ impl Machine {
         } = &mut self.role
         {
             if *because != Reason::MasterTimedOut {
-                // The equal was first, or the master is no longer worse.
+                // The equal was first, the master is no longer worse, or it lives, whatever was lost in the other family.
                 *because = Reason::MasterTimedOut;
                 (*down4, *down6) = view.down_timers(now, view.waits(*ties));
             }
@@ -360,6 +367,26 @@ impl Machine {
                     *ties = 0;
                 }
                 *down = now + view.waits_for(peer, willing, *ties);
+            }
+        }
+        Effects::default()
+    }
+
+    /// The group moves here: a master that is not heard by then is dead. One that lives is left alone by whoever
+    /// does not preempt on purpose, so its silence is given the full time there.
+    fn hurry(&mut self, at: Instant) -> Effects {
+        if let Role::Backup {
+            down4,
+            down6,
+            resigned: false,
+            starting: false,
+            because,
+            ..
+        } = &mut self.role
+        {
+            for down in [down4, down6].into_iter().flatten().filter(|down| at < **down) {
+                *down = at;
+                *because = Reason::FollowingGroup;
             }
         }
         Effects::default()
@@ -408,7 +435,7 @@ impl Machine {
                 if !*offers {
                     *next_ad = now + period;
                 }
-                *answer_from = now + Duration::from_micros(period.as_micros() / 4);
+                *answer_from = now + view.quarter(view.effective_skew());
                 Effects {
                     wishes: Wishes::ADVERTISE.with(Wishes::ANNOUNCE),
                     ..Effects::default()
@@ -520,7 +547,7 @@ impl Machine {
                 ..
             } => {
                 *ties = 0;
-                if *because != Reason::MasterTimedOut {
+                if !matches!(*because, Reason::MasterTimedOut | Reason::FollowingGroup) {
                     *because = Reason::MasterTimedOut;
                     (*down4, *down6) = view.down_timers(now, view.waits(0));
                 }

@@ -85,9 +85,11 @@ pub struct Policy {
     /// advertisement it has not read yet, however short it slept. Off: timers act at once.
     pub hears_first: bool,
     /// When one virtual host of a group is lost to a dead link or to sending that fails, the MASTERs of the
-    /// group that are still MASTER at their next advertisement bow out for whoever is better: demotion alone
-    /// moves nothing where the peer does not preempt. If nobody better answers, they stay. And while a group
-    /// is split ([`EventKind::SplitMaster`](crate::EventKind)), its virtual hosts preempt.
+    /// group that are still MASTER a quarter of an interval later bow out for whoever is better: demotion alone
+    /// moves nothing where the peer does not preempt. If nobody better answers, they stay. When one takes over
+    /// from somebody that it heard, the BACKUPs of the group take over where the next advertisement does not come
+    /// in time ([`Reason::FollowingGroup`](crate::Reason)). And while a group is split
+    /// ([`EventKind::SplitMaster`](crate::EventKind)), its virtual hosts preempt.
     pub fails_over_as_group: bool,
     /// Demotion while an interface of the group is down (`net.inet.carp.ifdown_demotion_factor`).
     pub ifdown_demotion_factor: u16,

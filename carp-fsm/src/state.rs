@@ -54,6 +54,8 @@ pub enum Reason {
     PreemptingSlowerMaster,
     /// The master is more demoted than we are (OpenBSD's rule).
     PreemptingMoreDemotedMaster,
+    /// The group moves here, and the master's next advertisement is overdue (§10).
+    FollowingGroup,
     /// A better (or equal) master was heard.
     MoreFrequentAdvertisement,
     /// The successor was heard after our bow-out.
@@ -127,6 +129,7 @@ impl fmt::Display for Reason {
             Self::MasterWillTimeOut => "master will time out",
             Self::PreemptingSlowerMaster => "preempting a slower master",
             Self::PreemptingMoreDemotedMaster => "preempting a more demoted master",
+            Self::FollowingGroup => "following its group",
             Self::MoreFrequentAdvertisement => "more frequent advertisement received",
             Self::HandedOver => "handed over",
             Self::UserRequested => "user requested",

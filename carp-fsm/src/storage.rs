@@ -248,6 +248,8 @@ pub struct GroupSlot {
     pub(crate) lost: bool,
     /// It was last found split.
     pub(crate) split: bool,
+    /// A host of it took over from somebody who was heard, and nobody has looked since.
+    pub(crate) moves_here: bool,
     /// When a host of it changed its state, if nobody has looked since.
     pub(crate) changed: Option<Instant>,
 }
@@ -259,6 +261,7 @@ impl GroupSlot {
         demotion: 0,
         lost: false,
         split: false,
+        moves_here: false,
         changed: None,
     };
 }

@@ -10,8 +10,8 @@ use crate::time::Instant;
 pub enum Departure {
     /// To BACKUP, if a successor is heard; else it stays MASTER.
     HandOver,
-    /// To BACKUP, if somebody better is heard; else it stays MASTER. Bows out not now, but instead of the next
-    /// periodic advertisement: until then a peer that preempts takes over by itself. A hand-over under way becomes
+    /// To BACKUP, if somebody better is heard; else it stays MASTER. Bows out not now, but a quarter of an
+    /// interval later, or with the next periodic advertisement if that comes first: until then a peer that preempts takes over by itself. A hand-over under way becomes
     /// an offer: it is no longer wished.
     Offer,
     /// To INIT, successor or not.
@@ -49,6 +49,8 @@ pub enum Input {
     },
     /// advbase, advskew, addresses or key changed.
     Reconfigured,
+    /// The group moves here: if its master is not heard by then, a BACKUP takes over (§10).
+    Overdue(Instant),
     /// `ifconfig ... state backup` or `state master`; INIT cannot be forced.
     Force(State),
 }

@@ -76,6 +76,10 @@ impl View {
         Duration::from_micros(self.dialect.advertisement_interval_micros(self.advbase, skew))
     }
 
+    pub(super) fn quarter(&self, skew: AdvSkew) -> Duration {
+        Duration::from_micros(self.period(skew).as_micros() / 4)
+    }
+
     /// Master-down deadlines for IPv4 and IPv6, so long from now.
     pub(super) fn down_timers(&self, now: Instant, wait: Duration) -> (Option<Instant>, Option<Instant>) {
         let down = now + wait;

@@ -75,9 +75,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 demotion,
                 lost,
                 split,
+                moves_here,
                 changed,
             } = slot;
-            (demotion, lost, split, relative(now, *changed)).hash(state);
+            (demotion, lost, split, moves_here, relative(now, *changed)).hash(state);
             for Holding {
                 cause,
                 weight,

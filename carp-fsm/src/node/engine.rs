@@ -148,9 +148,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.reschedule(slot);
         if let Some(transition) = effects.transition {
             if let Some(splits) = self.parts.splits {
-                (splits.suspect)(self, now, slot);
+                (splits.look_later)(self, now, slot, transition);
             }
-            if transition.reason == Reason::MasterTimedOut {
+            if matches!(transition.reason, Reason::MasterTimedOut | Reason::FollowingGroup) {
                 self.offer_if_lost(now, slot);
             }
         }
@@ -187,6 +187,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub(super) fn run_timers(&mut self, now: Instant) {
         if let Some(keys) = self.parts.keys {
             (keys.run_timers)(self, now);
+        }
+        if let Some(splits) = self.parts.splits {
+            (splits.hurry)(self, now);
         }
         let mut awake = false;
         while let Some(due) = self.hosts.earliest().filter(|(deadline, _)| *deadline <= now) {

@@ -1,5 +1,7 @@
 //! Groups of virtual hosts: what demotes them.
 
+use carp_proto::{AdvBase, Interval};
+
 use super::Node;
 use crate::config::HostConfig;
 use crate::event::EventKind;
@@ -7,7 +9,11 @@ use crate::host::{Host, IGNORES_LINK, IGNORES_SENDING};
 use crate::id::GroupId;
 use crate::ledger::{Cause, Holding, LedgerError};
 use crate::machine::{Departure, Input};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+
+/// How much later than its interval an advertisement may come before it is overdue: masters send some milliseconds
+/// before or after their time.
+const GRACE: Duration = Duration::from_millis(10);
 
 /// # Inputs from the world
 impl<const ADDRS: usize> Node<'_, ADDRS> {
@@ -117,6 +123,49 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         if lost && self.policy.fails_over_as_group {
             self.step(now, slot, Input::Leave(Departure::Offer), None);
         }
+    }
+
+    /// Where a host became MASTER because it heard somebody bow out, or slower, or more demoted, that one may have lost
+    /// another of its links, on which it cannot say so. Once for all that was heard in one go.
+    pub(super) fn hurry_groups(&mut self, now: Instant) {
+        if self.look_at.is_none_or(|at| at > now) {
+            return;
+        }
+        for group in 0..self.group_count() {
+            let slot = self.groups.get_mut(usize::from(group));
+            let moves_here = slot.is_some_and(|slot| core::mem::take(&mut slot.moves_here));
+            if moves_here && self.policy.fails_over_as_group && !self.maintenance {
+                self.hurry(now, GroupId(group));
+            }
+        }
+    }
+
+    fn hurry(&mut self, now: Instant, id: GroupId) {
+        for rank in self.hosts.ranks() {
+            let Some(slot) = self.hosts.at_rank(rank) else {
+                continue;
+            };
+            let host = self.hosts.get(slot).filter(|host| host.config.group == id);
+            if let Some(at) = host.and_then(|host| self.overdue_at(host)) {
+                self.step(now, slot, Input::Overdue(at.max(now)), None);
+            }
+        }
+    }
+
+    /// When the next advertisement that a BACKUP waits for is overdue, if it has heard one since it is BACKUP. Whoever is worse
+    /// off waits a little longer, so that not everybody takes over at once.
+    fn overdue_at(&self, host: &Host<ADDRS>) -> Option<Instant> {
+        let heard = host.peer.filter(|peer| peer.at > host.machine.since())?;
+        let HostConfig {
+            dialect,
+            advskew,
+            group,
+            ..
+        } = host.config;
+        let interval = dialect.advertisement_interval_micros(heard.interval.base(), heard.interval.skew());
+        let worse_off = dialect.effective_skew(advskew, self.demotion(group));
+        let turn = Interval::new(AdvBase::new(0), worse_off).micros() / 16;
+        Some(heard.at + Duration::from_micros(interval.saturating_add(turn)) + GRACE)
     }
 
     fn has_group(&self, group: GroupId) -> bool {

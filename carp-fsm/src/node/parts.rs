@@ -14,6 +14,7 @@ use super::neighbours::{self, Spoke};
 use super::peers::Peers;
 use super::replay::{Memory, Verdict};
 use crate::id::IfaceId;
+use crate::state::Transition;
 use crate::time::{Duration, Instant};
 
 /// The parts that are there.
@@ -110,15 +111,17 @@ impl<const ADDRS: usize> NeighbourPart<ADDRS> {
     };
 }
 
-/// Groups split between interfaces: not with [`Storage::on_one_interface`](crate::Storage::on_one_interface).
+/// Groups on several interfaces, which are split or move: not with [`Storage::on_one_interface`](crate::Storage::on_one_interface).
 pub(crate) struct SplitPart<const ADDRS: usize> {
-    pub(super) suspect: fn(&mut Node<'_, ADDRS>, Instant, u16),
+    pub(super) look_later: fn(&mut Node<'_, ADDRS>, Instant, u16, Transition),
+    pub(super) hurry: fn(&mut Node<'_, ADDRS>, Instant),
     pub(super) look: fn(&mut Node<'_, ADDRS>, Instant),
 }
 
 impl<const ADDRS: usize> SplitPart<ADDRS> {
     pub(crate) const LINKED: Self = Self {
-        suspect: |node, now, slot| node.suspect_split(now, slot),
+        look_later: |node, now, slot, transition| node.look_later(now, slot, transition),
+        hurry: |node, now| node.hurry_groups(now),
         look: |node, now| node.look_for_splits(now),
     };
 }

@@ -6,7 +6,7 @@ use super::Node;
 use crate::event::EventKind;
 use crate::id::{GroupId, HostId, IfaceId};
 use crate::machine::earlier;
-use crate::state::State;
+use crate::state::{Reason, State, Transition};
 use crate::time::{Duration, Instant};
 
 /// A host, and one on another interface if there is one.
@@ -37,19 +37,27 @@ impl Sides {
 }
 
 impl<const ADDRS: usize> Node<'_, ADDRS> {
-    /// A host changed its state: its group may be split now, or no longer.
-    pub(super) fn suspect_split(&mut self, now: Instant, slot: u16) {
+    /// A host changed its state: its group may be split now, or no longer, or move here.
+    pub(super) fn look_later(&mut self, now: Instant, slot: u16, transition: Transition) {
         let ranks = self.hosts.ranks();
         let iface = |rank| Some(self.hosts.get(self.hosts.at_rank(rank)?)?.config.iface);
         if iface(ranks.start) == iface(ranks.end.saturating_sub(1)) {
             return;
         }
         let Some(view) = self.view(slot) else { return };
+        // Somebody who can be heard is worse off, or leaves.
+        let moves_here = matches!(
+            transition.reason,
+            Reason::PreemptingSlowerMaster | Reason::PreemptingMoreDemotedMaster | Reason::MasterWillTimeOut
+        );
         let group = self.hosts.get(slot).map_or(0, |host| host.config.group.0);
         if let Some(group) = self.groups.get_mut(usize::from(group)) {
             group.changed = Some(now);
+            // What goes away again before anybody has looked has not moved.
+            group.moves_here = moves_here || (group.moves_here && transition.from != State::Master);
         }
-        let look_at = now + Duration::from_micros(view.interval().micros());
+        let split_at = now + Duration::from_micros(view.interval().micros());
+        let look_at = if moves_here { now } else { split_at };
         self.look_at = earlier(self.look_at, Some(look_at));
     }
 

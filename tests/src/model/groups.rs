@@ -10,9 +10,13 @@ use carp_fsm::{
     Action, Duration, EventKind, HostConfig, HostId, IfaceId, Instant, LinkMode, Node, Policy, State,
     Storage, TransmitKind, TransmitResult,
 };
-use carp_proto::{AddressSet, AdvSkew, Dialect, FrameClass, Key, MAX_FRAME_LEN, Vhid, frame::classify};
+use carp_proto::{
+    AddressSet, AdvBase, AdvSkew, Dialect, FrameClass, Interval, Key, MAX_FRAME_LEN, Vhid, frame::classify,
+};
 
 use super::promises::Violation;
+use super::reference;
+use super::scenario::ADVBASE;
 use super::seat::interface;
 
 /// Two nodes of one dialect with advskew 0 and 128, and what may happen to them.
@@ -68,6 +72,9 @@ pub const GROUP_SCENARIOS: &[GroupScenario] = &[
 /// Where messages are lost, those beyond this are.
 const IN_FLIGHT: usize = 4;
 
+/// How long after its time an advertisement is overdue at the latest.
+const TURN: Duration = Duration::from_millis(75);
+
 /// Leaving, two master-down times, an interval until the split is seen and another until it ends; twice.
 const BOUND: Duration = Duration::from_secs(30);
 
@@ -87,6 +94,16 @@ struct Router {
     links: [bool; 2],
     owns: [bool; 2],
     maintenance: bool,
+    /// When it last changed: all timers began anew.
+    maintained: Instant,
+    advskew: u8,
+    policy: Policy,
+    /// On each interface: since when nothing was heard.
+    quiet_since: [Instant; 2],
+    /// What was heard last since it became BACKUP.
+    heard: [Option<Interval>; 2],
+    /// When the one on the other interface last took over from somebody that it heard.
+    moved: [Option<Instant>; 2],
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,11 +115,47 @@ struct Message {
     frame: Rc<[u8]>,
 }
 
+impl Router {
+    /// Without hearing anything a BACKUP becomes MASTER only after its master-down time; or, if since it last heard
+    /// its master the other one of its group took over from whoever bowed out, was slower or more demoted, after that
+    /// master's interval.
+    fn check_transition(
+        &mut self,
+        now: Instant,
+        dialect: Dialect,
+        on: usize,
+        (from, to): (State, State),
+        heard: bool,
+    ) -> Result<(), Violation> {
+        if (from, to) == (State::Backup, State::Master) && heard {
+            self.moved[1 - on] = Some(now);
+        } else if (from, to) == (State::Backup, State::Master) {
+            let quiet = (now - self.quiet_since[on]).as_micros();
+            let patience = reference::master_down(dialect, ADVBASE, self.advskew, self.maintenance);
+            let moves = self.policy.fails_over_as_group
+                && !self.maintenance
+                && self.moved[on].is_some_and(|at| at >= self.quiet_since[on]);
+            let overdue = self.heard[on].is_some_and(|interval| quiet > interval.micros());
+            if quiet < patience && !(moves && overdue) {
+                return Err(Violation(format!(
+                    "advskew {} takes over on interface {on} after {quiet} us of silence; its group moves: {moves}",
+                    self.advskew
+                )));
+            }
+        }
+        if to != State::Master {
+            (self.quiet_since[on], self.heard[on]) = (now, None);
+        }
+        Ok(())
+    }
+}
+
 struct Net {
     now: Instant,
     routers: Vec<Router>,
     flight: Vec<Message>,
     in_flight: usize,
+    dialect: Dialect,
     log: Option<String>,
 }
 
@@ -151,6 +204,7 @@ impl Net {
             routers: Vec::new(),
             flight: Vec::new(),
             in_flight: if scenario.lose { IN_FLIGHT } else { usize::MAX },
+            dialect: scenario.dialect,
             log: None,
         };
         for (index, advskew) in [(0_u8, 0), (1, 128)] {
@@ -181,6 +235,12 @@ impl Net {
                 links: [true; 2],
                 owns: [false; 2],
                 maintenance: false,
+                maintained: net.now,
+                advskew,
+                policy,
+                quiet_since: [net.now; 2],
+                heard: [None; 2],
+                moved: [None; 2],
             });
         }
         net
@@ -196,6 +256,7 @@ impl Net {
             routers: self.routers.iter().map(fork).collect(),
             flight: self.flight.clone(),
             in_flight: self.in_flight,
+            dialect: self.dialect,
             log: None,
         }
     }
@@ -257,17 +318,25 @@ impl Net {
                 return Ok(());
             }
             Step::Deliver(index) => {
-                let Message { to, on, frame, .. } = self.flight.remove(index);
+                let Message { to, on, says, frame } = self.flight.remove(index);
                 if let FrameClass::Carp { meta, payload } = classify(&frame) {
                     let iface = IfaceId(u16::from(on == 1));
-                    let _ = self.routers[to].node.handle_packet(now, iface, &meta, payload);
+                    let router = &mut self.routers[to];
+                    if router.node.handle_packet(now, iface, &meta, payload).is_ok() {
+                        let [_, advskew, advbase] = says;
+                        router.quiet_since[on] = now;
+                        let interval = Interval::new(AdvBase::new(advbase), AdvSkew::new(advskew));
+                        let status = router.node.status(router.hosts[on]);
+                        router.heard[on] = status.filter(|status| status.since < now).map(|_| interval);
+                    }
                 }
-                self.drain(to)?;
+                self.drain(to, true)?;
             }
             Step::Fire(index) => {
                 self.routers[index].node.handle_timeout(now);
                 self.routers[index].node.handle_drained(now);
-                self.drain(index)?;
+                self.drain(index, false)?;
+                self.check_hurry(index)?;
             }
             Step::Link(index, on) => {
                 let router = &mut self.routers[index];
@@ -278,20 +347,22 @@ impl Net {
                     .handle_interface(now, IfaceId(u16::from(on == 1)), info);
                 self.flight
                     .retain(|message| (message.to, message.on) != (index, on));
-                self.drain(index)?;
+                self.drain(index, false)?;
             }
             Step::Maintain(index) => {
                 let router = &mut self.routers[index];
                 router.maintenance ^= true;
                 router.node.set_maintenance(now, router.maintenance);
-                self.drain(index)?;
+                router.maintained = now;
+                self.drain(index, false)?;
             }
         }
         self.flight.sort_unstable();
         Ok(())
     }
 
-    fn drain(&mut self, index: usize) -> Result<(), Violation> {
+    /// Takes what the node wants and tells after something was heard, or after anything else.
+    fn drain(&mut self, index: usize, heard: bool) -> Result<(), Violation> {
         let mut frame = [0; MAX_FRAME_LEN];
         for _ in 0..64 {
             let router = &mut self.routers[index];
@@ -300,8 +371,15 @@ impl Net {
                     if let Some(log) = &mut self.log {
                         let _ = writeln!(log, "{:>12}  node {index}: {:?}", event.at, event.kind);
                     }
-                    if let EventKind::Lost(_) = event.kind {
-                        return Err(Violation("reports more than the search can hold".into()));
+                    match event.kind {
+                        EventKind::Lost(_) => {
+                            return Err(Violation("reports more than the search can hold".into()));
+                        }
+                        EventKind::Transition { host, from, to, .. } => {
+                            let on = usize::from(host == router.hosts[1]);
+                            router.check_transition(event.at, self.dialect, on, (from, to), heard)?;
+                        }
+                        _ => {}
                     }
                 }
                 return Ok(());
@@ -332,6 +410,32 @@ impl Net {
             }
         }
         Err(Violation("wishes something done without end".into()))
+    }
+
+    /// Once its group moves here, and for as long as it stays, a BACKUP has a deadline soon after its master's next advertisement.
+    fn check_hurry(&self, index: usize) -> Result<(), Violation> {
+        let router = &self.routers[index];
+        for on in [0, 1] {
+            let follows = router.policy.fails_over_as_group
+                && !router.maintenance
+                && [on, 1 - on].map(|on| router.node.state(router.hosts[on]))
+                    == [Some(State::Backup), Some(State::Master)]
+                && router.moved[on].is_some_and(|at| at > router.quiet_since[on].max(router.maintained));
+            let Some(interval) = router.heard[on].filter(|_| follows) else {
+                continue;
+            };
+            let soon = router.quiet_since[on] + Duration::from_micros(interval.micros()) + TURN;
+            if router
+                .node
+                .next_deadline()
+                .is_none_or(|at| at > soon.max(self.now))
+            {
+                return Err(Violation(format!(
+                    "node {index} does not hurry on interface {on}, though its group moves there"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Runs without further faults, every message arriving at once.

@@ -252,6 +252,42 @@ pub const MUTANTS: &[Mutant] = &[
         "preempt,",
     ),
     mutant(
+        "a group that moves here is not followed",
+        "node/groups.rs",
+        "if moves_here && self.policy",
+        "if moves_here && self.shutting_down && self.policy",
+    ),
+    mutant(
+        "a group follows before an advertisement is overdue",
+        "node/groups.rs",
+        "interval.saturating_add(turn)",
+        "interval.saturating_add(turn) / 2",
+    ),
+    mutant(
+        "a group follows what moved here and away again",
+        "node/split.rs",
+        "(group.moves_here && transition.from != State::Master)",
+        "group.moves_here",
+    ),
+    mutant(
+        "a group follows where no master was heard",
+        "node/groups.rs",
+        "host.peer.filter(|peer| peer.at > host.machine.since())?",
+        "host.peer?",
+    ),
+    mutant(
+        "a group follows whoever takes over for silence",
+        "node/split.rs",
+        "Reason::PreemptingSlowerMaster | Reason::PreemptingMoreDemotedMaster | Reason::MasterWillTimeOut",
+        "Reason::MasterTimedOut",
+    ),
+    mutant(
+        "in maintenance a group is followed",
+        "node/groups.rs",
+        "fails_over_as_group && !self.maintenance {",
+        "fails_over_as_group {",
+    ),
+    mutant(
         "a hand-over goes on though maintenance was left",
         "node/maintenance.rs",
         "} else if self.hosts.get(slot).is_some_and(called_off) {",

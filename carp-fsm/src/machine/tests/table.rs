@@ -3,7 +3,7 @@
 use super::*;
 
 /// I INIT, W INIT and waiting to try again, B BACKUP, R BACKUP that resigned, M MASTER, O MASTER that offers itself
-/// at its next advertisement, H handing over, X bowed out for who is better, S stopping; then what is wished. FreeBSD
+/// at its next advertisement or sooner, H handing over, X bowed out for who is better, S stopping; then what is wished. FreeBSD
 /// 1/100 with preempt, hardened.
 const TABLE: &str = "
                    I   W   B                   R                   M               O               H              X               S
@@ -21,6 +21,7 @@ timeout          | I | B | M own ad announce | M own ad announce | M ad         
 early timeout    | I | W | B                 | R                 | M             | O             | H            | X             | S
 demotion changed | I | W | B                 | R                 | M ad          | M ad          | H            | X             | S
 reconfigured     | I | W | B                 | R                 | M ad          | O ad          | H            | X             | S
+overdue          | I | W | B                 | R                 | M             | O             | H            | X             | S
 force INIT       | I | W | B                 | R                 | M             | O             | H            | X             | S
 force BACKUP     | I | W | B                 | R                 | B disown      | B disown      | B disown     | B disown      | I disown
 force MASTER     | I | W | M own ad announce | M own ad announce | M             | O             | H            | X             | S
@@ -132,6 +133,7 @@ fn every_role_and_every_input() {
             "timeout" | "early timeout" => Input::Timeout,
             "demotion changed" => Input::DemotionChanged { worse: false },
             "reconfigured" => Input::Reconfigured,
+            "overdue" => Input::Overdue(now + Duration::from_millis(1)),
             "force INIT" => Input::Force(State::Init),
             "force BACKUP" => Input::Force(State::Backup),
             "force MASTER" => Input::Force(State::Master),
@@ -160,5 +162,5 @@ fn every_role_and_every_input() {
         }
         rows += 1;
     }
-    assert_eq!(rows, 17);
+    assert_eq!(rows, 18);
 }

@@ -154,3 +154,49 @@ fn freebsd_moves_a_demoted_master_only_with_preempt() {
         assert_eq!(machine.state() == State::Master, preempt);
     }
 }
+
+#[test]
+fn an_overdue_advertisement_is_waited_for_in_both_families_until_it_is_heard_in_one() {
+    let view = View {
+        ipv6: true,
+        ..hardened(1, 100)
+    };
+    let mut machine = backup(&view);
+    machine.step(at(SECOND), Input::Overdue(at(2 * SECOND)), &view);
+    assert_eq!(machine.deadline(), Some(at(2 * SECOND)));
+    // No later than it was.
+    machine.step(at(SECOND), Input::Overdue(at(9 * SECOND)), &view);
+    assert_eq!(machine.deadline(), Some(at(2 * SECOND)));
+    let mut silent = machine;
+
+    machine.step(at(SECOND + 1), heard(1, 0), &view);
+    assert_eq!(
+        since_deadline(&machine, at(SECOND + 1)),
+        3_390_625,
+        "in IPv6, too"
+    );
+    let due = machine.deadline().unwrap();
+    let effects = machine.step(due, Input::Timeout, &view);
+    assert_eq!(effects.transition.unwrap().reason, Reason::MasterTimedOut);
+
+    let effects = silent.step(at(2 * SECOND), Input::Timeout, &view);
+    assert_eq!(effects.transition.unwrap().reason, Reason::FollowingGroup);
+    assert_eq!(effects.wishes, TAKE_OVER);
+}
+
+#[test]
+fn who_may_not_preempt_a_living_master_waits_its_full_time() {
+    let view = View {
+        preempt_delay: Duration::from_secs(60),
+        ..hardened(1, 0)
+    };
+    let mut starting = backup(&view);
+    let mut resigned = master(&view);
+    resigned.step(at(5 * SECOND), Input::Leave(Departure::HandOver), &view);
+    resigned.step(at(5 * SECOND), heard(1, 100), &view);
+    for machine in [&mut starting, &mut resigned] {
+        let before = *machine;
+        machine.step(at(5 * SECOND), Input::Overdue(at(5 * SECOND)), &view);
+        assert_eq!(*machine, before);
+    }
+}
