@@ -105,6 +105,18 @@ pub const MUTANTS: &[Mutant] = &[
         "if ties < u8::MAX {",
     ),
     mutant(
+        "who has tied preempts at once",
+        "machine.rs",
+        "&& *ties > 0",
+        "&& *ties > 0\n            && view.maintenance",
+    ),
+    mutant(
+        "who preempts a worse master does so although an equal was first",
+        "machine.rs",
+        "if *because != Reason::MasterTimedOut {\n                // The equal",
+        "if *because == Reason::MasterWillTimeOut {\n                // The equal",
+    ),
+    mutant(
         "who tied once waits longer for ever",
         "machine.rs",
         "if view.is_one_period(quiet) {",
@@ -113,8 +125,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a BACKUP without a master-down timer",
         "machine.rs",
-        "            down4,\n            down6,\n            resigned,\n            starting: from",
-        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n            starting: from",
+        "            down4,\n            down6,\n            because: Reason::MasterTimedOut,\n            resigned,",
+        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            because: Reason::MasterTimedOut,\n            resigned,",
     ),
     mutant(
         "a demoted BACKUP waits longer",

@@ -45,6 +45,15 @@ impl<'s> World<'s> {
                     return Err(self.blame(index, &format!("takes over from {heard}, being {own}")));
                 }
             }
+            (State::Backup, State::Master, Because::Time) if reason != Reason::MasterTimedOut => {
+                let late = (self.now - seat.quiet_since).as_micros() > reference::period(own);
+                if !seat.preempts || late {
+                    return Err(self.blame(
+                        index,
+                        "preempts by the timer, but has heard no worse master after a tie",
+                    ));
+                }
+            }
             (State::Backup, State::Master, Because::Time) => {
                 let quiet = self.now - seat.quiet_since;
                 let patience =
