@@ -143,6 +143,12 @@ fn misuse_is_explained_with_its_own_exit_code() {
             &["demotion", "clear", "state-sync", "--force"],
             "cannot be used with",
         ),
+        (
+            &["demotion", "clear", "--all", "--group", "lan"],
+            "cannot be used with",
+        ),
+        (&["status", "--verdict", "--short"], "cannot be used with"),
+        (&["ready", "now"], "unexpected argument 'now'"),
     ] {
         let (code, out, err) = outcome(args);
         assert_eq!((code, out.as_str()), (64, ""), "{args:?}: {err}");
@@ -174,6 +180,7 @@ fn without_a_daemon_nothing_is_known() {
         &["demotion", "--socket", "/nowhere/control.sock"],
         &["demotion", "clear", "--all", "--socket", "/nowhere/control.sock"],
         &["reload", "--socket", "/nowhere/control.sock"],
+        &["ready", "--socket", "/nowhere/control.sock"],
         &["maintenance", "--socket", "/nowhere/control.sock"],
         &["maintenance", "enter", "--socket", "/nowhere/control.sock"],
         &["sysctl", "--socket", "/nowhere/control.sock"],

@@ -135,6 +135,42 @@ fn the_example_is_good() {
     );
 }
 
+/// What the example has commented out is what holds without it.
+#[test]
+fn the_example_has_the_defaults() {
+    let keys = [
+        "allow",
+        "log",
+        "ifdown_demotion_factor",
+        "senderr_demotion_factor",
+        "not_ready_demotion_factor",
+        "preempt_delay",
+        "change_grace",
+        "ignore_replays",
+        "announce_burst",
+        "reannounce",
+        "announce_refresh",
+        "announce_frames",
+        "announce_window",
+        "lock_memory",
+    ];
+    let top = EXAMPLE.split("\n[[vhid]]").next().expect("a top");
+    let mut text = String::new();
+    for key in keys {
+        let begin = format!("#{key} = ");
+        let mut lines = top.lines().filter(|line| line.starts_with(&begin));
+        let line = lines.next().unwrap_or_else(|| panic!("{key} is not there"));
+        text = text + &line[1..] + "\n";
+    }
+    text += "[[vhid]]\ninterface = \"eth0\"\nvhid = 7\naddresses = []\npassword = \"x\"\n";
+    let loaded = check(Path::new("/nowhere/carpd.toml"), &text, Purpose::Check, &here());
+    let config = loaded.config.unwrap_or_else(|| panic!("{}", loaded.report));
+    assert_eq!(config.policy, Policy::HARDENED);
+    assert_eq!(config.settings, Settings::default());
+    assert_eq!(config.process, Process::default());
+    assert_eq!(config.hosts[0].preempt_delay, Duration::ZERO);
+}
+
 /// At the start of the machine its addresses may still have to come.
 #[test]
 fn what_does_not_fit_stops_the_check_and_not_the_daemon() {
@@ -390,14 +426,22 @@ fn a_file_that_is_no_text_is_located() {
 
 #[test]
 fn no_text_makes_it_panic() {
-    // Every prefix of a file with every key, and the same with one byte replaced.
-    let text = fs::read_to_string(vectors().join("ok-full.toml")).expect("a vector");
-    for end in 0..text.len() {
-        let _ = check(Path::new("x"), &text[..end], Purpose::Check, &here());
-        for byte in ["\"", "[", "=", "\n", "9"] {
-            let mut changed = text.clone();
-            changed.replace_range(end..=end, byte);
-            let _ = check(Path::new("x"), &changed, Purpose::Check, &here());
+    // Every prefix of files that together have every key, and the same with one byte replaced.
+    for file in [
+        "ok-full",
+        "ok-policy",
+        "ok-groups",
+        "ok-peers-of-nodes",
+        "ok-fast",
+    ] {
+        let text = fs::read_to_string(vectors().join(file).with_extension("toml")).expect("a vector");
+        for end in 0..text.len() {
+            let _ = check(Path::new("x"), &text[..end], Purpose::Check, &here());
+            for byte in ["\"", "[", "=", "\n", "9"] {
+                let mut changed = text.clone();
+                changed.replace_range(end..=end, byte);
+                let _ = check(Path::new("x"), &changed, Purpose::Check, &here());
+            }
         }
     }
 }

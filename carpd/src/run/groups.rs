@@ -59,9 +59,10 @@ impl Groups {
         self.everywhere.clear();
     }
 
-    /// Demotes a group that may be a new one by what counts for all.
+    /// Demotes a group that may be a new one by what counts for all. One that is not may have weights of its own.
     pub(super) fn join(&self, carp: &mut Carp, now: Instant, group: GroupId) {
-        for (cause, weight) in &self.everywhere {
+        let held: Vec<_> = carp.node().causes(group).map(|holding| holding.cause).collect();
+        for (cause, weight) in self.everywhere.iter().filter(|(cause, _)| !held.contains(cause)) {
             // A ledger that is full demotes enough.
             let _ = carp.node_mut().demote(now, group, *cause, *weight);
         }

@@ -171,6 +171,20 @@ fn groups_are_demoted_apart() {
     let entered = ask(&network, "here", &["demotion", "add", "all-of-it", "7"]);
     assert_eq!(entered, done("all-of-it: demotes by 7; the demotion is 107"));
 
+    // A weight of its own stays when somebody joins the group.
+    let entered = ask(
+        &network,
+        "here",
+        &["demotion", "add", "all-of-it", "9", "--group", "lab"],
+    );
+    assert_eq!(entered, done("all-of-it: demotes by 9; the demotion is 109"));
+    let joining = "[[vhid]]\ninterface = \"here2\"\nvhid = 9\naddresses = [\"198.51.100.11/24\"]\npassword = \
+                   \"x\"\ngroup = \"lab\"\n";
+    network.configure("here", &(more + joining));
+    let (code, out, err) = ask(&network, "here", &["reload"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(network.json("here")["demotion"]["total"], 109);
+
     // A group that a reload brings is demoted by what demotes all.
     let more = "[groups]\nlab = {}\nnew = {}\n".to_owned() + &vhid_8("here2", "group = \"new\"\n");
     network.configure("here", &more);

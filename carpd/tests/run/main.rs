@@ -77,7 +77,10 @@ here@7              192.0.2.10/24         MASTER  LAN gateway
 
 healthy: 1/1 MASTER
 ";
-    assert_eq!((status.status.code(), text(&status.stdout)), (Some(0), expected));
+    let table = text(&status.stdout);
+    // A busy machine may be late, which is said above the table.
+    let table = &table[table.find("Interface and VHID").expect("a table")..];
+    assert_eq!((status.status.code(), table), (Some(0), expected));
     let ifconfig = network.ask("here", &["ifconfig"]);
     assert_eq!(
         text(&ifconfig.stdout),
