@@ -182,7 +182,7 @@ fn commands(node: &mut Node<'_, ADDRESSES>, host: HostId) {
     hide(&node.set_enabled(now, host, any()));
     hide(&node.hand_over(now, host));
     node.set_maintenance(now, any());
-    node.set_demotion_factors(now, any(), any());
+    node.set_policy(now, any_policy());
     hide(&node.force_state(now, host, any_state()));
     hide(&node.demote(now, group, cause, any()));
     hide(&node.clear(now, group, cause));
