@@ -204,10 +204,6 @@ impl Bench<'_> {
             "at 25 MHz and one instruction per cycle: {} per second rejected before the digest, {} by it",
             rates[0], rates[1]
         )?;
-        writeln!(
-            Semihosting,
-            "flash and static RAM: tests/bare-metal/embassy-size.sh"
-        )?;
         Ok(good)
     }
 }
