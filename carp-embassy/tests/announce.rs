@@ -288,7 +288,7 @@ fn an_idle_second_costs_a_few_polls() {
     assert!(lab.polls <= 400, "{} polls in 100 s", lab.polls);
 }
 
-/// Nobody here resolves the MAC addresses of peers.
+/// `tests/unicast.rs` has room for them.
 #[test]
 fn unicast_peers_are_refused() {
     let mut lab = Lab::new();
