@@ -80,7 +80,7 @@ lint_bare_metal() (
     (cd fuzz && cargo fmt --check)
     cd tests/bare-metal
     cargo fmt --check
-    cargo clippy --quiet --release --target thumbv7em-none-eabihf --features accept -- -D warnings
+    cargo clippy --quiet --release --target thumbv7em-none-eabihf --features accept,everything,smallest,events -- -D warnings
     cd ../firmware
     cargo fmt --check
     cargo clippy --quiet --release --target thumbv7m-none-eabi -- -D warnings
@@ -152,6 +152,7 @@ if [ "$mode" = full ]; then
     step "Flash" tests/bare-metal/flash-size.sh
     step "Budgets of the adapter" tests/firmware/budgets.sh
     step "RAM" tests/bare-metal/ram-size.sh
+    step "Instructions of a node on Cortex-M" tests/bare-metal/events.sh
     step "Examples of the adapter" build_examples
     step "Lints of fuzz targets and bare-metal images" lint_bare_metal
     step "Limits" cargo run --quiet --release -p carp-benches --bin report -- --quick --rootless --out target/report

@@ -17,6 +17,7 @@ use carp_proto::{
 };
 
 pub mod adapter;
+pub mod events;
 pub mod node;
 
 /// Addresses of the virtual host in these images.

@@ -211,7 +211,7 @@ fn outputs(node: &mut Node<'_, ADDRESSES>, frame: &mut [u8; MAX_FRAME_LEN]) {
 fn inspection(node: &Node<'_, ADDRESSES>, host: HostId) {
     let group = GroupId(any());
     hide(&(node.state(host), node.is_owner(host), node.status(host)));
-    hide(&(node.config(host), node.maintenance()));
+    hide(&(node.config(host), node.maintenance(), node.policy()));
     hide(&node.find(IfaceId(any()), any_vhid()));
     hide(&node.interface(IfaceId(any())));
     hide(&node.demotion(group));

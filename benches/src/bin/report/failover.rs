@@ -46,7 +46,11 @@ pub(crate) const PART: Part = Part {
     section,
 };
 
-const CRASHED: &str = "crash: outage for a client";
+/// Of a crash, in each profile.
+const CRASHED: [&str; 2] = [
+    "crash: outage for a client",
+    "crash in the fast profile: outage for a client",
+];
 
 /// The figures are what `fast_table` prints.
 fn fast_profile(options: Options, results: &mut Results) -> Result<(), Failure> {
@@ -99,7 +103,11 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
         name: figure.whom.trim().to_owned(),
         points: distribution(&figure.samples),
     };
-    let curves: Vec<_> = results.about(CRASHED).map(curve).collect();
+    let curves: Vec<_> = CRASHED
+        .iter()
+        .flat_map(|what| results.about(what))
+        .map(curve)
+        .collect();
     if !curves.is_empty() {
         section.plot(
             "failover.svg",

@@ -23,8 +23,19 @@ pub(crate) fn now() -> Instant {
 
 /// `cargo` in the workspace.
 pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
-    let mut command = Command::new(env!("CARGO"));
+    let cargo = Path::new(env!("CARGO"));
+    // Root may not have the toolchain of whoever built this.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = cargo
+        .parent()
+        .map(Path::to_owned)
+        .into_iter()
+        .chain(std::env::split_paths(&path));
+    let mut command = Command::new(cargo);
     command.args(arguments).current_dir(workspace());
+    if let Ok(path) = std::env::join_paths(directories) {
+        command.env("PATH", path);
+    }
     command
 }
 

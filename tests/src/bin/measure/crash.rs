@@ -25,6 +25,16 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
             heals(bench, software, mode)?;
         }
     }
+    for software in bench.software() {
+        let intervals: &[_] = match software {
+            Software::Carpd => &[4, 10],
+            Software::Keepalived => &[10],
+            Software::Ucarp => &[],
+        };
+        for &interval in intervals {
+            fast_crashes(bench, software, interval)?;
+        }
+    }
     if !bench.ours() {
         return Ok(());
     }
@@ -89,6 +99,39 @@ fn crashes(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabE
     let whom = format!("{software} {mode}");
     bench.add("crash: detection less formula", &whom, "ms", late, detection);
     bench.add("crash: outage for a client", &whom, "ms", outages, outage);
+    Ok(())
+}
+
+/// The same in the fast profile; keepalived at the least that it takes.
+fn fast_crashes(bench: &mut Bench, software: Software, interval: u16) -> Result<(), LabError> {
+    let setup = |advskew| Setup {
+        interval: Some(interval),
+        ..Setup::new(software, advskew)
+    };
+    let mut lab = bench.pair(Plan::default(), [setup(0), setup(1)])?;
+    let mut outages = Vec::new();
+    for _ in 0..bench.times(3, 20) {
+        let start = Clock.now();
+        lab.topology.block(1)?;
+        lab.nodes[A].kill();
+        lab.client.settle(&lab.nodes[B], PATIENCE)?;
+        outages.push(millis(lab.client.record().lost_pings(start).outage.as_micros()));
+        lab.start(A)?;
+        lab.topology.unblock(1)?;
+        lab.client.settle(&lab.nodes[A], PATIENCE)?;
+    }
+    // What can be compared with keepalived at its fastest.
+    let limits: &[_] = match (software, interval) {
+        (Software::Carpd, 4) => &[Limit::median(30.0, 100.0)],
+        _ => &[],
+    };
+    bench.add(
+        "crash in the fast profile: outage for a client",
+        format_args!("{software} every {interval} ms"),
+        "ms",
+        outages,
+        limits,
+    );
     Ok(())
 }
 
