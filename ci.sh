@@ -150,7 +150,7 @@ if [ "$mode" = full ]; then
     step "Dependencies" check_dependencies
     step "No panic is left" tests/bare-metal/panic-free.sh
     step "Flash" tests/bare-metal/flash-size.sh
-    step "Flash and RAM of the adapter" tests/bare-metal/embassy-size.sh
+    step "Budgets of the adapter" tests/firmware/budgets.sh
     step "RAM" tests/bare-metal/ram-size.sh
     step "Instructions of a node on Cortex-M" tests/bare-metal/events.sh
     step "Examples of the adapter" build_examples

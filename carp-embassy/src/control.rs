@@ -4,8 +4,8 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use carp_fsm::{
-    Cause, ConfigError, Event, GroupId, HostConfig, HostId, HostStatus, LedgerError, LinkMode, NoSuchHost,
-    Node, Peer, PeersError, State, Stats,
+    Cause, ConfigError, Event, GroupId, Holding, HostConfig, HostId, HostStatus, LedgerError, LinkMode,
+    NoSuchHost, Node, Peer, PeersError, State, Stats,
 };
 use carp_proto::{Key, Vhid};
 use embassy_sync::blocking_mutex::raw::RawMutex;
@@ -81,6 +81,14 @@ impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
     /// Sum of what demotes this node.
     pub fn demotion(&self) -> u16 {
         self.read(|node| Some(node.demotion(GROUP))).unwrap_or_default()
+    }
+
+    /// What demotes this node now, cause by cause.
+    pub fn causes(&self, mut each: impl FnMut(Holding)) {
+        self.read(|node| {
+            node.causes(GROUP).for_each(&mut each);
+            Some(())
+        });
     }
 
     /// Takes a virtual host out of the election (a MASTER bows out first), or back into it.

@@ -30,6 +30,76 @@ const REPLIES: usize = 4;
 /// 3. [`handle_drained`](Self::handle_drained);
 /// 4. [`poll_transmit`](Self::poll_transmit) and [`sent`](Self::sent) until there is nothing to send, or no room;
 /// 5. sleep until [`next_deadline`](Self::next_deadline), or a frame, or room to send.
+///
+/// One task does that. Commands of others, [`node_mut`](Self::node_mut), need a lock of your system around the engine, and
+/// have to wake that task; so do a carrier that comes or goes, and addresses that change. Events are read with
+/// [`Node::poll_event`].
+///
+/// ```
+/// use carp_embassy::{Engine, Slots, Verdict, virtual_host};
+/// use carp_fsm::{Instant, LinkState, Policy, TransmitResult};
+/// use carp_proto::{Key, MAX_FRAME_LEN, MacAddr, Vhid};
+///
+/// /// What your system has.
+/// trait System {
+///     /// Microseconds since the start, never less than before.
+///     fn now(&self) -> Instant;
+///     /// The next frame that waits in the network card.
+///     fn receive(&mut self) -> Option<Vec<u8>>;
+///     /// False: there is no room now.
+///     fn send(&mut self, frame: &[u8]) -> bool;
+///     fn give_to_stack(&mut self, frame: &[u8]);
+///     fn sleep_until(&mut self, deadline: Option<Instant>);
+/// }
+///
+/// /// Call it for ever.
+/// fn once(system: &mut impl System, engine: &mut Engine<'_, 1>) {
+///     engine.handle_timeout(system.now());
+///     while let Some(mut frame) = system.receive() {
+///         match engine.receive(system.now(), &frame, &()) {
+///             Verdict::Heard | Verdict::Swallow => continue,
+///             Verdict::Readdress => frame[..6].copy_from_slice(&engine.mac().0),
+///             Verdict::Pass => {}
+///         }
+///         system.give_to_stack(&frame);
+///     }
+///     engine.handle_drained(system.now());
+///     let mut buffer = [0; MAX_FRAME_LEN];
+///     while let Some((len, ticket)) = engine.poll_transmit(system.now(), &mut (), &mut buffer) {
+///         let sent = system.send(&buffer[..len]);
+///         let result = if sent { TransmitResult::Sent } else { TransmitResult::Busy };
+///         engine.sent(system.now(), ticket, result);
+///         if !sent {
+///             break;
+///         }
+///     }
+///     system.sleep_until(engine.next_deadline());
+/// }
+///
+/// // The MAC address is the interface's own; take the seed from a random number generator.
+/// let mut slots = Slots::<1, 1>::EMPTY;
+/// let mut engine = Engine::new(&mut slots, Policy::HARDENED, 4711, MacAddr([2, 0, 0, 0, 0, 1]));
+/// engine.set_link(Instant::ZERO, LinkState::Up);
+/// engine.set_addresses(Instant::ZERO, Some([192, 0, 2, 1].into()), None);
+/// let mut config = virtual_host(Vhid::new(7).unwrap(), Key::from_passphrase(b"secret")?);
+/// config.addresses.insert([192, 0, 2, 7].into())?;
+/// let host = engine.node_mut().insert(Instant::ZERO, config)?;
+/// # let mut laboratory = Laboratory { now: 0, sent: 0 };
+/// # while laboratory.now < 5_000_000 {
+/// #     once(&mut laboratory, &mut engine);
+/// # }
+/// # assert_eq!(engine.node().state(host), Some(carp_fsm::State::Master));
+/// # assert!(laboratory.sent > 2, "advertisements and announcements");
+/// # struct Laboratory { now: u64, sent: u32 }
+/// # impl System for Laboratory {
+/// #     fn now(&self) -> Instant { Instant::from_micros(self.now) }
+/// #     fn receive(&mut self) -> Option<Vec<u8>> { None }
+/// #     fn send(&mut self, _: &[u8]) -> bool { self.sent += 1; true }
+/// #     fn give_to_stack(&mut self, _: &[u8]) {}
+/// #     fn sleep_until(&mut self, deadline: Option<Instant>) { self.now = deadline.unwrap().as_micros(); }
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Engine<'s, const ADDRS: usize> {
     node: Node<'s, ADDRS>,
     interface: InterfaceInfo,
@@ -185,6 +255,8 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
     /// answer to a question.
     ///
     /// Frames with an 802.1Q tag pass: CARP is spoken on the interface, not in its VLANs.
+    // Not inlined, like the next one: in the poll of a network stack they spill each other's registers.
+    #[inline(never)]
     pub fn receive(&mut self, now: Instant, frame: &[u8], owners: &impl Owners) -> Verdict {
         let Some((&dst, rest)) = frame.split_first_chunk::<6>() else {
             return Verdict::Pass;
@@ -259,6 +331,7 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
 
     /// The next frame to be sent: its length in the buffer. Tell what became of it with [`sent`](Self::sent), and
     /// stop when there was no room.
+    #[inline(never)]
     pub fn poll_transmit(
         &mut self,
         now: Instant,

@@ -20,7 +20,7 @@ const FIRST_QUESTIONS: u8 = 2;
 const VIRTUAL: [u8; 5] = [0x00, 0x00, 0x5e, 0x00, 0x01];
 
 /// The memory for up to `PEERS` unicast peers (6 at most) of each of `HOSTS` virtual hosts, and for their MAC
-/// addresses: 76 bytes for each. Place it in a static, and give it to [`Slots::with_peers`](crate::Slots::with_peers).
+/// addresses: about 80 bytes for each, and 70 more. Place it in a static, and give it to [`Slots::with_peers`](crate::Slots::with_peers).
 pub struct PeerSlots<const HOSTS: usize, const PEERS: usize> {
     peers: [[PeerSlot; PEERS]; HOSTS],
     table: Table<[[Entry; PEERS]; HOSTS]>,

@@ -39,6 +39,7 @@ impl<D, M: RawMutex, S, const ADDRS: usize> Shim<D, M, S, ADDRS> {
 impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> {
     /// Everything that is to be done at `now`, when somebody polls, before a frame is received. To read a clock may be
     /// dear: it is read once for each poll.
+    #[inline(never)]
     fn serve(&mut self, now: Instant, cx: &mut Context<'_>) {
         let link = match self.device.link_state(cx) {
             Carrier::Up => LinkState::Up,
@@ -172,22 +173,17 @@ impl<T: RxToken, M: RawMutex, S: Seats, const ADDRS: usize> RxToken for ShimRxTo
                 }
                 (verdict, shared.engine.mac())
             });
-            match judged {
-                Some((Verdict::Heard | Verdict::Swallow, _)) => f(&mut []),
+            let for_stack = match judged {
+                Some((Verdict::Heard | Verdict::Swallow, _)) => false,
                 Some((Verdict::Readdress, mac)) => {
                     if let Some(destination) = frame.first_chunk_mut() {
                         *destination = mac.0;
                     }
-                    f(frame)
+                    true
                 }
-                Some((Verdict::Pass, _)) | None => {
-                    if seats.deliver(frame) {
-                        f(&mut [])
-                    } else {
-                        f(frame)
-                    }
-                }
-            }
+                Some((Verdict::Pass, _)) | None => !seats.deliver(frame),
+            };
+            f(if for_stack { frame } else { &mut [] })
         })
     }
 }

@@ -33,7 +33,7 @@ impl<const HOSTS: usize, const ADDRS: usize, const EVENTS: usize> Slots<HOSTS, A
     };
 
     /// With room for unicast peers ([`Control::set_peers`](crate::Control::set_peers)), and what finds out their MAC
-    /// addresses: 2 KiB of flash, which nobody has who does not call this.
+    /// addresses: 4 to 6 KiB of flash, which nobody has who does not call this.
     pub fn with_peers<'s, const PEERS: usize>(
         &'s mut self,
         peers: &'s mut PeerSlots<HOSTS, PEERS>,

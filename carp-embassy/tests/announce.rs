@@ -5,7 +5,7 @@ mod support;
 use std::net::Ipv4Addr;
 use std::task::{Context, Waker};
 
-use carp_fsm::{EventKind, HandOver, Peer, PeersError, State};
+use carp_fsm::{Cause, EventKind, HandOver, Peer, PeersError, State};
 use carp_proto::frame::{FrameClass, classify};
 use carp_proto::{MAX_FRAME_LEN, MacAddr, frame};
 use embassy_net_driver::{Driver, RxToken};
@@ -208,6 +208,23 @@ fn the_operator_has_a_say() {
     b.control.set_ready(true);
     assert_eq!(b.control.demotion(), 0);
 
+    // What the application says of itself moves the role there and back.
+    let causes = |member: &Member| {
+        let mut causes = Vec::new();
+        member
+            .control
+            .causes(|holding| causes.push((holding.cause, holding.weight)));
+        causes
+    };
+    a.control.demote(Cause::External(3), 200).unwrap();
+    lab.run_for_millis(1_500);
+    assert_eq!((a.state(ha[0]), b.state(hb[0])), (State::Backup, State::Master));
+    assert_eq!(causes(&a), [(Cause::External(3), 200)]);
+    a.control.clear(Cause::External(3)).unwrap();
+    lab.run_for_millis(1_500);
+    assert_eq!((a.state(ha[0]), b.state(hb[0])), (State::Master, State::Backup));
+    assert_eq!(causes(&a), []);
+
     a.control.shutdown();
     lab.run_for_millis(1_000);
     assert!(a.control.is_quiet());
@@ -271,7 +288,7 @@ fn an_idle_second_costs_a_few_polls() {
     assert!(lab.polls <= 400, "{} polls in 100 s", lab.polls);
 }
 
-/// Nobody here resolves the MAC addresses of peers.
+/// `tests/unicast.rs` has room for them.
 #[test]
 fn unicast_peers_are_refused() {
     let mut lab = Lab::new();

@@ -118,6 +118,21 @@ fn the_first_advertisement_waits_for_the_answer_and_is_not_lost() {
 }
 
 #[test]
+fn it_waits_a_few_milliseconds() {
+    let mut lab = Lab::new();
+    let (a, _) = member(&mut lab, host(0), &[peer(ipv4(77))]);
+    lab.run_for_millis(2_999);
+    lab.take_log();
+    lab.run_for_millis(12);
+    let log = lab.take_log();
+    assert!(log.iter().any(|(_, frame)| is_question(frame)), "{log:?}");
+    lab.inject(&reply(OTHER, ipv4(77), a.mac));
+    lab.run_for_millis(4);
+    assert_eq!(count(&lab, is_advertisement), 1);
+    assert_eq!(a.control.stats().senderr, 0);
+}
+
+#[test]
 fn the_same_over_ipv6() {
     let mut config = host(0);
     config.addresses = carp_proto::AddressSet::new();

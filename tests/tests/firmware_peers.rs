@@ -15,6 +15,7 @@ use std::time::Duration;
 use board::{Board, Directory, EMULATOR, firmware};
 use carp_fsm::Instant;
 use carp_std::linux::Clock;
+use carpd::lab::topology::Topology;
 use carpd::lab::{Lab, Setup, Software};
 use live::PATIENCE;
 
@@ -37,11 +38,17 @@ struct Bench {
     image: PathBuf,
     directory: Directory,
     skews: [u8; 3],
+    /// The firmware and carpd speak to each other only.
+    unicast: bool,
 }
 
 impl Bench {
     /// Nobody runs yet.
     fn new(name: &str, skews: [u8; 3]) -> Option<Self> {
+        Self::new_with(name, skews, false)
+    }
+
+    fn new_with(name: &str, skews: [u8; 3], unicast: bool) -> Option<Self> {
         let mut setups =
             [Software::Carpd, Software::Ucarp, Software::Carpd].map(|software| Setup::new(software, 0));
         for (setup, skew) in setups.iter_mut().zip(skews) {
@@ -51,6 +58,10 @@ impl Bench {
             if setup.software == Software::Carpd && may_be_real_time() {
                 setup.top = String::from("realtime_priority = 50\n");
             }
+        }
+        if unicast {
+            // It is on the third station.
+            setups[CARPD].more = format!("peers = [\"{}\"]\n", Topology::address(0, 3));
         }
         let image = firmware("node")?;
         let lab = live::lab(setups)?;
@@ -72,6 +83,7 @@ impl Bench {
             image,
             directory,
             skews,
+            unicast,
         })
     }
 
@@ -84,8 +96,13 @@ impl Bench {
             self.lab.nodes[CARPD].setup().vip(),
         );
         let (skew, seed) = (self.skews[FIRMWARE], Clock.now().as_micros());
+        let peers = if self.unicast {
+            format!(" peers={}", self.lab.nodes[CARPD].address())
+        } else {
+            String::new()
+        };
         let settings = format!(
-            "mac=02:00:00:00:00:03 ip={own} vip={vip} vhid=7 key=secret skew={skew} seed={seed} mode=accept"
+            "mac=02:00:00:00:00:03 ip={own} vip={vip} vhid=7 key=secret skew={skew} seed={seed} mode=accept{peers}"
         );
         let station = self.lab.topology.station(self.lab.nodes[FIRMWARE].station());
         let mut emulator = station.command(EMULATOR);
@@ -224,6 +241,39 @@ fn the_firmware_follows_ucarp_and_gives_way_to_it() {
 #[test]
 fn ucarp_follows_the_firmware_and_gives_way_to_it() {
     pair("before-ucarp", FIRMWARE, UCARP);
+}
+
+/// Each has to find out the other's MAC address. The client hears nothing of it.
+#[test]
+fn the_firmware_and_carpd_by_unicast() {
+    let Some(mut bench) = Bench::new_with("unicast", [0, 200, 100], true) else {
+        return;
+    };
+    let settled = |bench: &mut Bench, carpd: &str, firmware: &str| {
+        board::wait(
+            || {
+                let board = bench.board.as_ref().map(Board::state);
+                let last = live::transitions(&bench.lab.nodes[CARPD]).pop();
+                let carpd = last.is_some_and(|last| last.contains(&format!("-> {carpd} ")));
+                (carpd && board.as_deref() == Some(firmware)).then_some(())
+            },
+            &format!(
+                "carpd to be {carpd} and the firmware {firmware}\n{}",
+                bench.logs()
+            ),
+        );
+    };
+    bench.start(CARPD);
+    bench.start(FIRMWARE);
+    settled(&mut bench, "MASTER", "BACKUP");
+    bench.kill(CARPD);
+    let detection = bench.board.as_ref().unwrap().detection();
+    println!("advskew 100, by unicast: by its own clock {detection} s");
+    assert!(expected(100, LATE).contains(&detection), "{detection} s");
+    bench.start(CARPD);
+    settled(&mut bench, "MASTER", "BACKUP");
+    let board = bench.board.as_mut().unwrap();
+    assert_eq!((board.number("senderr"), board.number("badauth")), (0, 0));
 }
 
 #[test]

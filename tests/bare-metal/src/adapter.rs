@@ -197,6 +197,7 @@ fn command(carp: &'static Carp<Mutex, ADDRS>) {
     black_box(control.demote(Cause::External(any()), any()).is_ok());
     black_box(control.clear(Cause::External(any())).is_ok());
     black_box((control.stats(), control.demotion()));
+    control.causes(|holding| _ = black_box(holding));
     control.shutdown();
     black_box(control.is_quiet());
     let mut events = control.events();

@@ -1,6 +1,6 @@
 //! A hot-standby TCP server on a tap device: the program for a microcontroller, on this computer.
 //!
-//! `sudo ./run.sh` starts it in a network namespace beside a `carpd`, and takes turns.
+//! `./run.sh` builds it, starts it in a network namespace beside a `carpd` (with sudo), and takes turns.
 
 use std::env;
 use std::net::Ipv4Addr;

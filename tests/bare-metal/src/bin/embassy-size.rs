@@ -41,6 +41,10 @@ const PACKETS: usize = 4;
 #[cfg(feature = "announce")]
 const VHID: Vhid = Vhid::new(7).unwrap();
 
+/// Virtual hosts that there is memory for.
+#[cfg(feature = "announce")]
+const HOSTS: usize = if cfg!(feature = "second") { 2 } else { 1 };
+
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     loop {
@@ -116,9 +120,10 @@ fn device(_: Spawner) -> Device {
 
 #[cfg(feature = "announce")]
 fn device(spawner: Spawner) -> Device {
-    static SLOTS: static_cell::ConstStaticCell<Slots<1, 1>> = static_cell::ConstStaticCell::new(Slots::EMPTY);
+    static SLOTS: static_cell::ConstStaticCell<Slots<HOSTS, 1>> =
+        static_cell::ConstStaticCell::new(Slots::EMPTY);
     #[cfg(feature = "unicast")]
-    static PEERS: static_cell::ConstStaticCell<carp_embassy::PeerSlots<1, 1>> =
+    static PEERS: static_cell::ConstStaticCell<carp_embassy::PeerSlots<HOSTS, 1>> =
         static_cell::ConstStaticCell::new(carp_embassy::PeerSlots::EMPTY);
     static CARP: StaticCell<Carp<NoopRawMutex, 1>> = StaticCell::new();
 
