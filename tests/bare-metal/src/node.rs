@@ -182,7 +182,7 @@ fn commands(node: &mut Node<'_, ADDRESSES>, host: HostId) {
     hide(&node.set_enabled(now, host, any()));
     hide(&node.hand_over(now, host));
     node.set_maintenance(now, any());
-    node.set_demotion_factors(now, any(), any());
+    node.set_policy(now, any_policy());
     hide(&node.force_state(now, host, any_state()));
     hide(&node.demote(now, group, cause, any()));
     hide(&node.clear(now, group, cause));
@@ -211,7 +211,7 @@ fn outputs(node: &mut Node<'_, ADDRESSES>, frame: &mut [u8; MAX_FRAME_LEN]) {
 fn inspection(node: &Node<'_, ADDRESSES>, host: HostId) {
     let group = GroupId(any());
     hide(&(node.state(host), node.is_owner(host), node.status(host)));
-    hide(&(node.config(host), node.maintenance()));
+    hide(&(node.config(host), node.maintenance(), node.policy()));
     hide(&node.find(IfaceId(any()), any_vhid()));
     hide(&node.interface(IfaceId(any())));
     hide(&node.demotion(group));
