@@ -149,12 +149,11 @@ if [ "$mode" = full ]; then
     step "Nightly" install_nightly
     step "Dependencies" check_dependencies
     step "No panic is left" tests/bare-metal/panic-free.sh
-    step "Flash" tests/bare-metal/flash-size.sh
-    step "Budgets of the adapter" tests/firmware/budgets.sh
-    step "RAM" tests/bare-metal/ram-size.sh
+    step "Instructions of the adapter, and what it adds" tests/firmware/budgets.sh
     step "Instructions of a node on Cortex-M" tests/bare-metal/events.sh
     step "Examples of the adapter" build_examples
     step "Lints of fuzz targets and bare-metal images" lint_bare_metal
+    # Flash, RAM, instructions, ratios, model check, seeded runs, vectors: whatever needs no root.
     step "Limits" cargo run --quiet --release -p carp-benches --bin report -- --quick --rootless --out target/report
     step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time --bench fsm_time -- --test
     step "Planted bugs are found" cargo run --quiet --profile model -p carp-tests --bin mutants

@@ -12,18 +12,21 @@ use crate::tools::{Failure, program, run};
 pub(crate) const PART: Part = Part {
     name: "failover",
     title: "Fail-over",
-    builds: &["build --release --package carp-tests --bins"],
+    builds: &[
+        "build --release --package carp-tests --bin measure",
+        "build --release --package carp-tests --bin fast_table",
+    ],
     steps: &[
         Step {
             name: "crashes, partitions, pulled cables",
-            seconds: [70.0, 1600.0],
+            seconds: [90.0, 1900.0],
             needs: &NEEDS,
             alongside: true,
             run: |options, results| measure(options, results, "crash"),
         },
         Step {
             name: "planned changes",
-            seconds: [60.0, 4400.0],
+            seconds: [90.0, 4400.0],
             needs: &NEEDS,
             alongside: true,
             run: |options, results| measure(options, results, "planned"),

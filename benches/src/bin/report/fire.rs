@@ -10,7 +10,7 @@ use crate::tools::Failure;
 pub(crate) const PART: Part = Part {
     name: "fire",
     title: "Under fire",
-    builds: &["build --release --package carp-tests --bins"],
+    builds: &["build --release --package carp-tests --bin measure"],
     steps: &[
         Step {
             name: "floods of invalid packets",

@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::data::Results;
 use crate::fire::NEEDS;
+use crate::firmware;
 use crate::network::measure;
 use crate::page::Section;
 use crate::part::{Need, Options, Part, Step};
@@ -13,7 +14,10 @@ use crate::tools::{Failure, cargo, cells, output, run, script, workspace};
 pub(crate) const PART: Part = Part {
     name: "footprint",
     title: "Footprint",
-    builds: &["build --release --package carp-tests --package carpd --bins"],
+    builds: &[
+        "build --release --package carp-tests --bin measure",
+        "build --release --package carpd",
+    ],
     steps: &[
         Step {
             name: "idle daemons",
@@ -43,6 +47,7 @@ pub(crate) const PART: Part = Part {
             alongside: true,
             run: adapter,
         },
+        firmware::STEP,
     ],
     section,
 };
@@ -203,6 +208,12 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
     });
     section.table("on microcontrollers, at opt-level s", |figure| {
         figure.what.starts_with("embassy-net")
+    });
+    section.table("on a Cortex-M3", |figure| {
+        figure.what.starts_with("the adapter, ")
+    });
+    section.table("on an emulated board", |figure| {
+        figure.what.starts_with("firmware takes over")
     });
     Ok(())
 }

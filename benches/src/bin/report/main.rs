@@ -14,6 +14,7 @@ mod crypto;
 mod data;
 mod failover;
 mod fire;
+mod firmware;
 mod footprint;
 mod limits;
 mod machine;

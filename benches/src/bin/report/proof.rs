@@ -9,8 +9,8 @@ pub(crate) const PART: Part = Part {
     name: "proof",
     title: "Proof",
     builds: &[
-        "build --release --package carp-tests --bins",
-        "build --profile model --package carp-tests --bins",
+        "build --release --package carp-tests --bin sim",
+        "build --profile model --package carp-tests --bin model --bin mutants",
         "test --no-run --package carp-tests --all-features --test transcripts --test wire_vectors --test kernel_elections",
     ],
     steps: &[

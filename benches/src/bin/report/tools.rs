@@ -12,7 +12,8 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where the project is.
 pub(crate) fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
+    benches.parent().unwrap_or(benches).to_owned()
 }
 
 /// A stopwatch.
@@ -56,8 +57,8 @@ pub(crate) fn program(package: &str, name: &str, profile: &str) -> Command {
 
 /// A script of the project.
 pub(crate) fn script(path: &str) -> Command {
-    let mut command = Command::new(workspace().join(path));
-    command.current_dir(workspace());
+    let mut command = Command::new("sh");
+    command.arg(path).current_dir(workspace());
     command
 }
 
@@ -155,7 +156,8 @@ fn transient(line: &str) {
 }
 
 fn name(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program()).file_name();
+    let words = program.into_iter().chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     words.join(" ")
 }
