@@ -11,9 +11,9 @@ limit_ram=2048
 printf '%-30s %-28s %8s %8s %8s %8s\n' target firmware flash added RAM added
 for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf; do
     case $target in
-        thumbv6m*) limit_flash=42000 ;;
-        thumbv7em*) limit_flash=39500 ;;
-        *) limit_flash=48500 ;;
+        thumbv6m*) limit_flash=38200 ;;
+        thumbv7em*) limit_flash=36500 ;;
+        *) limit_flash=44800 ;;
     esac
     for kind in stack announce unicast accept; do
         cargo build --quiet --release --locked --target "$target" --bin embassy-size --features "$kind"
