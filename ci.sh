@@ -80,7 +80,7 @@ lint_bare_metal() (
     (cd fuzz && cargo fmt --check)
     cd tests/bare-metal
     cargo fmt --check
-    cargo clippy --quiet --release --target thumbv7em-none-eabihf --features accept -- -D warnings
+    cargo clippy --quiet --release --target thumbv7em-none-eabihf --features accept,everything,smallest,events -- -D warnings
     cd ../firmware
     cargo fmt --check
     cargo clippy --quiet --release --target thumbv7m-none-eabi -- -D warnings
@@ -149,6 +149,7 @@ if [ "$mode" = full ]; then
     step "Nightly" install_nightly
     step "Dependencies" check_dependencies
     step "No panic is left" tests/bare-metal/panic-free.sh
+    step "Instructions of a node on Cortex-M" tests/bare-metal/events.sh
     step "Examples of the adapter" build_examples
     step "Lints of fuzz targets and bare-metal images" lint_bare_metal
     # Flash, RAM, instructions, ratios, model check, seeded runs, vectors: whatever needs no root.

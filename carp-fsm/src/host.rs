@@ -217,6 +217,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
         };
         let ethernet_source = match (self.config.mode, self.config.dialect.rules().announcement_source) {
             (LinkMode::Vmac, AnnouncementSource::VirtualMac) => virtual_mac,
+            // From no advertisement do switches learn where the virtual MAC address is.
+            (LinkMode::Vmac, _) if !self.unicast.is_multicast() => virtual_mac,
             _ => interface.mac,
         };
         Some(match self.config.addresses.iter().nth(usize::from(index))? {

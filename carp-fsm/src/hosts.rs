@@ -52,6 +52,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     }
 
     /// The slot of a host that still exists.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn resolve(&self, id: HostId) -> Option<u16> {
         let slot = self.slot(id.slot)?;
         (slot.generation == id.generation && slot.host.is_some()).then_some(id.slot)

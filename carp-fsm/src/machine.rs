@@ -18,6 +18,9 @@ enum Role {
     Backup {
         down4: Option<Instant>,
         down6: Option<Instant>,
+        /// Why it becomes MASTER when these have passed: nobody was heard, or a worse master is to be preempted, but not
+        /// at the same moment at which an equal does it.
+        because: Reason,
         /// Handed over on request: does not take the role back from its living successor.
         resigned: bool,
         /// Until the preempt delay has passed, a living master is left alone: services here are still
@@ -319,20 +322,33 @@ impl Machine {
         let preempts = bows_out || (willing && !*starting);
         let compares_demotion = view.compares_demotion();
         let mine = view.demotion_byte();
-        if preempts && view.preempt && view.interval() < peer && (!compares_demotion || peer_demotion >= mine)
-        {
-            return self.become_master(now, Reason::PreemptingSlowerMaster, view);
-        }
-        if preempts && compares_demotion && peer_demotion > mine {
-            return self.become_master(now, Reason::PreemptingMoreDemotedMaster, view);
+        let reason =
+            if view.preempt && view.interval() < peer && (!compares_demotion || peer_demotion >= mine) {
+                Some(Reason::PreemptingSlowerMaster)
+            } else if compares_demotion && peer_demotion > mine {
+                Some(Reason::PreemptingMoreDemotedMaster)
+            } else {
+                None
+            };
+        if let Some(reason) = reason.filter(|_| preempts) {
+            return self.preempt(now, reason, bows_out, view);
         }
         if willing && outlasted(peer, view) {
             return self.become_master(now, Reason::MasterWillTimeOut, view);
         }
         if let Role::Backup {
-            down4, down6, ties, ..
+            down4,
+            down6,
+            because,
+            ties,
+            ..
         } = &mut self.role
         {
+            if *because != Reason::MasterTimedOut {
+                // The equal was first, or the master is no longer worse.
+                *because = Reason::MasterTimedOut;
+                (*down4, *down6) = view.down_timers(now, view.waits(*ties));
+            }
             let down = match family {
                 Family::Ipv4 => down4,
                 Family::Ipv6 => down6,
@@ -347,6 +363,27 @@ impl Machine {
             }
         }
         Effects::default()
+    }
+
+    /// Takes over from a worse master that lives: at once, unless we have tied. Our equal has heard it as well; both
+    /// would tie again, and if nobody waits less for silence than the worse one, so for ever.
+    fn preempt(&mut self, now: Instant, reason: Reason, bows_out: bool, view: &View) -> Effects {
+        if let Role::Backup {
+            down4,
+            down6,
+            because,
+            ties,
+            ..
+        } = &mut self.role
+            && !bows_out
+            && *ties > 0
+        {
+            let pending = earlier(*down4, *down6).unwrap_or(now);
+            (*down4, *down6) = view.down_timers(now, view.parting(*ties).min(pending - now));
+            *because = reason;
+            return Effects::default();
+        }
+        self.become_master(now, reason, view)
     }
 
     fn answer_worse_master(&mut self, now: Instant, peer: Interval, view: &View) -> Effects {
@@ -414,7 +451,10 @@ impl Machine {
         match &mut self.role {
             Role::Init { .. } => self.start(now, view),
             // Either family alone is enough (`carp_master_down`, §8).
-            Role::Backup { .. } => self.become_master(now, Reason::MasterTimedOut, view),
+            Role::Backup { because, .. } => {
+                let because = *because;
+                self.become_master(now, because, view)
+            }
             Role::Master { offers: true, .. } if view.maintenance => {
                 self.bow_out(now, Departure::HandOver, view)
             }
@@ -471,8 +511,20 @@ impl Machine {
                     };
                 }
             }
-            // No longer the equal that it was.
-            Role::Backup { ties, .. } => *ties = 0,
+            // No longer the equal that it was, and perhaps no longer better than the master.
+            Role::Backup {
+                down4,
+                down6,
+                because,
+                ties,
+                ..
+            } => {
+                *ties = 0;
+                if *because != Reason::MasterTimedOut {
+                    *because = Reason::MasterTimedOut;
+                    (*down4, *down6) = view.down_timers(now, view.waits(0));
+                }
+            }
             _ => {}
         }
         Effects::default()
@@ -490,11 +542,13 @@ impl Machine {
             Role::Backup {
                 down4,
                 down6,
+                because,
                 ties,
                 resigned,
                 ..
             } => {
                 *ties = 0;
+                *because = Reason::MasterTimedOut;
                 let before = earlier(*down4, *down6).filter(|_| *resigned || view.maintenance);
                 let wait = view.waits(0);
                 // What a slower master needs was heard before.
@@ -586,6 +640,7 @@ impl Machine {
         self.role = Role::Backup {
             down4,
             down6,
+            because: Reason::MasterTimedOut,
             resigned,
             starting: from == State::Init && view.preempt_delay > Duration::ZERO,
             ties,

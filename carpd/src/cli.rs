@@ -83,6 +83,9 @@ has passed, removes them, and ends with exit code 0. On SIGHUP it does what carp
         /// One line for each virtual host: name, state, addresses
         #[arg(long, conflicts_with = "json")]
         short: bool,
+        /// The verdict alone, in one line, for monitoring
+        #[arg(long, conflicts_with_all = ["json", "short"])]
+        verdict: bool,
         /// Show it again whenever it has changed, until interrupted
         #[arg(long, conflicts_with = "json")]
         watch: bool,
@@ -147,6 +150,7 @@ Exit code 1 if a limit is missed.")]
 enum StatusForm {
     Table,
     Short,
+    Verdict,
     Json,
 }
 
@@ -191,12 +195,14 @@ pub fn main() -> ExitCode {
         Command::Status {
             json,
             short,
+            verdict,
             watch,
             socket,
         } => {
-            let form = match (json, short) {
-                (true, _) => StatusForm::Json,
-                (_, true) => StatusForm::Short,
+            let form = match (json, short, verdict) {
+                (true, ..) => StatusForm::Json,
+                (_, true, _) => StatusForm::Short,
+                (.., true) => StatusForm::Verdict,
                 _ => StatusForm::Table,
             };
             status(&socket.socket, form, watch)

@@ -208,6 +208,7 @@ impl What {
                 let peer = peer.map(|peer| peer.to_string());
                 variables.push(("CARP_PEER", peer.unwrap_or_default()));
             }
+            Self::FastLeft { peer, .. } => variables.push(("CARP_PEER", peer.to_string())),
             Self::Demotion { from, to, .. } => {
                 variables.push(("CARP_FROM", from.to_string()));
                 variables.push(("CARP_TO", to.to_string()));

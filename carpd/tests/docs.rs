@@ -128,6 +128,45 @@ fn every_key_is_documented() {
     }
 }
 
+/// Programs read these documents: every member has its words.
+#[test]
+fn every_member_of_the_status_is_documented() {
+    fn members<'j>(value: &'j serde_json::Value, found: &mut Vec<&'j str>) {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (name, value) in object {
+                    found.push(name);
+                    // These have the keys of the kernels.
+                    if !matches!(name.as_str(), "counters" | "sysctl") {
+                        members(value, found);
+                    }
+                }
+            }
+            serde_json::Value::Array(array) => array.iter().for_each(|value| members(value, found)),
+            _ => {}
+        }
+    }
+    let status = serde_json::from_str(&read("../tests/vectors/status.json")).expect("JSON");
+    let reference = read("README.md");
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    members(&status, &mut found);
+    for name in found {
+        let forms = [
+            format!("`{name}`"),
+            format!(".{name}`"),
+            format!("{name}[]`"),
+            format!("`{name}."),
+        ];
+        if !forms.iter().any(|form| reference.contains(form)) {
+            missing.push(name);
+        }
+    }
+    assert_eq!(missing, Vec::<&str>::new(), "not in README.md");
+    for event in carpd::events::What::NAMES {
+        assert!(reference.contains(&format!("`{event}`")), "{event}");
+    }
+}
+
 /// What is commented out in the example, too: a `#` without a space behind it.
 #[test]
 fn every_key_of_the_example_is_known() {

@@ -14,13 +14,14 @@ impl Machine {
             Role::Backup {
                 down4,
                 down6,
+                because,
                 resigned,
                 starting,
                 ties,
             } => {
                 let downs = (relative(now, down4), relative(now, down6));
                 let starting = starting.then(|| relative(now, Some(self.since)));
-                (downs, resigned, starting, ties).hash(state);
+                (downs, because, resigned, starting, ties).hash(state);
             }
             Role::Master {
                 next_ad,

@@ -134,7 +134,7 @@ impl View {
     /// How much longer than its master-down time to wait after this many ties in a row, if any: 0 to 15 sixteenths
     /// of the advertisement interval. Each round looks at other bits of what is different for every node, so
     /// two that count alike part within 16 rounds; 15 times of 16 in the first.
-    fn parting(&self, ties: u8) -> Duration {
+    pub(super) fn parting(&self, ties: u8) -> Duration {
         if ties == 0 {
             return Duration::ZERO;
         }

@@ -2,7 +2,6 @@
 
 use super::Node;
 use crate::id::GroupId;
-use crate::ledger::Cause;
 use crate::policy::Policy;
 use crate::time::Instant;
 
@@ -13,10 +12,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         &self.policy
     }
 
-    /// Changes the policy. Faults that last, and services that are not up yet, count with the new weights at once. All
-    /// else holds from the next occasion on: what has begun (an announcement, a change of keys, a wait) ends as it began.
-    ///
-    /// Services that were reported to be [up](Self::handle_ready), or for which nobody waited, stay so.
+    /// Changes the policy. Faults that last count with the new weights at once; all else holds from the next occasion
+    /// on, and what has begun (an announcement, a change of keys, a wait) ends as it began. So
+    /// [`Policy::not_ready_demotion_factor`] is for hosts inserted later, as long as nobody has called
+    /// [`handle_ready`](Self::handle_ready); what was entered for others can be changed with [`demote`](Self::demote).
     pub fn set_policy(&mut self, now: Instant, policy: Policy) {
         let now = self.clamp(now);
         self.policy = policy;
@@ -24,19 +23,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             let fault = self.observed_causes(group).next();
             if let Some(fault) = fault {
                 self.weigh(now, group, fault.cause, true);
-            }
-        }
-        if self.ready {
-            return;
-        }
-        if policy.not_ready_demotion_factor == 0 {
-            return self.handle_ready(now);
-        }
-        for group in (0..self.group_count()).map(GroupId) {
-            let waits = self.causes(group).any(|holding| holding.cause == Cause::NotReady);
-            if waits {
-                // Cannot fail: it is entered already.
-                let _ = self.demote(now, group, Cause::NotReady, policy.not_ready_demotion_factor);
             }
         }
     }

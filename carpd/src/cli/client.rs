@@ -56,6 +56,7 @@ fn render(status: &Status, form: StatusForm) -> String {
     match form {
         StatusForm::Table => status.table(),
         StatusForm::Short => status.short(),
+        StatusForm::Verdict => status.verdict() + "\n",
         StatusForm::Json => {
             serde_json::to_string_pretty(status).map_or_else(|error| error.to_string(), |json| json + "\n")
         }

@@ -70,7 +70,7 @@ A change lasts until a restart, or until a reload finds another value in the con
     #[command(after_help = EXIT_CODES, long_about = "\
 Take virtual hosts out of the election until they are enabled again or carpd is restarted.
 
-A MASTER says goodbye and keeps its addresses until its successor is heard, for one second at most. The command ends \
+A MASTER says goodbye and keeps its addresses until its successor is heard, for 1.5 seconds at most. The command ends \
 when the addresses are off, and says who took over.")]
     Disable(Selected),
     /// Put disabled virtual hosts back into the election
@@ -84,7 +84,7 @@ They begin as BACKUP. The command ends when the election is decided, after ten s
 Hand the addresses over to a backup, without a gap.
 
 A MASTER says goodbye and keeps its addresses until its successor is heard. Then it is BACKUP, and does not take over \
-again from a living master. If nobody takes over within one second it stays MASTER, and the command fails.")]
+again from a living master. If nobody takes over within 1.5 seconds it stays MASTER, and the command fails.")]
     Handover(Selected),
     /// Force MASTER or BACKUP, as BSD's `ifconfig ... state master` does
     #[command(after_help = EXIT_CODES, long_about = "\

@@ -166,6 +166,21 @@ pub(super) fn ready(carp: &mut Carp, journal: &Journal, now: Instant) -> Vec<Out
     vec![outcome(carp, journal, "services", text)]
 }
 
+/// Who waits for services waits with another weight; with 0, no longer.
+pub(super) fn wait_with(carp: &mut Carp, journal: &Journal, now: Instant, weight: u16) -> Result<(), String> {
+    if weight == 0 {
+        carp.node_mut().handle_ready(now);
+        return Ok(());
+    }
+    let groups = journal.members_groups(carp).into_iter();
+    let waits = |group: &GroupId| {
+        let mut causes = carp.node().causes(*group);
+        causes.any(|holding| holding.cause == Cause::NotReady && holding.weight != weight)
+    };
+    let groups: Vec<_> = groups.filter(waits).collect();
+    set(carp, now, Cause::NotReady, weight, &groups)
+}
+
 fn check(name: &str, weight: u16) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     let quoted = name.escape_debug();

@@ -158,6 +158,7 @@ pub(super) fn adopt(daemon: &mut Daemon, settings: Settings, now: Instant) -> Re
         ..*policy
     };
     carp.node_mut().set_policy(now, policy);
+    demotion::wait_with(carp, journal, now, policy.not_ready_demotion_factor)?;
     hosts::adopt(carp, journal, *before, settings, now)?;
     journal.log_level = settings.log;
     daemon.settings = settings;

@@ -66,6 +66,14 @@ impl Status {
                 let _ = writeln!(text, "\n{name}: {error}");
             }
         }
+        let changing = self.virtual_hosts.iter().filter_map(|host| host.signs_old_ms);
+        if let Some(left) = changing.max() {
+            let _ = writeln!(
+                text,
+                "\npassword or addresses have changed: the old ones are used for {} s more, until all nodes have changed",
+                left.div_ceil(1000)
+            );
+        }
         for HostStatus { name, .. } in self.left_fast() {
             let _ = writeln!(
                 text,

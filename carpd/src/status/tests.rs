@@ -207,6 +207,10 @@ fn what_is_out_of_order_is_said_with_what_to_do() {
     (late.lateness.bad_ms, late.lateness.bad_age_ms) = (Some(2345), Some(61_999));
     let said = "WARNING: this machine was up to 2345 ms late within the last hour, the last time 61 s ago: ";
     assert!(late.table().contains(said), "{}", late.table());
+    let mut changing = example();
+    changing.virtual_hosts[0].signs_old_ms = Some(59_001);
+    let said = "\npassword or addresses have changed: the old ones are used for 60 s more, until ";
+    assert!(changing.table().contains(said), "{}", changing.table());
     let mut left = example();
     left.virtual_hosts[0].fast = Some(Fast {
         dead_ratio: 4,

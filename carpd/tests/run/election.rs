@@ -85,6 +85,12 @@ fn a_machine_waits_for_its_services() {
     );
     thread::sleep(Duration::from_secs(2));
     assert_eq!(state(&network, "here"), "BACKUP", "although it is better");
+    fs::write(&file, waits.replace("240", "100")).expect("a file");
+    assert_eq!(
+        ask(&network, "here", &["reload"]),
+        done("not_ready_demotion_factor: 240 -> 100\nconfiguration: 1 set, 1 unchanged")
+    );
+    assert_eq!(network.json("here")["demotion"]["total"], 100);
     let used = ask(&network, "here", &["demotion", "add", "not-ready", "5"]);
     assert_eq!(
         used,
@@ -94,7 +100,7 @@ fn a_machine_waits_for_its_services() {
         ask(&network, "here", &["ready"]),
         done("services: ready; the demotion is 0")
     );
-    here.wait_for("carp: demoted by -240 to 0 (not-ready ended)");
+    here.wait_for("carp: demoted by -100 to 0 (not-ready ended)");
     here.wait_for("BACKUP -> MASTER (preempting a slower master)");
     assert_eq!(
         ask(&network, "here", &["ready"]),
@@ -104,7 +110,9 @@ fn a_machine_waits_for_its_services() {
     fs::write(&file, format!("announce_burst = 3\n{waits}")).expect("a file");
     assert_eq!(
         ask(&network, "here", &["reload"]),
-        done("announce_burst: 1 -> 3\nconfiguration: 1 set, 1 unchanged")
+        done(
+            "announce_burst: 1 -> 3\nnot_ready_demotion_factor: 100 -> 240\nconfiguration: 2 set, 1 unchanged"
+        )
     );
     assert_eq!(network.json("here")["demotion"]["total"], 0);
 }

@@ -38,6 +38,33 @@ fn who_has_another_password_is_named() {
 }
 
 #[test]
+fn who_has_another_dialect_is_named() {
+    let Some(network) = Network::new("dialects") else {
+        return;
+    };
+    let there = network.start("there", "dialect = \"ucarp\"\n");
+    there.wait_for("BACKUP -> MASTER");
+    let file = network.configure("here", "");
+    let text = fs::read_to_string(&file).expect("the file");
+    let three = text.replace(
+        "[\"192.0.2.10/24\"]",
+        "[\"192.0.2.10/24\", \"192.0.2.11/24\", \"192.0.2.12/24\"]",
+    );
+    fs::write(&file, three).expect("a file");
+    let here = Daemon::start(network.carpd(&["run", "--config", &file]));
+    let line = here.wait_for("192.0.2.3");
+    let said = "192.0.2.3 has our password, but its address list is 192.0.2.10 alone, as UCarp's (our vhid 7); if it is \
+                UCarp, write a [[vhid]] with that address alone and dialect = \"ucarp\"; otherwise give both the same \
+                addresses";
+    assert!(line.ends_with(said), "{line}");
+    let (code, out, _) = ask(&network, "here", &["status", "--verdict"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (1, "degraded: 1/1 BACKUP; others with a vhid of ours: 1\n")
+    );
+}
+
+#[test]
 fn a_split_machine_says_so() {
     let Some(network) = Network::new("split") else {
         return;

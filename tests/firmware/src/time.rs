@@ -10,7 +10,7 @@ use embassy_time_queue_utils::Queue;
 use crate::board::{Device, Interrupt, Register, unmask};
 
 /// Ticks of a microsecond.
-const TICKS: u64 = 25;
+pub(crate) const TICKS: u64 = 25;
 /// Timer 0 counts down from here, and then again: 171 s.
 const PERIOD: u64 = 1 << 32;
 /// Timer 1 is not asked to wait longer.

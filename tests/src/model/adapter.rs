@@ -87,14 +87,20 @@ impl World<'_> {
         if let Some((node, host)) = &mut self.seats[usize::from(index)].running {
             act(node, *host, now);
         }
-        if let Because::Heard(..) = because
+        if let Because::Heard(heard, _) = because
             && self.state(index) == State::Backup
         {
-            let period = reference::period(self.rank(index));
+            let (own, member) = (self.rank(index), self.member(index));
+            let period = reference::period(own);
+            let worse = reference::takes_over(member.dialect, member.preempt, own, heard)
+                && heard.interval != reference::BOW_OUT;
             let seat = &mut self.seats[usize::from(index)];
             let quiet = (now - seat.quiet_since).as_micros();
-            // A master that stays is heard once in each period.
-            seat.tied &= quiet < period / 2 || quiet > period / 2 * 3;
+            let preempts = seat.tied && worse && !seat.resigned && !seat.maintenance;
+            // A master that stays is heard once in each period: not the one that was to be preempted.
+            let stays = !seat.preempts && !preempts && (period / 2..=period / 2 * 3).contains(&quiet);
+            seat.preempts = preempts;
+            seat.tied &= !stays;
             seat.quiet_since = now;
         }
         self.drain(index, because)
@@ -207,6 +213,7 @@ impl World<'_> {
                     let seat = &mut self.seats[usize::from(index)];
                     seat.resigned &= to == State::Backup;
                     seat.tied = tied && to == State::Backup;
+                    seat.preempts = false;
                     if to == State::Backup {
                         seat.quiet_since = now;
                     }

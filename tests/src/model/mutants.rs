@@ -62,6 +62,12 @@ pub const MUTANTS: &[Mutant] = &[
         "peer_demotion > mine ||",
     ),
     mutant(
+        "OpenBSD: a demoted MASTER yields to a bow-out",
+        "machine/compare.rs",
+        "if peer == Interval::BOW_OUT && view.policy.answer_worse_master {",
+        "if peer == Interval::BOW_OUT && view.maintenance {",
+    ),
+    mutant(
         "UCarp: the lower address yields",
         "machine/compare.rs",
         "own == peer && lower_source)",
@@ -99,6 +105,18 @@ pub const MUTANTS: &[Mutant] = &[
         "if ties < u8::MAX {",
     ),
     mutant(
+        "who has tied preempts at once",
+        "machine.rs",
+        "&& *ties > 0",
+        "&& *ties > 0\n            && view.maintenance",
+    ),
+    mutant(
+        "who preempts a worse master does so although an equal was first",
+        "machine.rs",
+        "if *because != Reason::MasterTimedOut {\n                // The equal",
+        "if *because == Reason::MasterWillTimeOut {\n                // The equal",
+    ),
+    mutant(
         "who tied once waits longer for ever",
         "machine.rs",
         "if view.is_one_period(quiet) {",
@@ -107,8 +125,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a BACKUP without a master-down timer",
         "machine.rs",
-        "            down4,\n            down6,\n            resigned,\n            starting: from",
-        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            resigned,\n            starting: from",
+        "            down4,\n            down6,\n            because: Reason::MasterTimedOut,\n            resigned,",
+        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            because: Reason::MasterTimedOut,\n            resigned,",
     ),
     mutant(
         "a demoted BACKUP waits longer",

@@ -45,6 +45,15 @@ impl<'s> World<'s> {
                     return Err(self.blame(index, &format!("takes over from {heard}, being {own}")));
                 }
             }
+            (State::Backup, State::Master, Because::Time) if reason != Reason::MasterTimedOut => {
+                let late = (self.now - seat.quiet_since).as_micros() > reference::period(own);
+                if !seat.preempts || late {
+                    return Err(self.blame(
+                        index,
+                        "preempts by the timer, but has heard no worse master after a tie",
+                    ));
+                }
+            }
             (State::Backup, State::Master, Because::Time) => {
                 let quiet = self.now - seat.quiet_since;
                 let patience =
@@ -65,7 +74,10 @@ impl<'s> World<'s> {
             }
             (State::Master, State::Backup, Because::Heard(heard, lower_source)) => {
                 let handed_over = reason == Reason::HandedOver && heard.interval != reference::BOW_OUT;
-                if !handed_over && !reference::yields(member.dialect, own, heard, lower_source) {
+                let from_nobody =
+                    heard.interval == reference::BOW_OUT && self.scenario.policy.answer_worse_master;
+                let yields = reference::yields(member.dialect, own, heard, lower_source) && !from_nobody;
+                if !handed_over && !yields {
                     return Err(self.blame(index, &format!("yields to {heard}, being {own}")));
                 }
             }

@@ -272,6 +272,8 @@ pub const SCENARIOS: &[Scenario] = &[
         settled: false,
         ..holds("three-equals", &THREE_EQUALS, HARDENED, &[Lose, Crash])
     },
+    holds("three-equals-demoted", &THREE_EQUALS, HARDENED, &[Lose, Demote]),
+    flaw("kernel-three-equals-demoted", &THREE_EQUALS, KERNEL, NEVER_ONE),
     flaw("kernel-equals-freebsd", &equals(FREEBSD), KERNEL, NEVER_ONE),
     flaw("kernel-equals-openbsd", &equals(OPENBSD), KERNEL, NEVER_ONE),
     holds(

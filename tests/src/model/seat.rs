@@ -29,6 +29,8 @@ pub(super) struct Seat {
     pub(super) resigned: bool,
     /// Yielded to an equal, and has heard nobody since.
     pub(super) tied: bool,
+    /// The last that was heard is worse, but an equal may be about to preempt it as well.
+    pub(super) preempts: bool,
     /// Entered BACKUP, or heard an advertisement there.
     pub(super) quiet_since: Instant,
     pub(super) sending: Sending,
@@ -82,6 +84,7 @@ impl Seat {
             asked: false,
             resigned: false,
             tied: false,
+            preempts: false,
             quiet_since: now,
             sending: Sending::default(),
             failing_since: now,

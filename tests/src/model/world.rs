@@ -98,7 +98,7 @@ impl<'s> World<'s> {
                     seat.asked,
                 ),
                 (seat.sending, seat.paused, seat.refuses),
-                (seat.maintenance, seat.tied),
+                (seat.maintenance, seat.tied, seat.preempts),
             )
                 .hash(&mut state);
             let Some((node, host)) = &seat.running else {

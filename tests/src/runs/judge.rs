@@ -70,6 +70,9 @@ impl<'p> Judge<'p> {
             } => {
                 seat.heard = Some((rank(interval, demotion), from.0));
                 if seat.state == State::Backup {
+                    let (own, heard) = (seat.rank(member), rank(interval, demotion));
+                    let worse = reference::takes_over(member.host.dialect, member.host.preempt, own, heard);
+                    seat.preempts = seat.tied && worse && heard.interval != reference::BOW_OUT;
                     let family = usize::from(source.is_ipv6());
                     seat.quiet[family] = now;
                     seat.behind[family] = seat.slower_master();
@@ -138,6 +141,7 @@ impl<'p> Judge<'p> {
                 seat.state = to;
                 seat.resigned &= to == State::Backup;
                 seat.tied = to == State::Backup && tie && member.policy.parts_equals;
+                seat.preempts = false;
                 if to == State::Backup {
                     seat.quiet = [now; 2];
                 }
@@ -189,6 +193,7 @@ impl<'p> Judge<'p> {
                 | Reason::PreemptingMoreDemotedMaster
                 | Reason::MasterWillTimeOut,
             ) => match seat.heard {
+                None if seat.preempts && !seat.resigned && !seat.maintenance => None,
                 None => Some("takes over from nobody".into()),
                 Some((heard, _)) if seat.resigned && heard.interval != reference::BOW_OUT => {
                     Some("takes back what it handed over".into())
@@ -201,8 +206,12 @@ impl<'p> Judge<'p> {
             },
             (State::Master, State::Backup, Reason::MoreFrequentAdvertisement) => match seat.heard {
                 None => Some("yields to nobody".into()),
-                Some((heard, from)) => (!reference::yields(dialect, own, heard, from < index))
-                    .then(|| format!("yields to {heard}, being {own}")),
+                Some((heard, from)) => {
+                    let from_nobody =
+                        heard.interval == reference::BOW_OUT && member.policy.answer_worse_master;
+                    let yields = reference::yields(dialect, own, heard, from < index) && !from_nobody;
+                    (!yields).then(|| format!("yields to {heard}, being {own}"))
+                }
             },
             (State::Master, State::Backup, Reason::HandedOver) => {
                 let successor = seat

@@ -66,9 +66,8 @@ impl Plan {
         let addresses = addresses(chance, mixed || alike == Dialect::Ucarp);
         let preempt_delay = Duration::from_secs(if chance.percent(10) { 5 } else { 0 });
         let mut skews = distinct_skews(chance);
-        // Two equals that take over from a third at the same moment may never part (`docs/proof.md`).
-        let equals = hardened == [true; NODES] && (40..80).contains(&preempts) && !advbase_differs;
-        if equals && !dialects.contains(&Dialect::OpenBsd) && chance.percent(40) {
+        // Kernels that are equal need never part (`docs/proof.md`).
+        if hardened == [true; NODES] && !advbase_differs && chance.percent(40) {
             skews[1] = skews[0];
             if chance.percent(30) {
                 skews[2] = skews[0];

@@ -34,6 +34,8 @@ pub(super) struct Seat {
     pub(super) resigned: bool,
     /// BACKUP because it yielded to an equal.
     pub(super) tied: bool,
+    /// The last that was heard is worse, but an equal may be about to preempt it as well.
+    pub(super) preempts: bool,
     pub(super) demotion: u16,
     pub(super) heard: Option<(Rank, usize)>,
     /// When it last yielded: in plain mode it advertises once more then.
@@ -70,6 +72,7 @@ impl Seat {
             refused: false,
             resigned: false,
             tied: false,
+            preempts: false,
             demotion: 0,
             heard: None,
             yielded: None,

@@ -200,6 +200,8 @@ impl Board {
     /// How many seconds after the last advertisement that it heard it last became MASTER: by its own clock, without
     /// what the emulator had no processor for.
     pub(crate) fn detection(&self) -> f64 {
+        // It says so after it has sent.
+        self.wait_for_state("MASTER");
         let lines = self.lines();
         let line = lines.iter().rev().find(|line| line.contains("BACKUP -> MASTER"));
         let line = line.expect("it is MASTER");
@@ -247,7 +249,7 @@ impl Board {
         self.wait_until("status", |board| status(board).is_some());
         let line = status(self).unwrap();
         let (_, rest) = line
-            .split_once(&format!("{name} "))
+            .split_once(&format!(" {name} "))
             .unwrap_or_else(|| panic!("no {name} in {line}"));
         rest.split(' ').next().unwrap().parse().unwrap()
     }

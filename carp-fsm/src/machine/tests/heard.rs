@@ -155,6 +155,19 @@ fn a_hardened_master_that_yields_has_a_last_word_unless_it_has_just_taken_over()
     }
 }
 
+#[test]
+fn no_hardened_master_yields_to_a_bow_out_however_little_demoted() {
+    for (policy, state) in [(Policy::HARDENED, State::Master), (Policy::KERNEL, State::Backup)] {
+        let view = View {
+            demotion: 10,
+            ..view(Dialect::OpenBsd, policy, 1, 0)
+        };
+        let mut machine = master(&view);
+        machine.step(at(4 * SECOND), demoted(255, 255, 0), &view);
+        assert_eq!(machine.state(), state);
+    }
+}
+
 // --- advertisements heard by a BACKUP ---
 
 #[test]

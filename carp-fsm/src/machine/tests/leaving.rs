@@ -145,7 +145,7 @@ fn a_hand_over_asked_for_while_stopping_does_not_undo_the_stop() {
 fn who_resigned_does_not_preempt_but_replaces_a_silent_successor() {
     let view = View {
         preempt: true,
-        ..hardened(1, 0)
+        ..hardened(1, 10)
     };
     let mut machine = master(&view);
     machine.step(at(5 * SECOND), Input::Leave(Departure::HandOver), &view);
@@ -155,11 +155,11 @@ fn who_resigned_does_not_preempt_but_replaces_a_silent_successor() {
         machine.step(at(second * SECOND), heard(1, 100), &view);
         assert_eq!(machine.state(), State::Backup);
     }
-    machine.step(at(22 * SECOND), Input::Timeout, &view);
+    machine.step(at(23 * SECOND), Input::Timeout, &view);
     assert_eq!(machine.state(), State::Master);
     // MASTER again by itself: the resignation is forgotten.
-    machine.step(at(23 * SECOND), heard(1, 0), &view);
-    machine.step(at(24 * SECOND), heard(1, 100), &view);
+    machine.step(at(24 * SECOND), heard(1, 0), &view);
+    machine.step(at(25 * SECOND), heard(1, 100), &view);
     assert_eq!(machine.state(), State::Master);
 }
 

@@ -38,6 +38,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
     let backup = |resigned| Role::Backup {
         down4: later,
         down6: None,
+        because: Reason::MasterTimedOut,
         resigned,
         starting: false,
         ties: 0,

@@ -94,3 +94,62 @@ fn the_less_demoted_is_no_equal() {
     assert_eq!(machine.state(), State::Backup);
     assert_eq!(since_deadline(&machine, now), view.waits(0).as_micros());
 }
+
+/// A BACKUP that has tied once, and when.
+fn after_a_tie(view: &View) -> (Machine, Instant) {
+    let mut machine = backup(view);
+    let due = machine.deadline().unwrap();
+    wait_after_tie(&mut machine, view);
+    (machine, due + Duration::from_secs(2))
+}
+
+#[test]
+fn who_has_tied_preempts_a_worse_master_a_little_later_unless_the_equal_does() {
+    for (dialect, worse, reason) in [
+        (Dialect::FreeBsd, heard(1, 140), Reason::PreemptingSlowerMaster),
+        (
+            Dialect::OpenBsd,
+            demoted(1, 40, 1),
+            Reason::PreemptingMoreDemotedMaster,
+        ),
+    ] {
+        let view = View {
+            preempt: true,
+            ..of(7, dialect, 100)
+        };
+        let (mut machine, now) = after_a_tie(&view);
+        assert_eq!(machine.step(now, worse, &view), Effects::default(), "{dialect}");
+        let due = machine.deadline().unwrap();
+        assert_eq!(due - now, view.parting(1));
+        // Heard again, it does not gain time.
+        let again = now + Duration::from_millis(1);
+        machine.step(again, worse, &view);
+        assert_eq!(machine.deadline(), Some(due));
+
+        let mut alone = machine;
+        let effects = alone.step(due, Input::Timeout, &view);
+        assert_eq!(effects.transition.unwrap().reason, reason);
+
+        let mut beaten = machine;
+        beaten.step(again, heard(1, 100), &view);
+        let silence = beaten.deadline().unwrap();
+        assert!(silence - again >= view.waits(0));
+        let effects = beaten.step(silence, Input::Timeout, &view);
+        assert_eq!(effects.transition.unwrap().reason, Reason::MasterTimedOut);
+
+        // What is no longer so is not acted on.
+        for change in [Input::Reconfigured, Input::DemotionChanged { worse: true }] {
+            let mut other = machine;
+            other.step(again, change, &view);
+            assert_eq!(
+                since_deadline(&other, again),
+                view.waits(0).as_micros(),
+                "{change:?}"
+            );
+        }
+
+        // Who bows out is not waited for.
+        machine.step(again, heard(BOW_OUT.0, BOW_OUT.1), &view);
+        assert_eq!(machine.state(), State::Master);
+    }
+}

@@ -76,20 +76,19 @@ fn a_fault_that_lasts_counts_with_the_new_weight_at_once() {
 }
 
 #[test]
-fn who_waits_for_services_waits_with_the_new_weight_or_no_longer() {
+fn a_new_weight_of_waiting_is_for_hosts_to_come() {
     let with = |not_ready_demotion_factor| Policy {
         not_ready_demotion_factor,
         ..Policy::HARDENED
     };
     let mut bench = Bench::new(with(240));
     bench.insert(config(7));
-    assert_eq!(bench.node.demotion(GROUP0), 240);
     bench.node.set_policy(bench.now, with(100));
-    assert_eq!(bench.node.demotion(GROUP0), 100);
     assert_eq!(bench.node.policy().not_ready_demotion_factor, 100);
-    bench.node.set_policy(bench.now, with(0));
-    assert_eq!(bench.node.demotion(GROUP0), 0);
-    bench.node.set_policy(bench.now, with(240));
+    assert_eq!(bench.node.demotion(GROUP0), 240);
     bench.insert(config(8));
+    assert_eq!(bench.node.demotion(GROUP0), 100);
+    bench.node.handle_ready(bench.now);
+    bench.insert(config(9));
     assert_eq!(bench.node.demotion(GROUP0), 0, "they are up");
 }

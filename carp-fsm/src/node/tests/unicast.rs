@@ -97,6 +97,46 @@ fn a_frame_to_a_peer_is_ready_but_for_the_destination_mac() {
     assert_eq!(meta.ttl, 255);
 }
 
+/// Advertisements come from the interface's own MAC address then: only announcements tell switches where the virtual
+/// one is.
+#[test]
+fn announcements_come_from_the_virtual_mac_address_if_no_advertisement_does() {
+    for (mode, multicast, virtual_mac) in [
+        (LinkMode::Vmac, true, false),
+        (LinkMode::Vmac, false, true),
+        (LinkMode::Plain, false, false),
+    ] {
+        let mut config = config(7);
+        config.mode = mode;
+        let expected = if virtual_mac {
+            config.vhid.mac()
+        } else {
+            interface(ETH0, LinkState::Up).mac
+        };
+        let (mut bench, host) = Bench::with_host(Policy::HARDENED, config);
+        bench
+            .node
+            .set_peers(bench.now, host, multicast, &peers())
+            .unwrap();
+        bench.now = bench.node.next_deadline().unwrap();
+        bench.node.handle_timeout(bench.now);
+        bench.node.handle_drained(bench.now);
+        let mut frame = [0; MAX_FRAME_LEN];
+        let mut announced = 0;
+        while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
+            if let Action::Transmit {
+                kind: TransmitKind::Announcement,
+                ..
+            } = action
+            {
+                assert_eq!(frame[6..12], expected.0, "{mode:?}, multicast {multicast}");
+                announced += 1;
+            }
+        }
+        assert_eq!(announced, 1);
+    }
+}
+
 #[test]
 fn who_leaves_bows_out_to_each() {
     let (mut bench, host) = master();
