@@ -119,6 +119,7 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
                 title: "How soon after a crash of the master clients are answered again",
                 x: "outage that a client noticed, in milliseconds (logarithmic)",
                 y: "crashes that were over by then, in percent",
+                legend: plotters::chart::SeriesLabelPosition::MiddleMiddle,
                 lines: &curves,
                 ticks: &[10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0],
             })?,

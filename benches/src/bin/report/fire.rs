@@ -60,8 +60,8 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
          were. A node must not change its state, nor be late with its own advertisements, nor log a line for each.",
     );
     let rows: Vec<_> = [
-        ("one second's CPU", "flood: CPU of a node"),
-        ("latest advertisement", "flood: latest advertisement"),
+        ("CPU, percent of a core", "flood: CPU of a node"),
+        ("lateness, milliseconds", "flood: latest advertisement"),
     ]
     .into_iter()
     .map(|(name, what)| {
@@ -85,7 +85,7 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
             "CPU and delay of carpd, UCarp and keepalived in a flood",
             plot::bars(&Bars {
                 title: "What a flood of invalid packets costs the nodes that it hits, in the worst case",
-                axis: "CPU: percent of a core; latest advertisement: milliseconds behind its time",
+                axis: "CPU of a node, and how late its advertisements were; carpd is sent twice as many packets as the others",
                 floor: None,
                 rows: &rows,
             })?,

@@ -54,6 +54,9 @@ struct Arguments {
     /// Measure again what was measured of this commit with these options
     #[arg(long)]
     again: bool,
+    /// Measure nothing, only write page and plots again from what is stored
+    #[arg(long, conflicts_with = "again")]
+    page: bool,
     /// Where results.md and results/ are written
     #[arg(long, value_name = "DIRECTORY", default_value_os_t = tools::workspace().join("docs"))]
     out: PathBuf,
@@ -82,8 +85,9 @@ fn report(arguments: &Arguments) -> Result<bool, Failure> {
         quick: arguments.quick,
         rootless: arguments.rootless,
     };
-    let chosen =
-        |part: &&Part| arguments.only.is_empty() || arguments.only.iter().any(|name| name == part.name);
+    let chosen = |part: &&Part| {
+        !arguments.page && (arguments.only.is_empty() || arguments.only.iter().any(|name| name == part.name))
+    };
     let commit = machine::commit();
     let mut all = Vec::new();
     let mut work: Vec<(usize, &'static Step)> = Vec::new();

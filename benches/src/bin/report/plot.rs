@@ -65,6 +65,8 @@ pub(crate) struct Curves<'a> {
     pub(crate) x: &'a str,
     pub(crate) y: &'a str,
     pub(crate) lines: &'a [Curve],
+    /// Where there is room.
+    pub(crate) legend: SeriesLabelPosition,
     /// What is written below the axis.
     pub(crate) ticks: &'a [f64],
 }
@@ -236,7 +238,7 @@ pub(crate) fn curves(it: &Curves<'_>) -> Result<String, Failure> {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
+            .position(it.legend.clone())
             .background_style(PAPER.color())
             .border_style(FAINT.color())
             .label_font(text(TEXT))

@@ -150,6 +150,7 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
             title: "What an event costs grows slowly with the number of virtual hosts",
             x: "virtual hosts on the node (logarithmic)",
             y: "time per event, in nanoseconds",
+            legend: plotters::chart::SeriesLabelPosition::UpperLeft,
             lines: &curves,
             ticks: &HOSTS.map(plot::exact),
         })?,

@@ -12,6 +12,8 @@ const RAW: &str = "timeline of ";
 /// Seconds, from the crash.
 const FROM: f64 = -2.0;
 const TO: f64 = 6.0;
+/// Of a ping, in seconds.
+const PATIENCE: f64 = 0.1;
 /// Of a daemon, in pixels.
 const LANE: u32 = 96;
 
@@ -31,7 +33,9 @@ pub(crate) fn picture(results: &Results) -> Result<Option<String>, Failure> {
     let mut lanes = Vec::new();
     for name in ["carpd", "ucarp", "keepalived"] {
         if let Some(raw) = results.raw.get(&format!("{RAW}{name}")) {
-            lanes.push((name, serde_json::from_value::<Timeline>(raw.clone())?));
+            let mut lane: Timeline = serde_json::from_value(raw.clone())?;
+            lane.outages = joined(lane.outages);
+            lanes.push((name, lane));
         }
     }
     if lanes.is_empty() {
@@ -44,7 +48,7 @@ pub(crate) fn picture(results: &Results) -> Result<Option<String>, Failure> {
         let mut chart = ChartBuilder::on(area)
             .margin_right(24)
             .x_label_area_size(48)
-            .y_label_area_size(180)
+            .y_label_area_size(216)
             .margin_bottom(36)
             .build_cartesian_2d(FROM..TO, 0.0..rows)?;
         chart
@@ -70,7 +74,7 @@ pub(crate) fn picture(results: &Results) -> Result<Option<String>, Failure> {
                 ("client is answered", client),
             ] {
                 let (_, y) = chart.backend_coord(&(FROM, y));
-                area.draw(&Text::new(label, (64, y - above - 7), text(TEXT)))?;
+                area.draw(&Text::new(label, (90, y - above - 7), text(TEXT)))?;
             }
             let (_, y) = chart.backend_coord(&(FROM, b));
             let bold = ("sans-serif", 14, FontStyle::Bold)
@@ -100,11 +104,34 @@ pub(crate) fn picture(results: &Results) -> Result<Option<String>, Failure> {
         }
         let crash = vec![(0.0, 0.0), (0.0, rows)];
         chart.draw_series([PathElement::new(crash, BAD.color().stroke_width(2))])?;
-        let key =
-            "dots: advertisements   thin line: when the protocol's formula is over   thick line: the crash";
+        let key = "dots: advertisements; thin line: when the backup should take over; thick line: the crash";
         let (_, height) = area.dim_in_pixel();
-        area.draw(&Text::new(key, (64, i32::try_from(height)? - 18), text(TEXT)))?;
+        area.draw(&Text::new(key, (90, i32::try_from(height)? - 18), text(TEXT)))?;
         Ok(())
     };
     plot::picture(height, title, draw).map(Some)
+}
+
+/// Without the gaps that are shorter than the time after which a ping is given up.
+fn joined(mut outages: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    outages.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut joined: Vec<(f64, f64)> = Vec::new();
+    for (from, to) in outages {
+        match joined.last_mut() {
+            Some((_, before)) if from <= *before + PATIENCE => *before = before.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outages_that_touch_are_one() {
+        let parts = vec![(3.0, 3.1), (0.0, 1.0), (0.5, 0.7), (1.05, 2.0)];
+        assert_eq!(joined(parts), [(0.0, 2.0), (3.0, 3.1)]);
+    }
 }
