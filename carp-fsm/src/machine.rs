@@ -609,7 +609,11 @@ impl Machine {
     }
 
     fn become_backup(&mut self, now: Instant, reason: Reason, view: &View) -> Effects {
-        self.enter_backup(now, reason, view.waits(0), false, 0, view)
+        let wait = match self.role {
+            Role::Init { .. } => view.waits_at_first(),
+            _ => view.waits(0),
+        };
+        self.enter_backup(now, reason, wait, false, 0, view)
     }
 
     /// Becomes BACKUP of the master that was heard.
