@@ -47,16 +47,27 @@ impl Sum {
     }
 
     pub(crate) fn finish(self) -> u16 {
-        let sum = (self.0 >> 32).wrapping_add(self.0 & 0xffff_ffff);
+        // The upper half of a number counts as much as the lower: the four quarters in 32 bits, and their carries twice.
+        let (high, low) = self.halves();
+        let sum = (high >> 16)
+            .wrapping_add(high & 0xffff)
+            .wrapping_add(low >> 16)
+            .wrapping_add(low & 0xffff);
         let sum = (sum >> 16).wrapping_add(sum & 0xffff);
-        let sum = (sum >> 16).wrapping_add(sum & 0xffff);
-        let sum = (sum >> 16).wrapping_add(sum & 0xffff);
-        !low_half(sum)
+        !low_half((sum >> 16).wrapping_add(sum))
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "what is cut off is in the other half"
+    )]
+    const fn halves(self) -> (u32, u32) {
+        ((self.0 >> 32) as u32, self.0 as u32)
     }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the upper bits were folded in")]
-const fn low_half(sum: u64) -> u16 {
+const fn low_half(sum: u32) -> u16 {
     sum as u16
 }
 

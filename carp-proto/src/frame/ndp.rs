@@ -80,12 +80,12 @@ pub fn emit_unsolicited_na(
     let flags = if router { OVERRIDE | ROUTER } else { OVERRIDE };
     let to = (MacAddr::ALL_NODES_V6, ALL_NODES);
     emit(
-        NEIGHBOR_ADVERTISEMENT,
-        flags,
         (eth_src, addr),
         to,
         addr,
         hw,
+        NEIGHBOR_ADVERTISEMENT,
+        flags,
         buffer,
     )
 }
@@ -110,12 +110,12 @@ pub fn emit_neighbor_advertisement(
     let flags = SOLICITED | OVERRIDE | if router { ROUTER } else { 0 };
     let to = (to_mac, to);
     emit(
-        NEIGHBOR_ADVERTISEMENT,
-        flags,
         (eth_src, addr),
         to,
         addr,
         hw,
+        NEIGHBOR_ADVERTISEMENT,
+        flags,
         buffer,
     )
 }
@@ -148,12 +148,12 @@ pub(super) fn answer(packet: &[u8]) -> Option<Answer> {
 
 /// A solicitation or an advertisement, with one option: the MAC address `hw`.
 pub(super) fn emit(
-    kind: u8,
-    flags: u8,
     (eth_src, from): (MacAddr, Ipv6Addr),
     (to_mac, to): (MacAddr, Ipv6Addr),
     target: Ipv6Addr,
     hw: MacAddr,
+    kind: u8,
+    flags: u8,
     buffer: &mut [u8; MAX_FRAME_LEN],
 ) -> usize {
     let kind_and_code = [kind, 0];

@@ -71,12 +71,12 @@ pub fn emit_neighbor_solicitation(
     );
     let group_mac = MacAddr([0x33, 0x33, 0xff, a, b, c]);
     ndp::emit(
-        ndp::NEIGHBOR_SOLICITATION,
-        0,
         (hw, addr),
         (group_mac, group),
         target,
         hw,
+        ndp::NEIGHBOR_SOLICITATION,
+        0,
         buffer,
     )
 }
