@@ -3,9 +3,9 @@
 //! No I/O, no frames, no keys: everything here can be tested as a table. Rules: `docs/protocol.md`
 //! §7 to §11; the BSD functions behind them are named where they apply.
 
-use carp_proto::{Demotion, Interval};
+use carp_proto::Interval;
 
-use crate::state::{Family, InitReason, Reason, State, Transition};
+use crate::state::{InitReason, Reason, State, Transition};
 use crate::time::{Duration, Instant};
 
 /// Role and the deadlines that exist only in that role.
@@ -131,7 +131,7 @@ impl Machine {
         }
     }
 
-    /// One step. Every rule of the election is below this line.
+    /// One step. Every rule of the election is below this line, or in the modules of this one.
     pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
         let asked = self.handing_over_since();
         let mut effects = self.react(now, input, view);
@@ -214,261 +214,6 @@ impl Machine {
             } => self.stay_master(now, view),
             _ => Effects::default(),
         }
-    }
-
-    fn stay_master(&mut self, now: Instant, view: &View) -> Effects {
-        self.role = Role::Master {
-            next_ad: now + view.period(view.effective_skew()),
-            reannounce: view.refresh(),
-            settled: true,
-            answer_from: now,
-            ties: 0,
-            offers: false,
-        };
-        Effects {
-            wishes: Wishes::ADVERTISE,
-            ..Effects::default()
-        }
-    }
-
-    fn refused(&mut self, retry: Instant) -> Effects {
-        match self.role {
-            Role::Init { .. } | Role::Backup { .. } => Effects::default(),
-            // On its way out, and it has said so.
-            Role::Leaving {
-                then: Departure::Stop(reason),
-                ..
-            } => self.become_init(reason, None),
-            Role::Leaving { .. } | Role::Master { .. } => {
-                let mut effects = self.become_init(InitReason::AddressRefused, Some(retry));
-                effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
-                effects
-            }
-        }
-    }
-
-    fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
-        let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
-        match (self.role, departure) {
-            (_, Departure::Offer) => {
-                match &mut self.role {
-                    // Without a wait nobody could answer.
-                    Role::Master { offers, next_ad, .. } if view.policy.leave_wait > Duration::ZERO => {
-                        *offers = true;
-                        // A peer that preempts does so as soon as it hears us.
-                        let soon = now + view.quarter(view.base_skew());
-                        *next_ad = soon.min(*next_ad);
-                    }
-                    Role::Leaving { then, .. } if *then == Departure::HandOver => *then = departure,
-                    _ => {}
-                }
-                Effects::default()
-            }
-            // Already on its way: a stop overrides a hand-over, never the other way round, and does not wait
-            // longer.
-            (Role::Leaving { then, .. }, Departure::HandOver) if then != Departure::Offer => {
-                Effects::default()
-            }
-            (Role::Leaving { since, until, .. }, _) => {
-                self.role = Role::Leaving {
-                    since,
-                    until: until.min(now + view.policy.leave_wait),
-                    then: departure,
-                };
-                Effects::default()
-            }
-            (Role::Master { .. }, Departure::Stop(reason))
-                if view.policy.leave_wait == Duration::ZERO || !bows_out =>
-            {
-                let mut effects = self.become_init(reason, None);
-                if bows_out {
-                    effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
-                }
-                effects
-            }
-            (Role::Master { .. }, _) => self.bow_out(now, departure, view),
-            (_, Departure::Stop(reason)) => self.become_init(reason, None),
-            (_, Departure::HandOver) => Effects {
-                hand_over: Some(HandOver::NotMaster),
-                ..Effects::default()
-            },
-        }
-    }
-
-    fn bow_out(&mut self, now: Instant, then: Departure, view: &View) -> Effects {
-        self.role = Role::Leaving {
-            since: now,
-            until: now + view.policy.leave_wait,
-            then,
-        };
-        Effects {
-            wishes: Wishes::BOW_OUT,
-            ..Effects::default()
-        }
-    }
-
-    /// `carp_input_c` in BACKUP: the first rule that matches (§9).
-    fn heard_as_backup(
-        &mut self,
-        now: Instant,
-        family: Family,
-        peer: Interval,
-        peer_demotion: Demotion,
-        view: &View,
-    ) -> Effects {
-        let started = self.since + view.preempt_delay <= now;
-        let Role::Backup {
-            resigned, starting, ..
-        } = &mut self.role
-        else {
-            return Effects::default();
-        };
-        *starting &= !started;
-        let bows_out = peer == Interval::BOW_OUT;
-        let willing = view.is_willing(peer, *resigned);
-        let preempts = bows_out || (willing && !*starting);
-        let compares_demotion = view.compares_demotion();
-        let mine = view.demotion_byte();
-        let reason =
-            if view.preempt && view.interval() < peer && (!compares_demotion || peer_demotion >= mine) {
-                Some(Reason::PreemptingSlowerMaster)
-            } else if compares_demotion && peer_demotion > mine {
-                Some(Reason::PreemptingMoreDemotedMaster)
-            } else {
-                None
-            };
-        if let Some(reason) = reason.filter(|_| preempts) {
-            return self.preempt(now, reason, bows_out, view);
-        }
-        if willing && outlasted(peer, view) {
-            return self.become_master(now, Reason::MasterWillTimeOut, view);
-        }
-        if let Role::Backup {
-            down4,
-            down6,
-            because,
-            ties,
-            ..
-        } = &mut self.role
-        {
-            if *because != Reason::MasterTimedOut {
-                // The equal was first, the master is no longer worse, or it lives, whatever was lost in the other family.
-                *because = Reason::MasterTimedOut;
-                (*down4, *down6) = view.down_timers(now, view.waits(*ties));
-            }
-            let down = match family {
-                Family::Ipv4 => down4,
-                Family::Ipv6 => down6,
-            };
-            // A family in which we have no address has no timer to start (`carp_find_ifa`).
-            if let Some(down) = down {
-                let quiet = view.waits(*ties) - (*down - now);
-                if view.is_one_period(quiet) {
-                    *ties = 0;
-                }
-                *down = now + view.waits_for(peer, willing, *ties);
-            }
-        }
-        Effects::default()
-    }
-
-    /// The group moves here: a master that is not heard by then is dead. One that lives is left alone by whoever
-    /// does not preempt on purpose, so its silence is given the full time there.
-    fn hurry(&mut self, at: Instant) -> Effects {
-        if let Role::Backup {
-            down4,
-            down6,
-            resigned: false,
-            starting: false,
-            because,
-            ..
-        } = &mut self.role
-        {
-            for down in [down4, down6].into_iter().flatten().filter(|down| at < **down) {
-                *down = at;
-                *because = Reason::FollowingGroup;
-            }
-        }
-        Effects::default()
-    }
-
-    /// Takes over from a worse master that lives: at once, unless we have tied. Our equal has heard it as well; both
-    /// would tie again, and if nobody waits less for silence than the worse one, so for ever.
-    fn preempt(&mut self, now: Instant, reason: Reason, bows_out: bool, view: &View) -> Effects {
-        if let Role::Backup {
-            down4,
-            down6,
-            because,
-            ties,
-            ..
-        } = &mut self.role
-            && !bows_out
-            && *ties > 0
-        {
-            let pending = earlier(*down4, *down6).unwrap_or(now);
-            (*down4, *down6) = view.down_timers(now, view.parting(*ties).min(pending - now));
-            *because = reason;
-            return Effects::default();
-        }
-        self.become_master(now, reason, view)
-    }
-
-    fn answer_worse_master(&mut self, now: Instant, peer: Interval, view: &View) -> Effects {
-        if view.maintenance {
-            // Whoever lives may have it. It has perhaps yielded to us already: the bow-out brings it back. Or it is
-            // MASTER still: then it is heard again within its interval.
-            let effects = self.leave(now, Departure::HandOver, view);
-            if let Role::Leaving { until, .. } = &mut self.role {
-                *until = *until + Duration::from_micros(peer.micros());
-            }
-            return effects;
-        }
-        let period = view.period(view.effective_skew());
-        match &mut self.role {
-            Role::Master {
-                next_ad,
-                answer_from,
-                offers,
-                ..
-            } if view.policy.answer_worse_master && *answer_from <= now => {
-                // A bow-out is not put off, however often somebody is answered.
-                if !*offers {
-                    *next_ad = now + period;
-                }
-                *answer_from = now + view.quarter(view.effective_skew());
-                Effects {
-                    wishes: Wishes::ADVERTISE.with(Wishes::ANNOUNCE),
-                    ..Effects::default()
-                }
-            }
-            _ => Effects::default(),
-        }
-    }
-
-    /// Any advertisement that is no bow-out itself shows that somebody else is MASTER now.
-    fn heard_successor(
-        &mut self,
-        now: Instant,
-        peer: Interval,
-        better: bool,
-        since: Instant,
-        then: Departure,
-        view: &View,
-    ) -> Effects {
-        let mut effects = match then {
-            Departure::Offer if better => self.follow(now, Reason::HandedOver, peer, false, 0, view),
-            Departure::Offer => {
-                // It yields when it hears us, and has announced the addresses meanwhile.
-                let mut effects = self.stay_master(now, view);
-                effects.wishes = effects.wishes.with(Wishes::ANNOUNCE);
-                return effects;
-            }
-            // Maintenance ends, and with it what keeps us from preempting.
-            Departure::HandOver => self.follow(now, Reason::HandedOver, peer, !view.maintenance, 0, view),
-            Departure::Stop(reason) => self.become_init(reason, None),
-        };
-        effects.hand_over = Some(HandOver::Done(now - since));
-        effects
     }
 
     fn timeout(&mut self, now: Instant, view: &View) -> Effects {
@@ -636,7 +381,11 @@ impl Machine {
     }
 
     fn become_backup(&mut self, now: Instant, reason: Reason, view: &View) -> Effects {
-        self.enter_backup(now, reason, view.waits(0), false, 0, view)
+        let wait = match self.role {
+            Role::Init { .. } => view.waits_at_first(),
+            _ => view.waits(0),
+        };
+        self.enter_backup(now, reason, wait, false, 0, view)
     }
 
     /// Becomes BACKUP of the master that was heard.
@@ -712,14 +461,16 @@ pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant>
 
 mod compare;
 mod effects;
+mod heard;
 mod input;
+mod leaving;
 #[cfg(feature = "sim")]
 mod relative;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use compare::{is_tie, master_yields, outlasted};
+use compare::{is_tie, master_yields};
 pub use effects::{Effects, HandOver, Wishes};
 pub use input::{Departure, Input};
 #[cfg(feature = "sim")]

@@ -4,10 +4,11 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use carp_proto::{AdvBase, AdvSkew, Dialect, MacAddr};
+use carp_proto::{AdvBase, AdvSkew, Demotion, Dialect, MacAddr};
 
 use super::*;
 use crate::policy::Policy;
+use crate::state::Family;
 
 mod fast;
 mod heard;

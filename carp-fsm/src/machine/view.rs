@@ -95,6 +95,17 @@ impl View {
         self.and_more(wait, ties)
     }
 
+    /// How long a BACKUP waits that comes from INIT. In the fast profile a living master may be one that does not have it,
+    /// and is heard once a second: whoever is to leave it alone listens for that long, but no longer than it is to.
+    pub(super) fn waits_at_first(&self) -> Duration {
+        let slow = self.dialect.master_down_micros(AdvBase::new(1), self.base_skew());
+        let listens = match self.dead_ratio {
+            Some(_) => self.preempt_delay.min(Duration::from_micros(slow)),
+            None => Duration::ZERO,
+        };
+        self.waits(0).max(listens)
+    }
+
     /// How long a BACKUP waits for a MASTER that advertised like this. One that would not take over from it while it
     /// lives gives a slower one the time that it needs; so does everybody in the fast profile, where it is no
     /// master that will time out.

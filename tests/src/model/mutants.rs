@@ -27,19 +27,19 @@ pub const MUTANTS: &[Mutant] = &[
     // Who wins.
     mutant(
         "a BACKUP preempts an equal master",
-        "machine.rs",
+        "machine/heard.rs",
         "view.interval() < peer &&",
         "view.interval() <= peer &&",
     ),
     mutant(
         "OpenBSD: an equally demoted slower master is not preempted",
-        "machine.rs",
+        "machine/heard.rs",
         "peer_demotion >= mine",
         "peer_demotion > mine",
     ),
     mutant(
         "OpenBSD: an equally demoted master is taken for a more demoted one",
-        "machine.rs",
+        "machine/heard.rs",
         "compares_demotion && peer_demotion > mine",
         "compares_demotion && peer_demotion >= mine",
     ),
@@ -94,7 +94,7 @@ pub const MUTANTS: &[Mutant] = &[
     // Timers.
     mutant(
         "hearing the master does not restart the master-down timer",
-        "machine.rs",
+        "machine/heard.rs",
         "*down = now + view.waits_for(peer, willing, *ties);",
         "*down = (*down).max(now);",
     ),
@@ -106,19 +106,19 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "who has tied preempts at once",
-        "machine.rs",
+        "machine/heard.rs",
         "&& *ties > 0",
         "&& *ties > 0\n            && view.maintenance",
     ),
     mutant(
         "who preempts a worse master does so although an equal was first",
-        "machine.rs",
+        "machine/heard.rs",
         "if *because != Reason::MasterTimedOut {\n                // The equal",
         "if *because == Reason::MasterWillTimeOut {\n                // The equal",
     ),
     mutant(
         "who tied once waits longer for ever",
-        "machine.rs",
+        "machine/heard.rs",
         "if view.is_one_period(quiet) {",
         "if view.is_one_period(quiet) && *ties == u8::MAX {",
     ),
@@ -210,7 +210,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "in maintenance it stays MASTER beside a slower one",
-        "machine.rs",
+        "machine/heard.rs",
         "if view.maintenance {\n            // Whoever lives",
         "if view.maintenance && view.ipv6 {\n            // Whoever lives",
     ),
@@ -222,7 +222,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "after maintenance it does not preempt",
-        "machine.rs",
+        "machine/leaving.rs",
         "Reason::HandedOver, peer, !view.maintenance, 0, view)",
         "Reason::HandedOver, peer, true, 0, view)",
     ),
@@ -320,7 +320,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "addresses that were refused are never tried again",
-        "machine.rs",
+        "machine/leaving.rs",
         "self.become_init(InitReason::AddressRefused, Some(retry))",
         "self.become_init(InitReason::AddressRefused, Some(retry).filter(|_| false))",
     ),

@@ -109,3 +109,24 @@ fn openbsd_with_advbase_0_ignores_a_bow_out_and_the_fast_profile_does_not() {
     assert_eq!(after_hearing(&openbsd, input).0.state(), State::Backup);
     assert_eq!(after_hearing(&fast(4, 3), input).0.state(), State::Master);
 }
+
+#[test]
+fn after_init_a_delay_of_preemption_is_time_to_hear_a_master_without_the_profile() {
+    let normal = Dialect::OpenBsd.master_down_micros(AdvBase::new(1), AdvSkew::new(4));
+    for (delay, wait) in [
+        (0, 3 * 4 * 1_000_000 / 256),
+        (SECOND, SECOND),
+        (10 * SECOND, normal),
+    ] {
+        let view = View {
+            preempt: true,
+            preempt_delay: Duration::from_micros(delay),
+            ..fast(4, 3)
+        };
+        let mut machine = backup(&view);
+        assert_eq!(since_deadline(&machine, Instant::ZERO), wait);
+        // One that has it is heard much sooner; from then on it is the profile's own time.
+        machine.step(at(1_000), heard(0, 2), &view);
+        assert_eq!(since_deadline(&machine, at(1_000)), 3 * 4 * 1_000_000 / 256);
+    }
+}

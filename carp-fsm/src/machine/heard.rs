@@ -1,0 +1,148 @@
+//! What follows from an advertisement: a BACKUP takes over or goes on waiting, a MASTER answers.
+
+use carp_proto::{Demotion, Interval};
+
+use super::compare::outlasted;
+use super::{Departure, Effects, Machine, Role, View, Wishes, earlier};
+use crate::state::{Family, Reason};
+use crate::time::{Duration, Instant};
+
+impl Machine {
+    /// `carp_input_c` in BACKUP: the first rule that matches (§9).
+    pub(super) fn heard_as_backup(
+        &mut self,
+        now: Instant,
+        family: Family,
+        peer: Interval,
+        peer_demotion: Demotion,
+        view: &View,
+    ) -> Effects {
+        let started = self.since + view.preempt_delay <= now;
+        let Role::Backup {
+            resigned, starting, ..
+        } = &mut self.role
+        else {
+            return Effects::default();
+        };
+        *starting &= !started;
+        let bows_out = peer == Interval::BOW_OUT;
+        let willing = view.is_willing(peer, *resigned);
+        let preempts = bows_out || (willing && !*starting);
+        let compares_demotion = view.compares_demotion();
+        let mine = view.demotion_byte();
+        let reason =
+            if view.preempt && view.interval() < peer && (!compares_demotion || peer_demotion >= mine) {
+                Some(Reason::PreemptingSlowerMaster)
+            } else if compares_demotion && peer_demotion > mine {
+                Some(Reason::PreemptingMoreDemotedMaster)
+            } else {
+                None
+            };
+        if let Some(reason) = reason.filter(|_| preempts) {
+            return self.preempt(now, reason, bows_out, view);
+        }
+        if willing && outlasted(peer, view) {
+            return self.become_master(now, Reason::MasterWillTimeOut, view);
+        }
+        if let Role::Backup {
+            down4,
+            down6,
+            because,
+            ties,
+            ..
+        } = &mut self.role
+        {
+            if *because != Reason::MasterTimedOut {
+                // The equal was first, the master is no longer worse, or it lives, whatever was lost in the other family.
+                *because = Reason::MasterTimedOut;
+                (*down4, *down6) = view.down_timers(now, view.waits(*ties));
+            }
+            let down = match family {
+                Family::Ipv4 => down4,
+                Family::Ipv6 => down6,
+            };
+            // A family in which we have no address has no timer to start (`carp_find_ifa`).
+            if let Some(down) = down {
+                let quiet = view.waits(*ties) - (*down - now);
+                if view.is_one_period(quiet) {
+                    *ties = 0;
+                }
+                *down = now + view.waits_for(peer, willing, *ties);
+            }
+        }
+        Effects::default()
+    }
+
+    /// The group moves here: a master that is not heard by then is dead. One that lives is left alone by whoever
+    /// does not preempt on purpose, so its silence is given the full time there.
+    pub(super) fn hurry(&mut self, at: Instant) -> Effects {
+        if let Role::Backup {
+            down4,
+            down6,
+            resigned: false,
+            starting: false,
+            because,
+            ..
+        } = &mut self.role
+        {
+            for down in [down4, down6].into_iter().flatten().filter(|down| at < **down) {
+                *down = at;
+                *because = Reason::FollowingGroup;
+            }
+        }
+        Effects::default()
+    }
+
+    pub(super) fn answer_worse_master(&mut self, now: Instant, peer: Interval, view: &View) -> Effects {
+        if view.maintenance {
+            // Whoever lives may have it. It has perhaps yielded to us already: the bow-out brings it back. Or it is
+            // MASTER still: then it is heard again within its interval.
+            let effects = self.leave(now, Departure::HandOver, view);
+            if let Role::Leaving { until, .. } = &mut self.role {
+                *until = *until + Duration::from_micros(peer.micros());
+            }
+            return effects;
+        }
+        let period = view.period(view.effective_skew());
+        match &mut self.role {
+            Role::Master {
+                next_ad,
+                answer_from,
+                offers,
+                ..
+            } if view.policy.answer_worse_master && *answer_from <= now => {
+                // A bow-out is not put off, however often somebody is answered.
+                if !*offers {
+                    *next_ad = now + period;
+                }
+                *answer_from = now + view.quarter(view.effective_skew());
+                Effects {
+                    wishes: Wishes::ADVERTISE.with(Wishes::ANNOUNCE),
+                    ..Effects::default()
+                }
+            }
+            _ => Effects::default(),
+        }
+    }
+
+    /// Takes over from a worse master that lives: at once, unless we have tied. Our equal has heard it as well; both
+    /// would tie again, and if nobody waits less for silence than the worse one, so for ever.
+    fn preempt(&mut self, now: Instant, reason: Reason, bows_out: bool, view: &View) -> Effects {
+        if let Role::Backup {
+            down4,
+            down6,
+            because,
+            ties,
+            ..
+        } = &mut self.role
+            && !bows_out
+            && *ties > 0
+        {
+            let pending = earlier(*down4, *down6).unwrap_or(now);
+            (*down4, *down6) = view.down_timers(now, view.parting(*ties).min(pending - now));
+            *because = reason;
+            return Effects::default();
+        }
+        self.become_master(now, reason, view)
+    }
+}

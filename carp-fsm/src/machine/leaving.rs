@@ -1,0 +1,126 @@
+//! Leaving on purpose: stops, hand-overs and offers, from the bow-out to the successor.
+
+use carp_proto::Interval;
+
+use super::{Departure, Effects, HandOver, Machine, Role, View, Wishes};
+use crate::state::{InitReason, Reason};
+use crate::time::{Duration, Instant};
+
+impl Machine {
+    pub(super) fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
+        let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
+        match (self.role, departure) {
+            (_, Departure::Offer) => {
+                match &mut self.role {
+                    // Without a wait nobody could answer.
+                    Role::Master { offers, next_ad, .. } if view.policy.leave_wait > Duration::ZERO => {
+                        *offers = true;
+                        // A peer that preempts does so as soon as it hears us.
+                        let soon = now + view.quarter(view.base_skew());
+                        *next_ad = soon.min(*next_ad);
+                    }
+                    Role::Leaving { then, .. } if *then == Departure::HandOver => *then = departure,
+                    _ => {}
+                }
+                Effects::default()
+            }
+            // Already on its way: a stop overrides a hand-over, never the other way round, and does not wait
+            // longer.
+            (Role::Leaving { then, .. }, Departure::HandOver) if then != Departure::Offer => {
+                Effects::default()
+            }
+            (Role::Leaving { since, until, .. }, _) => {
+                self.role = Role::Leaving {
+                    since,
+                    until: until.min(now + view.policy.leave_wait),
+                    then: departure,
+                };
+                Effects::default()
+            }
+            (Role::Master { .. }, Departure::Stop(reason))
+                if view.policy.leave_wait == Duration::ZERO || !bows_out =>
+            {
+                let mut effects = self.become_init(reason, None);
+                if bows_out {
+                    effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
+                }
+                effects
+            }
+            (Role::Master { .. }, _) => self.bow_out(now, departure, view),
+            (_, Departure::Stop(reason)) => self.become_init(reason, None),
+            (_, Departure::HandOver) => Effects {
+                hand_over: Some(HandOver::NotMaster),
+                ..Effects::default()
+            },
+        }
+    }
+
+    /// Any advertisement that is no bow-out itself shows that somebody else is MASTER now.
+    pub(super) fn heard_successor(
+        &mut self,
+        now: Instant,
+        peer: Interval,
+        better: bool,
+        since: Instant,
+        then: Departure,
+        view: &View,
+    ) -> Effects {
+        let mut effects = match then {
+            Departure::Offer if better => self.follow(now, Reason::HandedOver, peer, false, 0, view),
+            Departure::Offer => {
+                // It yields when it hears us, and has announced the addresses meanwhile.
+                let mut effects = self.stay_master(now, view);
+                effects.wishes = effects.wishes.with(Wishes::ANNOUNCE);
+                return effects;
+            }
+            // Maintenance ends, and with it what keeps us from preempting.
+            Departure::HandOver => self.follow(now, Reason::HandedOver, peer, !view.maintenance, 0, view),
+            Departure::Stop(reason) => self.become_init(reason, None),
+        };
+        effects.hand_over = Some(HandOver::Done(now - since));
+        effects
+    }
+
+    pub(super) fn stay_master(&mut self, now: Instant, view: &View) -> Effects {
+        self.role = Role::Master {
+            next_ad: now + view.period(view.effective_skew()),
+            reannounce: view.refresh(),
+            settled: true,
+            answer_from: now,
+            ties: 0,
+            offers: false,
+        };
+        Effects {
+            wishes: Wishes::ADVERTISE,
+            ..Effects::default()
+        }
+    }
+
+    pub(super) fn refused(&mut self, retry: Instant) -> Effects {
+        match self.role {
+            Role::Init { .. } | Role::Backup { .. } => Effects::default(),
+            // On its way out, and it has said so.
+            Role::Leaving {
+                then: Departure::Stop(reason),
+                ..
+            } => self.become_init(reason, None),
+            Role::Leaving { .. } | Role::Master { .. } => {
+                let mut effects = self.become_init(InitReason::AddressRefused, Some(retry));
+                effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
+                effects
+            }
+        }
+    }
+
+    pub(super) fn bow_out(&mut self, now: Instant, then: Departure, view: &View) -> Effects {
+        self.role = Role::Leaving {
+            since: now,
+            until: now + view.policy.leave_wait,
+            then,
+        };
+        Effects {
+            wishes: Wishes::BOW_OUT,
+            ..Effects::default()
+        }
+    }
+}
