@@ -3,7 +3,7 @@
 //! No I/O, no frames, no keys: everything here can be tested as a table. Rules: `docs/protocol.md`
 //! §7 to §11; the BSD functions behind them are named where they apply.
 
-use carp_proto::{Demotion, Interval};
+use carp_proto::{AdvSkew, Demotion, Interval};
 
 use crate::state::{Family, InitReason, Reason, State, Transition};
 use crate::time::{Duration, Instant};
@@ -25,6 +25,8 @@ enum Role {
         starting: bool,
         /// Yielded to an equal so many times in a row, and has heard no master since.
         ties: u8,
+        /// advskew of the master; 0 before it was heard, and where it does not matter.
+        heard: AdvSkew,
     },
     Master {
         next_ad: Instant,
@@ -129,6 +131,9 @@ impl Machine {
         let mut effects = self.react(now, input, view);
         if effects.transition.is_some() {
             self.since = now;
+            if let Input::Heard { interval, .. } = input {
+                self.wait_for(now, interval, view);
+            }
         }
         // Whatever ends a hand-over, a stop that overrides it included, who asked for it is told.
         if let Some(since) = asked.filter(|_| self.handing_over_since().is_none()) {
@@ -187,6 +192,21 @@ impl Machine {
             Input::DemotionChanged { worse } => self.demotion_changed(now, worse, view),
             Input::Reconfigured => self.reconfigured(now, view),
             Input::Force(state) => self.force(now, state, view),
+        }
+    }
+
+    /// Who has just become BACKUP of a master waits for it like a BACKUP that hears it.
+    fn wait_for(&mut self, now: Instant, peer: Interval, view: &View) {
+        if let Role::Backup {
+            down4,
+            down6,
+            ties,
+            heard,
+            ..
+        } = &mut self.role
+        {
+            *heard = view.counts_skew_of(peer);
+            (*down4, *down6) = view.down_timers(now, *ties, *heard);
         }
     }
 
@@ -326,7 +346,11 @@ impl Machine {
             return self.become_master(now, Reason::MasterWillTimeOut, view);
         }
         if let Role::Backup {
-            down4, down6, ties, ..
+            down4,
+            down6,
+            ties,
+            heard,
+            ..
         } = &mut self.role
         {
             let down = match family {
@@ -335,11 +359,12 @@ impl Machine {
             };
             // A family in which we have no address has no timer to start (`carp_find_ifa`).
             if let Some(down) = down {
-                let quiet = view.waits(*ties) - (*down - now);
+                let quiet = view.waits(*ties, *heard) - (*down - now);
                 if view.is_one_period(quiet) {
                     *ties = 0;
                 }
-                *down = now + view.waits_for(peer, *ties);
+                *heard = view.counts_skew_of(peer);
+                *down = now + view.waits(*ties, *heard);
             }
         }
         Effects::default()
@@ -481,10 +506,14 @@ impl Machine {
         let mut wishes = Wishes::default();
         match &mut self.role {
             Role::Backup {
-                down4, down6, ties, ..
+                down4,
+                down6,
+                ties,
+                heard,
+                ..
             } => {
                 *ties = 0;
-                (*down4, *down6) = view.down_timers(now, *ties);
+                (*down4, *down6) = view.down_timers(now, *ties, *heard);
             }
             Role::Master { next_ad, .. } => {
                 *next_ad = now + view.period(view.effective_skew());
@@ -551,13 +580,15 @@ impl Machine {
         view: &View,
     ) -> Effects {
         let from = self.state();
-        let (down4, down6) = view.down_timers(now, ties);
+        let heard = AdvSkew::new(0);
+        let (down4, down6) = view.down_timers(now, ties, heard);
         self.role = Role::Backup {
             down4,
             down6,
             resigned,
             starting: from == State::Init && view.preempt_delay > Duration::ZERO,
             ties,
+            heard,
         };
         let wishes = if from == State::Master {
             Wishes::DISOWN

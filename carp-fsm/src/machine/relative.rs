@@ -17,10 +17,11 @@ impl Machine {
                 resigned,
                 starting,
                 ties,
+                heard,
             } => {
                 let downs = (relative(now, down4), relative(now, down6));
                 let starting = starting.then(|| relative(now, Some(self.since)));
-                (downs, resigned, starting, ties).hash(state);
+                (downs, resigned, starting, ties, heard).hash(state);
             }
             Role::Master {
                 next_ad,

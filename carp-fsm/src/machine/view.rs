@@ -74,9 +74,14 @@ impl View {
         Duration::from_micros(self.dialect.advertisement_interval_micros(self.advbase, skew))
     }
 
-    /// Master-down deadlines for IPv4 and IPv6, started now, after this many ties in a row.
-    pub(super) fn down_timers(&self, now: Instant, ties: u8) -> (Option<Instant>, Option<Instant>) {
-        let down = now + self.waits(ties);
+    /// Master-down deadlines for IPv4 and IPv6, started now; see [`waits`](Self::waits).
+    pub(super) fn down_timers(
+        &self,
+        now: Instant,
+        ties: u8,
+        heard: AdvSkew,
+    ) -> (Option<Instant>, Option<Instant>) {
+        let down = now + self.waits(ties, heard);
         (self.ipv4.then_some(down), self.ipv6.then_some(down))
     }
 
@@ -94,18 +99,21 @@ impl View {
         Duration::from_micros(wait.saturating_add(more))
     }
 
-    /// How long a BACKUP waits for a silent MASTER after this many ties in a row.
-    pub(super) fn waits(&self, ties: u8) -> Duration {
-        self.master_down() + self.parting(ties)
+    /// How long a BACKUP waits for a MASTER that advertised with this advskew, after this many ties in a row. In the
+    /// fast profile a slower one is given its own time: it is no master that will time out.
+    pub(super) fn waits(&self, ties: u8, heard: AdvSkew) -> Duration {
+        let own = self.master_down() + self.parting(ties);
+        let its = self.dead_ratio.map_or(0, |ratio| self.intervals(ratio, heard));
+        own.max(Duration::from_micros(its))
     }
 
-    /// How long a BACKUP waits for a MASTER that advertised like this. In the fast profile a slower one is given
-    /// its own time: it is no master that will time out.
-    pub(super) fn waits_for(&self, peer: Interval, ties: u8) -> Duration {
-        let its_own = self
-            .dead_ratio
-            .map_or(0, |ratio| self.intervals(ratio, peer.skew()));
-        self.waits(ties).max(Duration::from_micros(its_own))
+    /// advskew of a master, as far as [`waits`](Self::waits) depends on it.
+    pub(super) fn counts_skew_of(&self, peer: Interval) -> AdvSkew {
+        if self.dead_ratio.is_some() {
+            peer.skew()
+        } else {
+            AdvSkew::new(0)
+        }
     }
 
     fn intervals(&self, count: u8, skew: AdvSkew) -> u64 {

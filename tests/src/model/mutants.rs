@@ -89,7 +89,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "hearing the master does not restart the master-down timer",
         "machine.rs",
-        "*down = now + view.waits_for(peer, *ties);",
+        "*down = now + view.waits(*ties, *heard);",
         "*down = (*down).max(now);",
     ),
     mutant(
@@ -238,6 +238,70 @@ pub const MUTANTS: &[Mutant] = &[
         "node/maintenance.rs",
         "} else if self.hosts.get(slot).is_some_and(called_off) {",
         "} else if self.shutting_down && self.hosts.get(slot).is_some_and(called_off) {",
+    ),
+    // Both families.
+    mutant(
+        "hearing the master over IPv6 does not restart that timer",
+        "machine.rs",
+        "Family::Ipv6 => down6,",
+        "Family::Ipv6 => down4,",
+    ),
+    // Unicast.
+    mutant(
+        "only the first peer is told",
+        "host/destinations.rs",
+        "self.0 = rest;",
+        "self.0 = rest & 3;",
+    ),
+    mutant(
+        "one of several peers that cannot be reached is a send error",
+        "host/destinations.rs",
+        "to_peer && self.destinations().are_several()",
+        "to_peer && !self.destinations().are_several()",
+    ),
+    // Changes of the key.
+    mutant(
+        "who has changed its key signs with the new one at once",
+        "node/engine.rs",
+        "host.changing.and_then(|_| self.keys.signing(slot))",
+        "host.changing.and_then(|_| self.keys.signing(slot)).filter(|_| false)",
+    ),
+    mutant(
+        "the old key is not believed any longer when it no longer signs",
+        "node/keys.rs",
+        "spare.until = spare.until + grace;",
+        "let _ = grace;",
+    ),
+    // The fast profile.
+    mutant(
+        "fast: a slower master is not waited for",
+        "machine/view.rs",
+        "self.intervals(ratio, heard)",
+        "self.intervals(ratio, AdvSkew::new(heard.get().min(1)))",
+    ),
+    mutant(
+        "fast: who becomes BACKUP of a slower master does not wait for it",
+        "machine.rs",
+        "self.wait_for(now, interval, view);",
+        "let _ = interval;",
+    ),
+    mutant(
+        "fast: who changes its timing forgets how slow its master is",
+        "machine.rs",
+        "*ties = 0;\n                (*down4, *down6)",
+        "(*ties, *heard) = (0, AdvSkew::new(0));\n                (*down4, *down6)",
+    ),
+    mutant(
+        "fast: the profile is not left",
+        "host/changing.rs",
+        "heard.base().get() > 0 && heard",
+        "heard.base().get() > 1 && heard",
+    ),
+    mutant(
+        "fast: a bow-out does not count",
+        "machine/compare.rs",
+        "return peer == Interval::BOW_OUT;",
+        "return false;",
     ),
     // Ownership.
     mutant(

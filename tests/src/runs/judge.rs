@@ -190,7 +190,7 @@ impl<'p> Judge<'p> {
                 Some((heard, _)) if seat.maintenance && heard.interval != reference::BOW_OUT => {
                     Some("is in maintenance, and takes over from a living master".into())
                 }
-                Some((heard, _)) => (!reference::takes_over(dialect, member.host.preempt, own, heard))
+                Some((heard, _)) => (!reference::takes_over(dialect, member.host.preempt, false, own, heard))
                     .then(|| format!("takes over from {heard}, being {own}")),
             },
             (State::Master, State::Backup, Reason::MoreFrequentAdvertisement) => match seat.heard {

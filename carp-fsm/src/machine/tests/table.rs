@@ -41,6 +41,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         resigned,
         starting: false,
         ties: 0,
+        heard: AdvSkew::new(0),
     };
     let role = match letter {
         'I' => Role::Init { reason, retry: None },
