@@ -80,7 +80,7 @@ lint_bare_metal() (
     (cd fuzz && cargo fmt --check)
     cd tests/bare-metal
     cargo fmt --check
-    cargo clippy --quiet --release --target thumbv7em-none-eabihf --features accept -- -D warnings
+    cargo clippy --quiet --release --target thumbv7em-none-eabihf --features accept,everything,smallest,events -- -D warnings
     cd ../firmware
     cargo fmt --check
     cargo clippy --quiet --release --target thumbv7m-none-eabi -- -D warnings
@@ -152,12 +152,10 @@ if [ "$mode" = full ]; then
     step "Flash" tests/bare-metal/flash-size.sh
     step "Flash and RAM of the adapter" tests/bare-metal/embassy-size.sh
     step "RAM" tests/bare-metal/ram-size.sh
-    step "Instructions on Cortex-M" tests/bare-metal/instructions.sh
+    step "Instructions of a node on Cortex-M" tests/bare-metal/events.sh
     step "Examples of the adapter" build_examples
     step "Lints of fuzz targets and bare-metal images" lint_bare_metal
-    step "Instructions on the host" cargo bench --quiet -p carp-benches --bench wire_instructions
-    step "Instructions of a node on the host" cargo bench --quiet -p carp-benches --bench fsm_instructions
-    step "Time, as ratios" cargo bench --quiet -p carp-benches --bench wire_ratio
+    step "Limits" cargo run --quiet --release -p carp-benches --bin report -- --quick --rootless --out target/report
     step "Benchmarks run" cargo bench --quiet -p carp-benches --bench wire_time --bench fsm_time -- --test
     step "Planted bugs are found" cargo run --quiet --profile model -p carp-tests --bin mutants
     step "Miri" cargo +nightly miri test --quiet -p carp-proto

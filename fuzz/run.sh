@@ -18,10 +18,11 @@ for target in packet frame roundtrip auth node_ops script; do
     case $target in node_ops | script) length=3000 ;; *) length=400 ;; esac
     echo "$target: $(find "corpus/$target" -type f | wc -l) inputs, then $seconds s"
     if ! cargo +nightly fuzz run "$target" "$new/$target" "corpus/$target" -- \
-        -max_len="$length" -timeout=20 -max_total_time="$seconds" -verbosity=0 -print_final_stats=1 \
+        -max_len="$length" -timeout=20 -max_total_time="$seconds" -print_final_stats=1 \
         >"$new/log" 2>&1; then
         cat "$new/log" >&2
         exit 1
     fi
     grep '^stat::number_of_executed_units' "$new/log"
+    echo "edges covered: $(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$new/log" | tail -n 1)"
 done

@@ -10,24 +10,12 @@ use carp_proto::{
     receive,
 };
 
-/// An operation and how it may compare to [`FLOOR`] or to [`VERIFY`], in hundredths.
+/// An operation.
 pub struct Operation {
     /// What it is called in tables.
     pub name: &'static str,
     /// Does it once.
     pub run: fn(&Fixture),
-    /// At most this much.
-    pub limit: Limit,
-}
-
-/// How many instructions an operation may take.
-pub enum Limit {
-    /// As many as it likes.
-    None,
-    /// At most this many hundredths of two raw compressions.
-    OfFloor(u32),
-    /// At most this many hundredths of a verification.
-    OfVerify(u32),
 }
 
 /// Two raw SHA-1 compressions: nothing that computes an HMAC can take less.
@@ -40,77 +28,62 @@ pub const OPERATIONS: [Operation; 15] = [
     Operation {
         name: "two raw compressions",
         run: two_compressions,
-        limit: Limit::None,
     },
     Operation {
         name: "sign",
         run: sign,
-        limit: Limit::OfFloor(110),
     },
     Operation {
         name: "verify",
         run: verify,
-        limit: Limit::OfFloor(110),
     },
     Operation {
         name: "receive, bytes to verdict",
         run: |it| accept(it, &it.frame),
-        limit: Limit::OfFloor(125),
     },
     Operation {
         name: "receive, bad digest",
         run: |it| reject(it, &it.bad_digest, Rejection::BadAuth),
-        limit: Limit::OfFloor(125),
     },
     Operation {
-        name: "receive, bad TTL",
+        name: "reject by TTL",
         run: |it| reject(it, &it.bad_ttl, Rejection::BadTtl),
-        limit: Limit::OfVerify(10),
     },
     Operation {
-        name: "receive, bad length",
+        name: "reject by length",
         run: |it| reject(it, &it.short, Rejection::BadLen),
-        limit: Limit::OfVerify(10),
     },
     Operation {
-        name: "receive, bad checksum",
+        name: "reject by checksum",
         run: |it| reject(it, &it.bad_sum, Rejection::BadSum),
-        limit: Limit::OfVerify(10),
     },
     Operation {
-        name: "receive, unknown vhid",
+        name: "reject by vhid",
         run: |it| reject(it, &it.bad_vhid, Rejection::BadVhid),
-        limit: Limit::OfVerify(10),
     },
     Operation {
-        name: "receive, bad version",
+        name: "reject by version",
         run: |it| reject(it, &it.bad_version, Rejection::BadVer),
-        limit: Limit::OfVerify(10),
     },
     Operation {
         name: "parse",
         run: parse,
-        limit: Limit::None,
     },
     Operation {
         name: "emit 36 bytes",
         run: emit,
-        limit: Limit::None,
     },
     Operation {
         name: "checksum of 36 bytes",
         run: checksum,
-        limit: Limit::None,
     },
     Operation {
         name: "sign and emit a frame",
         run: sign_and_emit_frame,
-        limit: Limit::OfFloor(135),
     },
     Operation {
         name: "verify without midstates",
         run: verify_without_midstates,
-        limit: Limit::None,
     },
 ];
 

@@ -13,7 +13,7 @@ use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::waitqueue::WakerRegistration;
 use embassy_time::Timer;
 
-use crate::{Control, Engine, Seat, Shim, Slots};
+use crate::{Control, Engine, Memory, Seat, Shim};
 
 /// CARP on one Ethernet interface: an [`Engine`] that the tasks of a program share.
 ///
@@ -37,19 +37,15 @@ pub(crate) struct Shared<const ADDRS: usize> {
 }
 
 impl<M: RawMutex, const ADDRS: usize> Carp<M, ADDRS> {
-    /// CARP without virtual hosts: add them with [`Control::insert`].
+    /// CARP without virtual hosts: add them with [`Control::insert`]. The memory is `&'static mut`
+    /// [`Slots`](crate::Slots), or those [with peers](crate::Slots::with_peers).
     ///
     /// `mac` is the interface's own MAC address. **The seed must differ at every start**: a hardware random number,
     /// or the MAC address mixed with a counter in non-volatile memory. Peers may ignore what they heard before.
-    pub fn new<const HOSTS: usize, const EVENTS: usize>(
-        slots: &'static mut Slots<HOSTS, ADDRS, EVENTS>,
-        policy: Policy,
-        seed: u64,
-        mac: MacAddr,
-    ) -> Self {
+    pub fn new(memory: impl Into<Memory<'static, ADDRS>>, policy: Policy, seed: u64, mac: MacAddr) -> Self {
         Self {
             shared: Mutex::new(RefCell::new(Shared {
-                engine: Engine::new(slots, policy, seed, mac),
+                engine: Engine::new(memory, policy, seed, mac),
                 driver: WakerRegistration::new(),
                 runner: WakerRegistration::new(),
                 events: WakerRegistration::new(),

@@ -5,14 +5,14 @@ use core::task::{Context, Poll};
 
 use carp_fsm::{
     Cause, ConfigError, Event, GroupId, HostConfig, HostId, HostStatus, LedgerError, LinkMode, NoSuchHost,
-    Node, State, Stats,
+    Node, Peer, PeersError, State, Stats,
 };
 use carp_proto::{Key, Vhid};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use futures_core::Stream;
 
 use crate::carp::Shared;
-use crate::{Carp, IFACE, log_event};
+use crate::{Carp, Gateway, IFACE, log_event};
 
 /// The only group of a node on a microcontroller.
 const GROUP: GroupId = GroupId(0);
@@ -49,6 +49,18 @@ impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
     /// IPv6, the link-local one. A virtual host waits in INIT for an address of the family of its own ones.
     pub fn set_addresses(&self, ipv4: Option<Ipv4Addr>, ipv6: Option<Ipv6Addr>) {
         self.command(|now, shared| shared.engine.set_addresses(now, ipv4, ipv6));
+    }
+
+    /// To whom a virtual host advertises: to these peers, and with `multicast` also to the groups of CARP. There must
+    /// be [room](crate::Slots::with_peers) for them. See [`Node::set_peers`].
+    pub fn set_peers(&self, host: HostId, multicast: bool, peers: &[Peer]) -> Result<(), PeersError> {
+        self.command(|now, shared| shared.engine.set_peers(now, host, multicast, peers))
+            .unwrap_or(Err(PeersError::NoSuchHost(NoSuchHost(host))))
+    }
+
+    /// The routers for peers outside of our IPv4 and IPv6 network; `None`: all are in it.
+    pub fn set_gateways(&self, ipv4: Option<Gateway>, ipv6: Option<Gateway>) {
+        self.command(|_, shared| shared.engine.set_gateways(ipv4, ipv6));
     }
 
     /// INIT, BACKUP or MASTER; `None` if the virtual host does not exist (any longer).

@@ -3,14 +3,15 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use carp_fsm::{
-    Action, HostId, IfaceId, Instant, InterfaceInfo, LinkMode, LinkState, Node, OwnerError, Policy,
-    TransmitResult, TxId,
+    Action, HostId, IfaceId, Instant, InterfaceInfo, LinkMode, LinkState, Node, OwnerError, Peer, PeersError,
+    Policy, TransmitResult, TxId,
 };
 use carp_proto::frame::{FrameClass, classify, emit_arp_reply, emit_neighbor_advertisement};
 use carp_proto::{MAX_FRAME_LEN, MacAddr, Vhid};
 use heapless::Deque;
 
-use crate::Slots;
+use crate::Memory;
+use crate::resolver::{Gateway, Resolve, Unresolved};
 
 /// The only interface of an engine.
 pub const IFACE: IfaceId = IfaceId(0);
@@ -33,6 +34,8 @@ pub struct Engine<'s, const ADDRS: usize> {
     node: Node<'s, ADDRS>,
     interface: InterfaceInfo,
     replies: Deque<Reply, REPLIES>,
+    /// Where unicast peers are, if there can be any.
+    resolver: Option<&'s mut (dyn Resolve + Send)>,
 }
 
 /// Who owns the addresses of a virtual host while this node is MASTER.
@@ -78,6 +81,7 @@ pub struct Ticket(Origin);
 enum Origin {
     Node(TxId),
     Reply,
+    Question,
 }
 
 /// "`address` is at the MAC address of `host`."
@@ -97,24 +101,21 @@ enum Asked {
 impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
     /// An engine without virtual hosts, whose link is down and which has no addresses yet. `mac` is the
     /// interface's own; the seed must differ at every start (see [`Node::new`]).
-    pub fn new<const HOSTS: usize, const EVENTS: usize>(
-        slots: &'s mut Slots<HOSTS, ADDRS, EVENTS>,
-        policy: Policy,
-        seed: u64,
-        mac: MacAddr,
-    ) -> Self {
+    pub fn new(memory: impl Into<Memory<'s, ADDRS>>, policy: Policy, seed: u64, mac: MacAddr) -> Self {
+        let Memory { storage, resolver } = memory.into();
         let interface = InterfaceInfo {
             mac,
             ipv4: None,
             ipv6: None,
             link: LinkState::Down,
         };
-        let mut node = Node::new(policy, seed, slots.storage());
+        let mut node = Node::new(policy, seed, storage);
         node.handle_interface(Instant::ZERO, IFACE, interface);
         Self {
             node,
             interface,
             replies: Deque::new(),
+            resolver,
         }
     }
 
@@ -154,6 +155,32 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
         }
     }
 
+    /// To whom a virtual host advertises: see [`Node::set_peers`]. Asks for their MAC addresses ahead, so that they are
+    /// known when they are needed.
+    pub fn set_peers(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        multicast: bool,
+        peers: &[Peer],
+    ) -> Result<(), PeersError> {
+        self.node.set_peers(now, host, multicast, peers)?;
+        if let Some(resolver) = &mut self.resolver {
+            for peer in peers {
+                let _ = resolver.resolve(now, peer.address);
+            }
+        }
+        Ok(())
+    }
+
+    /// The routers for peers outside of our IPv4 and IPv6 network; `None`: all are in it. Has no effect without
+    /// [peers](crate::Slots::with_peers).
+    pub fn set_gateways(&mut self, ipv4: Option<Gateway>, ipv6: Option<Gateway>) {
+        if let Some(resolver) = &mut self.resolver {
+            resolver.set_gateways([ipv4, ipv6]);
+        }
+    }
+
     /// A whole Ethernet frame came in. Nobody but the holder of a key causes more than a counter to rise, and an
     /// answer to a question.
     ///
@@ -169,7 +196,12 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
         match classify(frame) {
             FrameClass::Carp { meta, payload } => {
                 return match self.node.handle_packet(now, IFACE, &meta, payload) {
-                    Ok(_) => Verdict::Heard,
+                    Ok(_) => {
+                        if let (Some(resolver), Some(link), 255) = (&mut self.resolver, meta.link, meta.ttl) {
+                            resolver.handle_peer(now, meta.src, link.src);
+                        }
+                        Verdict::Heard
+                    }
                     // It has been counted by its reason.
                     Err(_) => Verdict::Swallow,
                 };
@@ -190,7 +222,11 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
                 let asked = Asked::Ipv6 { target, sender };
                 return self.asked(target.into(), asked, sender_mac, owners);
             }
-            _ => {}
+            _ => {
+                if let Some(resolver) = &mut self.resolver {
+                    resolver.handle_frame(now, frame, self.interface.mac);
+                }
+            }
         }
         let is_for = |host: &HostId| {
             let config = self.node.config(*host);
@@ -244,10 +280,25 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
                     tx,
                     ..
                 } => return Some((len, Ticket(Origin::Node(tx)))),
-                // Unicast: nobody here resolves destinations. No virtual host asks for it, for `Slots` has no room
-                // for peers.
-                Action::Transmit { tx, .. } => {
-                    self.node.handle_transmit_result(now, tx, TransmitResult::Error);
+                Action::Transmit {
+                    len,
+                    next_hop: Some(peer),
+                    tx,
+                    ..
+                } => {
+                    let found = match &mut self.resolver {
+                        Some(resolver) => resolver.resolve(now, peer),
+                        None => Err(Unresolved::Silent),
+                    };
+                    let result = match (found, frame.first_chunk_mut()) {
+                        (Ok(mac), Some(destination)) => {
+                            *destination = mac.0;
+                            return Some((len, Ticket(Origin::Node(tx))));
+                        }
+                        (Err(Unresolved::Wait), _) => TransmitResult::Busy,
+                        _ => TransmitResult::Error,
+                    };
+                    self.node.handle_transmit_result(now, tx, result);
                 }
             }
         }
@@ -257,7 +308,8 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
             }
             self.replies.pop_front();
         }
-        None
+        let question = self.resolver.as_mut()?.question(now, &self.interface, frame)?;
+        Some((question, Ticket(Origin::Question)))
     }
 
     /// What became of a frame from [`poll_transmit`](Self::poll_transmit). [`TransmitResult::Busy`] if there is no
@@ -265,9 +317,14 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
     pub fn sent(&mut self, now: Instant, ticket: Ticket, result: TransmitResult) {
         match ticket.0 {
             Origin::Node(tx) => self.node.handle_transmit_result(now, tx, result),
-            Origin::Reply if result == TransmitResult::Busy => {}
+            Origin::Reply | Origin::Question if result == TransmitResult::Busy => {}
             Origin::Reply => {
                 self.replies.pop_front();
+            }
+            Origin::Question => {
+                if let Some(resolver) = &mut self.resolver {
+                    resolver.asked(now);
+                }
             }
         }
     }

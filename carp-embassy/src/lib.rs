@@ -21,6 +21,7 @@ mod log;
 mod net;
 #[cfg(feature = "smoltcp")]
 pub mod phy;
+mod resolver;
 mod seat;
 mod shim;
 mod slots;
@@ -29,6 +30,7 @@ pub use carp::{Carp, Runner};
 pub use control::{Control, Events, virtual_host};
 pub use engine::{Engine, IFACE, Owners, Ticket, Verdict};
 pub use log::log_event;
+pub use resolver::{Gateway, Memory, PeerSlots};
 pub use seat::{MTU, Seat, SeatDriver, SeatPackets, SeatRxToken, SeatState, SeatTxToken, Seats};
 pub use shim::{Shim, ShimRxToken};
 pub use slots::Slots;

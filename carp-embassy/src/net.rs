@@ -1,28 +1,34 @@
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use embassy_net::Stack;
+use embassy_net::{IpCidr, Stack};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 
 use embassy_time::{Duration, with_timeout};
 
-use crate::Control;
+use crate::{Control, Gateway};
 
 /// How long an address that has changed may go unnoticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// # With embassy-net
 impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
-    /// Tells CARP the addresses of the main network stack, whenever they change, for ever: for DHCP. While the stack
+    /// Tells CARP the addresses and gateways of the main network stack, whenever they change, for ever: for DHCP. While the stack
     /// has none, nor has CARP, and the virtual hosts wait in INIT.
     ///
     /// embassy-net has one IPv6 address, which is normally not the link-local one that CARP sends from: give that here
     /// (`None`: no IPv6).
     pub async fn follow(&self, stack: Stack<'_>, link_local: Option<Ipv6Addr>) -> ! {
         loop {
-            let ipv4 = stack.config_v4().map(|config| config.address.address());
+            let config = stack.config_v4();
+            let ipv4 = config.as_ref().map(|config| config.address.address());
             self.set_addresses(
                 ipv4.filter(|address| *address != Ipv4Addr::UNSPECIFIED),
                 link_local,
+            );
+            let config_v6 = stack.config_v6();
+            self.set_gateways(
+                config.and_then(|config| Some(gateway(config.address.into(), config.gateway?.into()))),
+                config_v6.and_then(|config| Some(gateway(config.address.into(), config.gateway?.into()))),
             );
             if stack.is_config_up() {
                 // Another lease may be another address, without a time between them.
@@ -31,5 +37,13 @@ impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
                 stack.wait_config_up().await;
             }
         }
+    }
+}
+
+fn gateway(network: IpCidr, router: IpAddr) -> Gateway {
+    Gateway {
+        network: network.address().into(),
+        prefix_len: network.prefix_len(),
+        router,
     }
 }

@@ -1,6 +1,6 @@
 use core::task::Context;
 
-use carp_fsm::{LinkState, TransmitResult};
+use carp_fsm::{Instant, LinkState, TransmitResult};
 use carp_proto::MAX_FRAME_LEN;
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState as Carrier, RxToken, TxToken};
 use embassy_sync::blocking_mutex::raw::RawMutex;
@@ -37,20 +37,13 @@ impl<D, M: RawMutex, S, const ADDRS: usize> Shim<D, M, S, ADDRS> {
 }
 
 impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> {
-    /// Everything that is to be done when somebody polls, before a frame is received.
-    fn serve(&mut self, cx: &mut Context<'_>) {
+    /// Everything that is to be done at `now`, when somebody polls, before a frame is received. To read a clock may be
+    /// dear: it is read once for each poll.
+    fn serve(&mut self, now: Instant, cx: &mut Context<'_>) {
         let link = match self.device.link_state(cx) {
             Carrier::Up => LinkState::Up,
             Carrier::Down => LinkState::Down,
         };
-        let now = now();
-        self.carp.with_at(now, |shared| {
-            shared.register_driver(cx);
-            if shared.engine.link() != link {
-                shared.engine.set_link(now, link);
-                shared.heard();
-            }
-        });
         self.seats.register(cx);
         while self.seats.is_waiting() {
             let Some(token) = self.device.transmit(cx) else {
@@ -62,6 +55,11 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> 
         let mut frame = [0; MAX_FRAME_LEN];
         loop {
             let next = self.carp.with_at(now, |shared| {
+                shared.register_driver(cx);
+                if shared.engine.link() != link {
+                    shared.engine.set_link(now, link);
+                    shared.heard();
+                }
                 shared.engine.poll_transmit(now, &mut self.seats, &mut frame)
             });
             let Some((len, ticket)) = next.flatten() else {
@@ -75,7 +73,7 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> 
                 _ => TransmitResult::Busy,
             };
             self.carp
-                .with(|now, shared| shared.engine.sent(now, ticket, result));
+                .with_at(now, |shared| shared.engine.sent(now, ticket, result));
             if result == TransmitResult::Busy {
                 return;
             }
@@ -94,14 +92,15 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Driver for Shim<D, M,
         Self: 'a;
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        let now = now();
         if self.in_a_row >= IN_A_ROW {
             self.in_a_row = 0;
-            drained(self.carp);
+            drained(self.carp, now);
         }
-        self.serve(cx);
+        self.serve(now, cx);
         let Some((rx, tx)) = self.device.receive(cx) else {
             self.in_a_row = 0;
-            if drained(self.carp) {
+            if drained(self.carp, now) {
                 // The next poll sends what there is to send.
                 cx.waker().wake_by_ref();
             }
@@ -112,6 +111,7 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Driver for Shim<D, M,
             inner: rx,
             carp: self.carp,
             seats: &mut self.seats,
+            now,
         };
         Some((rx, tx))
     }
@@ -134,8 +134,8 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Driver for Shim<D, M,
 }
 
 /// No frame waits, or as many as we take in one go were taken. Says whether a timer acted.
-fn drained<M: RawMutex, const ADDRS: usize>(carp: &Carp<M, ADDRS>) -> bool {
-    carp.with(|now, shared| {
+fn drained<M: RawMutex, const ADDRS: usize>(carp: &Carp<M, ADDRS>, now: Instant) -> bool {
+    carp.with_at(now, |shared| {
         let acted = shared.engine.handle_drained(now);
         if acted {
             shared.heard();
@@ -150,6 +150,7 @@ pub struct ShimRxToken<'a, T, M: RawMutex + 'static, S, const ADDRS: usize> {
     inner: T,
     carp: &'static Carp<M, ADDRS>,
     seats: &'a mut S,
+    now: Instant,
 }
 
 impl<T: RxToken, M: RawMutex, S: Seats, const ADDRS: usize> RxToken for ShimRxToken<'_, T, M, S, ADDRS> {
@@ -157,9 +158,14 @@ impl<T: RxToken, M: RawMutex, S: Seats, const ADDRS: usize> RxToken for ShimRxTo
     where
         F: FnOnce(&mut [u8]) -> R,
     {
-        let Self { inner, carp, seats } = self;
+        let Self {
+            inner,
+            carp,
+            seats,
+            now,
+        } = self;
         inner.consume(|frame| {
-            let judged = carp.with(|now, shared| {
+            let judged = carp.with_at(now, |shared| {
                 let verdict = shared.engine.receive(now, frame, seats);
                 if verdict == Verdict::Heard {
                     shared.heard();

@@ -1,5 +1,7 @@
 use carp_fsm::{CounterSlot, EventSlot, GroupSlot, HostSlot, InterfaceSlot, Storage};
 
+use crate::{Memory, PeerSlots};
+
 /// Counters of advertisements that each virtual host remembers, against loops and what is played again soon.
 const COUNTERS: usize = 8;
 
@@ -14,7 +16,7 @@ const COUNTERS: usize = 8;
 /// ```
 pub struct Slots<const HOSTS: usize, const ADDRS: usize, const EVENTS: usize = 8> {
     hosts: [HostSlot<ADDRS>; HOSTS],
-    interfaces: [InterfaceSlot; 1],
+    interface: InterfaceSlot,
     groups: [GroupSlot; 1],
     events: [EventSlot; EVENTS],
     counters: [[CounterSlot; COUNTERS]; HOSTS],
@@ -24,19 +26,39 @@ impl<const HOSTS: usize, const ADDRS: usize, const EVENTS: usize> Slots<HOSTS, A
     /// Nothing in it yet.
     pub const EMPTY: Self = Self {
         hosts: [const { HostSlot::EMPTY }; HOSTS],
-        interfaces: [InterfaceSlot::EMPTY],
+        interface: InterfaceSlot::EMPTY,
         groups: [GroupSlot::EMPTY],
         events: [EventSlot::EMPTY; EVENTS],
         counters: [[CounterSlot::EMPTY; COUNTERS]; HOSTS],
     };
 
+    /// With room for unicast peers ([`Control::set_peers`](crate::Control::set_peers)), and what finds out their MAC
+    /// addresses: 2 KiB of flash, which nobody has who does not call this.
+    pub fn with_peers<'s, const PEERS: usize>(
+        &'s mut self,
+        peers: &'s mut PeerSlots<HOSTS, PEERS>,
+    ) -> Memory<'s, ADDRS> {
+        peers.join(self.storage())
+    }
+
     pub(crate) fn storage(&mut self) -> Storage<'_, ADDRS> {
-        Storage::borrowed(
+        Storage::on_one_interface(
             &mut self.hosts,
-            &mut self.interfaces,
+            &mut self.interface,
             &mut self.groups,
             &mut self.events,
         )
         .with_replay_memory(self.counters.as_flattened_mut(), COUNTERS)
+    }
+}
+
+impl<'s, const HOSTS: usize, const ADDRS: usize, const EVENTS: usize>
+    From<&'s mut Slots<HOSTS, ADDRS, EVENTS>> for Memory<'s, ADDRS>
+{
+    fn from(slots: &'s mut Slots<HOSTS, ADDRS, EVENTS>) -> Self {
+        Self {
+            storage: slots.storage(),
+            resolver: None,
+        }
     }
 }

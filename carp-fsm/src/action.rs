@@ -74,7 +74,7 @@ pub enum TransmitResult {
     Sent,
     /// No buffer just now. Never a send error: the node asks again within milliseconds.
     Busy,
-    /// It failed. Three in a row demote the group (`docs/protocol.md §10`).
+    /// It failed. Three rounds of advertisements that fail demote the group (`docs/protocol.md §10`).
     Error,
 }
 

@@ -138,6 +138,7 @@ impl<'s> EventQueue<'s> {
         })
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn push(&mut self, at: Instant, kind: EventKind) {
         let capacity = self.slots.len();
         let index = self.behind_head(self.len);

@@ -18,9 +18,6 @@ use crate::time::{Duration, Instant};
 /// How soon a frame for which there was no room is tried again.
 const BUSY_RETRY: Duration = Duration::from_millis(2);
 
-/// Errors or successes in a row that change the verdict on sending (`carp_send_ad_error`, §10).
-const SEND_THRESHOLD: u8 = 3;
-
 #[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
@@ -113,11 +110,20 @@ impl<const ADDRS: usize> Host<ADDRS> {
         earlier(own, self.waits_until)
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn wish(&mut self, wishes: Wishes) {
         if wishes.contains(Wishes::OWN) {
             self.waits_until = None;
         }
-        self.pending.add(wishes, self.destinations());
+        let to = self.destinations();
+        self.sending.wish(wishes, to);
+        self.pending.add(wishes, to);
+    }
+
+    /// Nothing more is said.
+    pub(crate) fn silence(&mut self) {
+        self.sending.forget_round();
+        self.pending.silence();
     }
 
     /// While there is no room to transmit, nothing is done; the timer brings it back.
@@ -211,6 +217,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
         };
         let ethernet_source = match (self.config.mode, self.config.dialect.rules().announcement_source) {
             (LinkMode::Vmac, AnnouncementSource::VirtualMac) => virtual_mac,
+            // From no advertisement do switches learn where the virtual MAC address is.
+            (LinkMode::Vmac, _) if !self.unicast.is_multicast() => virtual_mac,
             _ => interface.mac,
         };
         Some(match self.config.addresses.iter().nth(usize::from(index))? {
@@ -258,14 +266,6 @@ impl<const ADDRS: usize> Host<ADDRS> {
             self.marks.put(FOLLOWS, true);
         }
         true
-    }
-
-    pub(crate) fn send_rule(&self, policy: &Policy) -> SendRule {
-        let adds_up = policy.senderr_adds_up;
-        SendRule {
-            adds_up,
-            forgives: adds_up || self.config.dialect.rules().forgives_send_errors,
-        }
     }
 
     pub(crate) fn is_owner(&self) -> bool {
@@ -317,67 +317,6 @@ impl Signed {
     };
 }
 
-/// How send errors count (`carp_send_ad_error`, §10).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SendRule {
-    /// Until three successes in a row; else only errors in a row count.
-    pub(crate) adds_up: bool,
-    /// Three successes in a row end the demotion.
-    pub(crate) forgives: bool,
-}
-
-/// Do our advertisements leave?
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SendHealth {
-    errors: u8,
-    successes: u8,
-    /// A frame left since the last error.
-    left: bool,
-    pub(crate) failing_since: Option<Instant>,
-    /// While failing: when the demotion may be lifted on trial.
-    pub(crate) retry_at: Option<Instant>,
-    /// While failing: the demotion was reset, and counts nothing until sending works again.
-    pub(crate) ignored: bool,
-}
-
-impl SendHealth {
-    /// True if the verdict changed.
-    pub(crate) fn sent(&mut self, rule: SendRule) -> bool {
-        let was_failing = self.failing_since.is_some();
-        if !rule.adds_up && !was_failing {
-            self.errors = 0;
-        }
-        self.left = true;
-        self.successes = self.successes.saturating_add(1);
-        if self.successes < SEND_THRESHOLD || (was_failing && !rule.forgives) {
-            return false;
-        }
-        *self = Self::default();
-        was_failing
-    }
-
-    /// True if the verdict changed. An error of one of several destinations says nothing of us as long as frames
-    /// leave for the others.
-    pub(crate) fn failed(&mut self, now: Instant, retry: Option<Duration>, one_of_several: bool) -> bool {
-        if core::mem::take(&mut self.left) && one_of_several {
-            return false;
-        }
-        self.successes = 0;
-        self.errors = self.errors.saturating_add(1);
-        if self.errors < SEND_THRESHOLD || self.failing_since.is_some() {
-            return false;
-        }
-        self.failing_since = Some(now);
-        self.try_later(now, retry);
-        true
-    }
-
-    /// Sets the time of the next trial; one without any wait would never end.
-    pub(crate) fn try_later(&mut self, now: Instant, retry: Option<Duration>) {
-        self.retry_at = retry.map(|wait| now + wait.max(BUSY_RETRY));
-    }
-}
-
 mod asked;
 mod changing;
 mod destinations;
@@ -385,6 +324,7 @@ mod destinations;
 mod election;
 mod marks;
 mod pending;
+mod sending;
 #[cfg(test)]
 mod tests;
 
@@ -393,5 +333,8 @@ use changing::authenticator;
 pub(crate) use changing::{Changing, Families};
 use destinations::Destinations;
 pub(crate) use destinations::{Destination, MAX_PEERS, Unicast};
-pub(crate) use marks::{ASKED_TO_HAND_OVER, FOLLOWS, IGNORES_LINK, LEFT_FAST, Marks};
+pub(crate) use marks::{ASKED_TO_HAND_OVER, FOLLOWS, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, Marks};
 pub(crate) use pending::{Output, Pending};
+#[cfg(feature = "sim")]
+use sending::SEND_THRESHOLD;
+use sending::SendHealth;

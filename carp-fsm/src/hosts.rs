@@ -41,15 +41,18 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     }
 
     /// The host in this slot.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn get(&self, slot: u16) -> Option<&Host<ADDRS>> {
         self.slot(slot)?.host.as_ref()
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn get_mut(&mut self, slot: u16) -> Option<&mut Host<ADDRS>> {
         self.slot_mut(slot)?.host.as_mut()
     }
 
     /// The slot of a host that still exists.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn resolve(&self, id: HostId) -> Option<u16> {
         let slot = self.slot(id.slot)?;
         (slot.generation == id.generation && slot.host.is_some()).then_some(id.slot)
@@ -91,6 +94,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     }
 
     /// The slot of the host at this rank.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn at_rank(&self, rank: u16) -> Option<u16> {
         (rank < self.len).then(|| self.slot(rank).map(|cell| cell.sorted))?
     }
@@ -144,7 +148,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
         let (mut low, mut high) = (0, self.len);
         while low < high {
             let middle = low.midpoint(high);
-            let Some(host) = self.at_rank(middle).and_then(|slot| self.get(slot)) else {
+            let Some(host) = self.slot(middle).and_then(|cell| self.get(cell.sorted)) else {
                 return Err(low);
             };
             match (host.config.iface, host.config.vhid.get()).cmp(&(iface, vhid)) {
@@ -159,6 +163,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     // --- by deadline: a binary heap ---
 
     /// The earliest deadline and whose it is.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn earliest(&self) -> Option<(Instant, u16)> {
         let slot = self.heap_at(0)?;
         Some((self.slot(slot)?.deadline?, slot))
@@ -222,8 +227,10 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     /// Is the deadline at heap position `a` before that at `b`? False beyond the end.
     fn heap_less(&self, a: u16, b: u16) -> bool {
         let deadline = |pos| self.heap_at(pos).and_then(|slot| self.slot(slot)?.deadline);
-        matches!((deadline(a), deadline(b)), (Some(a), Some(b)) if a < b)
-            || (deadline(a).is_some() && deadline(b).is_none())
+        match (deadline(a), deadline(b)) {
+            (Some(a), Some(b)) => a < b,
+            (a, _) => a.is_some(),
+        }
     }
 
     fn heap_swap(&mut self, a: u16, b: u16) {
@@ -248,6 +255,7 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
 
     // --- the queue of hosts with something to do: first come, first served ---
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn push_ready(&mut self, number: u16) {
         let Some(slot) = self
             .slot_mut(number)

@@ -3,7 +3,7 @@
 //! No I/O, no frames, no keys: everything here can be tested as a table. Rules: `docs/protocol.md`
 //! §7 to §11; the BSD functions behind them are named where they apply.
 
-use carp_proto::{AdvSkew, Demotion, Interval};
+use carp_proto::{Demotion, Interval};
 
 use crate::state::{Family, InitReason, Reason, State, Transition};
 use crate::time::{Duration, Instant};
@@ -25,13 +25,15 @@ enum Role {
         starting: bool,
         /// Yielded to an equal so many times in a row, and has heard no master since.
         ties: u8,
-        /// advskew of the master; 0 before it was heard, and where it does not matter.
-        heard: AdvSkew,
     },
     Master {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
         reannounce: u8,
+        /// It has announced them again since it took over. Who has just taken over has no last word: when a master
+        /// bows out, every backup takes over for a moment, and further words of those that yield would make
+        /// others take over again.
+        settled: bool,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
@@ -131,9 +133,6 @@ impl Machine {
         let mut effects = self.react(now, input, view);
         if effects.transition.is_some() {
             self.since = now;
-            if let Input::Heard { interval, .. } = input {
-                self.wait_for(now, interval, view);
-            }
         }
         // Whatever ends a hand-over, a stop that overrides it included, who asked for it is told.
         if let Some(since) = asked.filter(|_| self.handing_over_since().is_none()) {
@@ -155,7 +154,7 @@ impl Machine {
                 lower_source,
             } => match self.role {
                 Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
-                Role::Master { ties, reannounce, .. }
+                Role::Master { ties, settled, .. }
                     if master_yields(interval, demotion, lower_source, view) =>
                 {
                     let tie = is_tie(interval, demotion, view);
@@ -165,9 +164,9 @@ impl Machine {
                     } else {
                         0
                     };
-                    let effects =
-                        self.enter_backup(now, Reason::MoreFrequentAdvertisement, false, ties, view);
-                    if tie || !view.has_last_word(reannounce) {
+                    let reason = Reason::MoreFrequentAdvertisement;
+                    let effects = self.follow(now, reason, interval, false, ties, view);
+                    if tie || !(settled && view.policy.answer_worse_master) {
                         return effects;
                     }
                     Effects {
@@ -185,28 +184,13 @@ impl Machine {
                 Role::Leaving { since, then, .. } => {
                     let better = !is_tie(interval, demotion, view)
                         && master_yields(interval, demotion, lower_source, view);
-                    self.heard_successor(now, better, since, then, view)
+                    self.heard_successor(now, interval, better, since, then, view)
                 }
             },
             Input::Timeout => self.timeout(now, view),
             Input::DemotionChanged { worse } => self.demotion_changed(now, worse, view),
             Input::Reconfigured => self.reconfigured(now, view),
             Input::Force(state) => self.force(now, state, view),
-        }
-    }
-
-    /// Who has just become BACKUP of a master waits for it like a BACKUP that hears it.
-    fn wait_for(&mut self, now: Instant, peer: Interval, view: &View) {
-        if let Role::Backup {
-            down4,
-            down6,
-            ties,
-            heard,
-            ..
-        } = &mut self.role
-        {
-            *heard = view.counts_skew_of(peer);
-            (*down4, *down6) = view.down_timers(now, *ties, *heard);
         }
     }
 
@@ -217,7 +201,7 @@ impl Machine {
             Role::Init {
                 retry: Some(retry), ..
             } if now < retry => Effects::default(),
-            Role::Init { .. } => self.become_backup(now, Reason::InitializationComplete, false, view),
+            Role::Init { .. } => self.become_backup(now, Reason::InitializationComplete, view),
             // The stop was taken back while the successor was still awaited.
             Role::Leaving {
                 then: Departure::Stop(_),
@@ -231,6 +215,7 @@ impl Machine {
         self.role = Role::Master {
             next_ad: now + view.period(view.effective_skew()),
             reannounce: view.refresh(),
+            settled: true,
             answer_from: now,
             ties: 0,
             offers: false,
@@ -329,9 +314,8 @@ impl Machine {
             return Effects::default();
         };
         *starting &= !started;
-        // Who bows out asks to be replaced, and somebody must be MASTER.
         let bows_out = peer == Interval::BOW_OUT;
-        let willing = bows_out || !(*resigned || view.maintenance);
+        let willing = view.is_willing(peer, *resigned);
         let preempts = bows_out || (willing && !*starting);
         let compares_demotion = view.compares_demotion();
         let mine = view.demotion_byte();
@@ -346,11 +330,7 @@ impl Machine {
             return self.become_master(now, Reason::MasterWillTimeOut, view);
         }
         if let Role::Backup {
-            down4,
-            down6,
-            ties,
-            heard,
-            ..
+            down4, down6, ties, ..
         } = &mut self.role
         {
             let down = match family {
@@ -359,12 +339,11 @@ impl Machine {
             };
             // A family in which we have no address has no timer to start (`carp_find_ifa`).
             if let Some(down) = down {
-                let quiet = view.waits(*ties, *heard) - (*down - now);
+                let quiet = view.waits(*ties) - (*down - now);
                 if view.is_one_period(quiet) {
                     *ties = 0;
                 }
-                *heard = view.counts_skew_of(peer);
-                *down = now + view.waits(*ties, *heard);
+                *down = now + view.waits_for(peer, willing, *ties);
             }
         }
         Effects::default()
@@ -406,13 +385,14 @@ impl Machine {
     fn heard_successor(
         &mut self,
         now: Instant,
+        peer: Interval,
         better: bool,
         since: Instant,
         then: Departure,
         view: &View,
     ) -> Effects {
         let mut effects = match then {
-            Departure::Offer if better => self.become_backup(now, Reason::HandedOver, false, view),
+            Departure::Offer if better => self.follow(now, Reason::HandedOver, peer, false, 0, view),
             Departure::Offer => {
                 // It yields when it hears us, and has announced the addresses meanwhile.
                 let mut effects = self.stay_master(now, view);
@@ -420,7 +400,7 @@ impl Machine {
                 return effects;
             }
             // Maintenance ends, and with it what keeps us from preempting.
-            Departure::HandOver => self.become_backup(now, Reason::HandedOver, !view.maintenance, view),
+            Departure::HandOver => self.follow(now, Reason::HandedOver, peer, !view.maintenance, 0, view),
             Departure::Stop(reason) => self.become_init(reason, None),
         };
         effects.hand_over = Some(HandOver::Done(now - since));
@@ -442,6 +422,7 @@ impl Machine {
             Role::Master {
                 next_ad,
                 reannounce,
+                settled,
                 ties,
                 ..
             } => {
@@ -458,6 +439,7 @@ impl Machine {
                 let mut wishes = Wishes::ADVERTISE;
                 if *reannounce == 1 {
                     wishes = wishes.with(Wishes::ANNOUNCE);
+                    *settled = true;
                 }
                 *reannounce = match *reannounce {
                     1 => view.refresh(),
@@ -509,11 +491,16 @@ impl Machine {
                 down4,
                 down6,
                 ties,
-                heard,
+                resigned,
                 ..
             } => {
                 *ties = 0;
-                (*down4, *down6) = view.down_timers(now, *ties, *heard);
+                let patient = *resigned || view.maintenance || view.dead_ratio.is_some();
+                let before = earlier(*down4, *down6).filter(|_| patient);
+                let wait = view.waits(0);
+                // What a slower master needs was heard before.
+                let wait = before.map_or(wait, |down| wait.max(down - now));
+                (*down4, *down6) = view.down_timers(now, wait);
             }
             Role::Master { next_ad, .. } => {
                 *next_ad = now + view.period(view.effective_skew());
@@ -540,7 +527,7 @@ impl Machine {
                 State::Backup,
             ) => self.become_init(reason, None),
             (Role::Master { .. } | Role::Leaving { .. }, State::Backup) => {
-                self.become_backup(now, Reason::UserRequested, false, view)
+                self.become_backup(now, Reason::UserRequested, view)
             }
             (Role::Backup { .. }, State::Master) => self.become_master(now, Reason::UserRequested, view),
             _ => Effects::default(),
@@ -559,6 +546,7 @@ impl Machine {
         self.role = Role::Master {
             next_ad,
             reannounce: view.reannounce(),
+            settled: false,
             answer_from: now,
             ties,
             offers: false,
@@ -567,28 +555,41 @@ impl Machine {
         changed(from, State::Master, reason, wishes)
     }
 
-    fn become_backup(&mut self, now: Instant, reason: Reason, resigned: bool, view: &View) -> Effects {
-        self.enter_backup(now, reason, resigned, 0, view)
+    fn become_backup(&mut self, now: Instant, reason: Reason, view: &View) -> Effects {
+        self.enter_backup(now, reason, view.waits(0), false, 0, view)
+    }
+
+    /// Becomes BACKUP of the master that was heard.
+    fn follow(
+        &mut self,
+        now: Instant,
+        reason: Reason,
+        peer: Interval,
+        resigned: bool,
+        ties: u8,
+        view: &View,
+    ) -> Effects {
+        let wait = view.waits_for(peer, view.is_willing(peer, resigned), ties);
+        self.enter_backup(now, reason, wait, resigned, ties, view)
     }
 
     fn enter_backup(
         &mut self,
         now: Instant,
         reason: Reason,
+        wait: Duration,
         resigned: bool,
         ties: u8,
         view: &View,
     ) -> Effects {
         let from = self.state();
-        let heard = AdvSkew::new(0);
-        let (down4, down6) = view.down_timers(now, ties, heard);
+        let (down4, down6) = view.down_timers(now, wait);
         self.role = Role::Backup {
             down4,
             down6,
             resigned,
             starting: from == State::Init && view.preempt_delay > Duration::ZERO,
             ties,
-            heard,
         };
         let wishes = if from == State::Master {
             Wishes::DISOWN
@@ -620,6 +621,7 @@ fn changed(from: State, to: State, reason: Reason, wishes: Wishes) -> Effects {
     }
 }
 
+#[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
 pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),

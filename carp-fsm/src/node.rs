@@ -81,7 +81,7 @@ pub struct Node<'s, const ADDRS: usize> {
     keys: Keys<'s>,
     peers: Peers<'s>,
     neighbours: Neighbours<'s>,
-    note_neighbour: Option<Note<ADDRS>>,
+    parts: Parts<ADDRS>,
     random: SplitMix64,
     /// When the announcements of which it is the turn will have left, each taking its part of the window.
     announced_until: Instant,
@@ -112,7 +112,7 @@ impl<'s, const ADDRS: usize> Node<'s, ADDRS> {
             keys: Keys::new(storage.keys, storage.keys_per_host),
             peers: Peers::new(storage.peers, storage.peers_per_host),
             neighbours: Neighbours::new(storage.neighbours, storage.neighbours_limit),
-            note_neighbour: storage.note_neighbour,
+            parts: storage.parts,
             random: SplitMix64::new(seed),
             announced_until: Instant::ZERO,
             now: Instant::ZERO,
@@ -189,29 +189,26 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// What became of a [`Action::Transmit`].
     pub fn handle_transmit_result(&mut self, now: Instant, tx: TxId, result: TransmitResult) {
         let now = self.clamp(now);
-        let retry = self.policy.senderr_retry;
         let Some(slot) = self.hosts.resolve(tx.host) else {
             return;
         };
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
-        let is_advertisement = matches!(tx.output, Output::Advertise(_));
-        let verdict_changed = match result {
-            TransmitResult::Busy => {
+        let verdict_changed = match (result, tx.output) {
+            (TransmitResult::Busy, output) => {
                 bump(&mut self.stats.onomem);
-                host.restore(now, tx.output);
+                host.restore(now, output);
                 false
             }
-            TransmitResult::Sent => {
-                let rule = host.send_rule(&self.policy);
-                is_advertisement && host.sending.sent(rule)
+            (_, Output::Advertise(to)) => {
+                host.reported(now, to, result == TransmitResult::Sent, &self.policy)
             }
-            TransmitResult::Error => {
-                bump(&mut self.stats.senderr);
-                is_advertisement && host.sending.failed(now, retry, host.is_one_of_several(tx.output))
-            }
+            _ => false,
         };
+        if result == TransmitResult::Error {
+            bump(&mut self.stats.senderr);
+        }
         let (group, failing) = (host.config.group, host.sending.failing_since.is_some());
         self.reschedule(slot);
         if verdict_changed {
@@ -289,9 +286,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .hosts
             .insert(Host::new(now, config))
             .ok_or(ConfigError::NoRoom)?;
-        self.memory.clear(slot);
-        self.keys.clear(slot);
-        self.peers.set(slot, &[]);
+        self.forget(slot);
         self.hosts.push_ready(slot);
         self.settle(now, slot);
         self.demote_with(now, slot);
@@ -437,6 +432,7 @@ mod inspect;
 mod keys;
 mod maintenance;
 mod neighbours;
+mod parts;
 mod peers;
 mod receive;
 mod replay;
@@ -449,7 +445,7 @@ pub use inspect::HostStatus;
 use keys::Keys;
 use neighbours::Neighbours;
 pub use neighbours::{Neighbour, NeighbourKind};
-pub(crate) use neighbours::{Note, note_neighbour};
+pub(crate) use parts::{KeyPart, NeighbourPart, Parts, PeerPart, ReplayPart, SplitPart};
 use peers::Peers;
 pub use peers::{Peer, PeersError};
 use replay::Memory;

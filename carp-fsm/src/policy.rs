@@ -33,7 +33,8 @@ pub struct Policy {
     pub announce_window: Duration,
     /// A MASTER that hears a worse one, or a bow-out, advertises and announces at once, so that the other
     /// yields, and clients and switches that believed it are put right, within one network delay. At most
-    /// four times per advertisement interval.
+    /// four times per advertisement interval. To a bow-out it never yields: OpenBSD does, to that of a less demoted
+    /// node, and nobody owns the addresses for one master-down time.
     ///
     /// In plain mode, a MASTER that yields to a better one advertises once more for that purpose, unless it has
     /// just taken over: two that were cut off from each other meet again, and the better one need never have
@@ -73,8 +74,9 @@ pub struct Policy {
     /// sign with the new ones; for twice as long it believes both. All nodes must change within this time, in
     /// any order. Needs [`Storage::with_spare_keys`](crate::Storage::with_spare_keys); 0: at once.
     pub change_grace: Duration,
-    /// Send errors add up until there are three successes in a row, in every dialect. Kernels count
-    /// errors in a row, and end the demotion as the dialect says.
+    /// Send errors add up until there are three successes in a row, in every dialect, and a round of
+    /// advertisements to all destinations counts once: it failed if nothing left in one of its families. Kernels
+    /// count each frame and errors in a row, and end the demotion as the dialect says.
     pub senderr_adds_up: bool,
     /// A MASTER advertises at once when it recovers from demotion, in every dialect.
     pub tells_recovery: bool,

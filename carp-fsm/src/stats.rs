@@ -86,6 +86,7 @@ impl Stats {
 }
 
 /// Counters saturate: one that wrapped would tell a lie.
+#[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
 pub(crate) fn bump(counter: &mut u64) {
     *counter = counter.saturating_add(1);
 }

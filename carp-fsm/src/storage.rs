@@ -12,7 +12,7 @@ use crate::host::Host;
 #[cfg(feature = "alloc")]
 use crate::host::MAX_PEERS;
 use crate::ledger::Ledger;
-use crate::node::{Neighbour, Note, Peer, note_neighbour};
+use crate::node::{KeyPart, Neighbour, NeighbourPart, Parts, Peer, PeerPart, ReplayPart, SplitPart};
 use crate::time::Instant;
 
 /// Memory of a [`Node`](crate::Node).
@@ -31,6 +31,9 @@ use crate::time::Instant;
 /// ```
 ///
 /// On a host, [`Storage::growing`].
+///
+/// What the `with_` methods bring memory for is linked only if they are called: a firmware pays in flash for nothing that
+/// it does not use.
 pub struct Storage<'s, const ADDRS: usize> {
     pub(crate) hosts: Pool<'s, HostSlot<ADDRS>>,
     pub(crate) interfaces: Pool<'s, InterfaceSlot>,
@@ -44,7 +47,7 @@ pub struct Storage<'s, const ADDRS: usize> {
     pub(crate) peers_per_host: usize,
     pub(crate) neighbours: Pool<'s, NeighbourSlot>,
     pub(crate) neighbours_limit: usize,
-    pub(crate) note_neighbour: Option<Note<ADDRS>>,
+    pub(crate) parts: Parts<ADDRS>,
 }
 
 impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
@@ -69,8 +72,24 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
             peers_per_host: 0,
             neighbours: Pool::Borrowed(&mut []),
             neighbours_limit: 0,
-            note_neighbour: None,
+            parts: Parts {
+                splits: Some(&SplitPart::LINKED),
+                ..Parts::NONE
+            },
         }
+    }
+
+    /// As [`borrowed`](Self::borrowed), for a node with one interface: no group can be split between several, and
+    /// what looks for that is not linked.
+    pub fn on_one_interface(
+        hosts: &'s mut [HostSlot<ADDRS>],
+        interface: &'s mut InterfaceSlot,
+        groups: &'s mut [GroupSlot],
+        events: &'s mut [EventSlot],
+    ) -> Self {
+        let mut storage = Self::borrowed(hosts, core::slice::from_mut(interface), groups, events);
+        storage.parts.splits = None;
+        storage
     }
 
     /// With room to remember this many counters for each virtual host, heard and sent, 16 bytes each, so
@@ -85,6 +104,7 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
     pub fn with_replay_memory(mut self, memory: &'s mut [CounterSlot], per_host: usize) -> Self {
         self.counters = Pool::Borrowed(memory);
         self.counters_per_host = per_host;
+        self.parts.replays = Some(&ReplayPart::LINKED);
         self
     }
 
@@ -98,6 +118,7 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
     pub fn with_spare_keys(mut self, memory: &'s mut [KeySlot], per_host: usize) -> Self {
         self.keys = Pool::Borrowed(memory);
         self.keys_per_host = per_host;
+        self.parts.keys = Some(&KeyPart::LINKED);
         self
     }
 
@@ -107,6 +128,7 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
     pub fn with_peers(mut self, memory: &'s mut [PeerSlot], per_host: usize) -> Self {
         self.peers = Pool::Borrowed(memory);
         self.peers_per_host = per_host;
+        self.parts.peers = Some(&PeerPart::LINKED);
         self
     }
 
@@ -116,7 +138,7 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
     pub fn with_neighbours(mut self, memory: &'s mut [NeighbourSlot]) -> Self {
         self.neighbours_limit = memory.len();
         self.neighbours = Pool::Borrowed(memory);
-        self.note_neighbour = Some(note_neighbour);
+        self.parts.neighbours = Some(&NeighbourPart::LINKED);
         self
     }
 }
@@ -148,7 +170,7 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
             peers_per_host: MAX_PEERS,
             neighbours: Pool::Growing(Vec::new()),
             neighbours_limit: 64,
-            note_neighbour: Some(note_neighbour),
+            parts: Parts::ALL,
         }
     }
 }

@@ -68,6 +68,7 @@ impl Duration {
 impl Add<Duration> for Instant {
     type Output = Instant;
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     fn add(self, span: Duration) -> Instant {
         Instant(self.0.saturating_add(span.0))
     }

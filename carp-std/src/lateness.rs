@@ -8,6 +8,7 @@ use carp_fsm::{Duration, Instant};
 pub struct Lateness {
     counts: [u64; Self::BOUNDS.len() + 1],
     worst: Option<(Duration, Instant)>,
+    last: Option<(Duration, Instant)>,
 }
 
 impl Lateness {
@@ -37,9 +38,15 @@ impl Lateness {
         self.worst
     }
 
-    #[cfg(target_os = "linux")]
-    pub(crate) fn note(&mut self, deadline: Instant, now: Instant) {
+    /// How late the last deadline was met, and when that was.
+    pub fn last(&self) -> Option<(Duration, Instant)> {
+        self.last
+    }
+
+    /// Counts a deadline that was met at `now`.
+    pub fn note(&mut self, deadline: Instant, now: Instant) {
         let late = now - deadline;
+        self.last = Some((late, now));
         let class = Self::BOUNDS.partition_point(|&bound| bound < late);
         self.counts[class] += 1;
         if self.worst.is_none_or(|(worst, _)| late > worst) {
@@ -63,5 +70,8 @@ mod tests {
         assert_eq!(counts, [2, 2, 0, 0, 0, 0, 1, 0, 1, 1]);
         let worst = Duration::from_micros(1_000_001);
         assert_eq!(lateness.worst(), Some((worst, deadline + worst)));
+        lateness.note(deadline, deadline);
+        assert_eq!(lateness.worst(), Some((worst, deadline + worst)));
+        assert_eq!(lateness.last(), Some((Duration::ZERO, deadline)));
     }
 }

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes `man/*.8`, and one file for each shell in `completions`.
+/// Writes `man/*.8`, `man/carpd.toml.5`, and one file for each shell in `completions`.
 pub(crate) fn generate(directory: &Path) -> io::Result<()> {
     let (man, completions) = (directory.join("man"), directory.join("completions"));
     fs::create_dir_all(&man)?;
@@ -32,8 +32,24 @@ pub(crate) fn generate(directory: &Path) -> io::Result<()> {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         clap_complete::generate_to(shell, &mut command, "carpd", &completions)?;
     }
+    fs::write(man.join("carpd.toml.5"), configuration_page())?;
     command.build(); // gives `carpd status` its name `carpd-status`
     pages(&command, &man)
+}
+
+/// The page of the configuration file: the example, which explains itself.
+fn configuration_page() -> String {
+    let mut page = ".TH carpd.toml 5\n.SH NAME\ncarpd.toml \\- configuration of carpd\n.SH DESCRIPTION\n\
+                    TOML. What begins with # and no space behind it is a key with its default, unless it is said \
+                    otherwise.\n.PP\n.nf\n"
+        .to_owned();
+    for line in carpd::config::EXAMPLE.lines() {
+        // \\& keeps a dot or quote at the beginning from being a request.
+        page += "\\&";
+        page += &line.replace('\\', "\\e").replace('-', "\\-");
+        page.push('\n');
+    }
+    page + ".fi\n.SH SEE ALSO\ncarpd(8), carpd\\-check(8), carpd\\-run(8), carpd\\-reload(8)\n"
 }
 
 /// The page of a command, and of those below it.

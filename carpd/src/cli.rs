@@ -65,8 +65,11 @@ has passed, removes them, and ends with exit code 0. On SIGHUP it does what carp
     /// Check a configuration file: every mistake with its line and what to write instead
     Check {
         /// The configuration file
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
+        #[arg(value_name = "FILE", required_unless_present = "defaults")]
+        file: Option<PathBuf>,
+        /// Print a file with every key, its meaning and its default instead
+        #[arg(long, conflicts_with_all = ["file", "node"])]
+        defaults: bool,
         /// Check it as this one of the file's [nodes], instead of the one with this machine's host name
         #[arg(long, value_name = "NAME")]
         node: Option<String>,
@@ -80,6 +83,9 @@ has passed, removes them, and ends with exit code 0. On SIGHUP it does what carp
         /// One line for each virtual host: name, state, addresses
         #[arg(long, conflicts_with = "json")]
         short: bool,
+        /// The verdict alone, in one line, for monitoring
+        #[arg(long, conflicts_with_all = ["json", "short"])]
+        verdict: bool,
         /// Show it again whenever it has changed, until interrupted
         #[arg(long, conflicts_with = "json")]
         watch: bool,
@@ -144,6 +150,7 @@ Exit code 1 if a limit is missed.")]
 enum StatusForm {
     Table,
     Short,
+    Verdict,
     Json,
 }
 
@@ -181,16 +188,21 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run { config, node } => run(&config, node),
-        Command::Check { file, node } => check(&file, node),
+        Command::Check { file, node, .. } => match file {
+            Some(file) => check(&file, node),
+            None => print(config::EXAMPLE),
+        },
         Command::Status {
             json,
             short,
+            verdict,
             watch,
             socket,
         } => {
-            let form = match (json, short) {
-                (true, _) => StatusForm::Json,
-                (_, true) => StatusForm::Short,
+            let form = match (json, short, verdict) {
+                (true, ..) => StatusForm::Json,
+                (_, true, _) => StatusForm::Short,
+                (.., true) => StatusForm::Verdict,
                 _ => StatusForm::Table,
             };
             status(&socket.socket, form, watch)

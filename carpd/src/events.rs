@@ -54,8 +54,10 @@ pub enum What {
         /// The demotion in it.
         demotion: u16,
     },
-    /// The demotion changed.
+    /// The demotion of a group changed.
     Demotion {
+        /// Which group.
+        group: String,
         /// Sum before.
         from: u16,
         /// Sum after.
@@ -79,10 +81,26 @@ pub enum What {
         source: IpAddr,
         /// What is wrong with it.
         what: String,
+        /// What to do about it; null if it does no harm.
+        advice: Option<String>,
+    },
+    /// A virtual host left the fast profile, because somebody else does not have it.
+    FastLeft {
+        /// `eth0@7`.
+        virtual_host: String,
+        /// Who.
+        peer: IpAddr,
+    },
+    /// This machine did something more than 100 ms after it was due.
+    Late {
+        /// By how much, in milliseconds.
+        by_ms: u64,
     },
     /// This machine is MASTER of one virtual host and BACKUP of another, and has been for an advertisement interval, or
     /// is so no longer. What comes in on one interface may go out nowhere.
     SplitMaster {
+        /// Of which group.
+        group: String,
         /// Whether it is so now.
         holds: bool,
         /// One of which it is MASTER; null at the end.
@@ -120,11 +138,13 @@ pub enum What {
 
 impl What {
     /// Every [`name`](Self::name) but that of [`Other`](Self::Other).
-    pub const NAMES: [&str; 8] = [
+    pub const NAMES: [&str; 10] = [
         "transition",
         "demotion",
         "split_master",
         "neighbour",
+        "fast_left",
+        "late",
         "handover",
         "taken_away",
         "maintenance",
@@ -138,6 +158,8 @@ impl What {
             Self::Demotion { .. } => "demotion",
             Self::SplitMaster { .. } => "split_master",
             Self::Neighbour { .. } => "neighbour",
+            Self::FastLeft { .. } => "fast_left",
+            Self::Late { .. } => "late",
             Self::Handover { .. } => "handover",
             Self::TakenAway { .. } => "taken_away",
             Self::Maintenance { .. } => "maintenance",
@@ -151,10 +173,12 @@ impl What {
         match self {
             Self::Transition { virtual_host, .. }
             | Self::Handover { virtual_host, .. }
+            | Self::FastLeft { virtual_host, .. }
             | Self::TakenAway { virtual_host } => Some(virtual_host),
             Self::Demotion { .. }
             | Self::SplitMaster { .. }
             | Self::Neighbour { .. }
+            | Self::Late { .. }
             | Self::Maintenance { .. }
             | Self::Reload { .. }
             | Self::Other {} => None,
@@ -184,6 +208,7 @@ impl What {
                 let peer = peer.map(|peer| peer.to_string());
                 variables.push(("CARP_PEER", peer.unwrap_or_default()));
             }
+            Self::FastLeft { peer, .. } => variables.push(("CARP_PEER", peer.to_string())),
             Self::Demotion { from, to, .. } => {
                 variables.push(("CARP_FROM", from.to_string()));
                 variables.push(("CARP_TO", to.to_string()));

@@ -3,7 +3,6 @@
 //! The document is stable: a later version may add members, and raises [`SCHEMA`] if it changes or removes one.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -29,10 +28,12 @@ pub struct Status {
     pub state_sync: String,
     /// Since when it is in maintenance mode, RFC 3339 in UTC; null if it is not.
     pub maintenance: Option<String>,
-    /// Where it is split; null if it is not.
-    pub split_master: Option<Split>,
+    /// Where it is split: one for each group that is.
+    pub split_master: Vec<Split>,
     /// What makes this machine less fit to be master.
     pub demotion: Demotion,
+    /// How late this machine did what was due.
+    pub lateness: Lateness,
     /// What holds for all virtual hosts, by the names of FreeBSD's `net.inet.carp` sysctls, without that prefix.
     pub sysctl: BTreeMap<String, String>,
     /// The virtual hosts, in the order of the configuration.
@@ -46,6 +47,8 @@ pub struct Status {
 /// MASTER on one interface and BACKUP on another: what comes in on one may go out nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
+    /// The group that is.
+    pub group: String,
     /// A virtual host of which it is MASTER.
     pub master: String,
     /// One of which it is BACKUP.
@@ -67,14 +70,40 @@ pub struct Neighbour {
     pub mac: Option<String>,
     /// What is wrong with it, in words that follow its address.
     pub what: String,
+    /// What to do about it; null if it does no harm.
+    pub advice: Option<String>,
     /// When it was last heard, in milliseconds.
     pub age_ms: u64,
 }
 
-/// How much all virtual hosts are demoted: added to their advskew.
+/// How late this machine did what was due: what its load, or a pause of a virtual machine, does to the election.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lateness {
+    /// Deadlines by how late they were met, each in the first class that it fits.
+    pub classes: Vec<LatenessClass>,
+    /// The largest lateness since the start, in microseconds; null before the first deadline.
+    pub worst_us: Option<u64>,
+    /// When that was, RFC 3339 in UTC.
+    pub worst_at: Option<String>,
+    /// The largest lateness of more than 100 ms within the last hour, in milliseconds; null if there was none.
+    pub bad_ms: Option<u64>,
+    /// How long ago the last lateness of more than 100 ms was, in milliseconds; null if not within the last hour.
+    pub bad_age_ms: Option<u64>,
+}
+
+/// Deadlines that were met about equally late.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatenessClass {
+    /// At most so late, in microseconds; null: later than all others.
+    pub up_to_us: Option<u64>,
+    /// How many since the start.
+    pub count: u64,
+}
+
+/// What demotes: added to the advskew of every virtual host of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Demotion {
-    /// The sum of the causes' weights; 0 if nothing is wrong.
+    /// The sum of the causes' weights of the group with the largest sum; 0 if nothing is wrong.
     pub total: u16,
     /// What is wrong now.
     pub causes: Vec<DemotionCause>,
@@ -83,6 +112,8 @@ pub struct Demotion {
 /// Something that demotes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DemotionCause {
+    /// The group that it demotes.
+    pub group: String,
     /// In words: `interface down`.
     pub cause: String,
     /// The interface (`eth0`) or virtual host (`eth0@7`) it is about, if it is about one.
@@ -120,18 +151,41 @@ pub struct HostStatus {
     pub owner: bool,
     /// Why the addresses are not on the interface although wanted, or on it although not wanted.
     pub address_error: Option<String>,
-    /// Seconds between advertisements, as configured.
+    /// Those that move together have the same.
+    pub group: String,
+    /// What demotes it: the sum of its group.
+    pub demotion: u16,
+    /// Seconds between advertisements, as configured; 0 in the fast profile.
     pub advbase: u8,
     /// Added to advbase, in 1/256 s, as configured.
     pub advskew: u8,
     /// The advskew that is sent and compared: as configured, and demotion.
     pub advskew_sent: u8,
+    /// The fast profile; null if it has none.
+    pub fast: Option<Fast>,
     /// Whether it takes over from a slower master.
     pub preempt: bool,
+    /// For how many seconds after the start, or after its link has come up, it leaves a living master alone.
+    pub preempt_delay: u64,
+    /// Whether it advertises to everybody on the segment.
+    pub multicast: bool,
+    /// To whom it advertises by unicast.
+    pub peers: Vec<IpAddr>,
+    /// Password or addresses have changed: for so long it goes on signing with the old ones, in milliseconds.
+    pub signs_old_ms: Option<u64>,
     /// Whose rules it follows: `freebsd`, `openbsd`, `netbsd` or `ucarp`.
     pub dialect: String,
     /// The last other machine that was heard with a valid advertisement.
     pub last_peer: Option<Peer>,
+}
+
+/// The fast profile of a virtual host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fast {
+    /// After so many intervals a silent master is dead.
+    pub dead_ratio: u8,
+    /// It was left, because somebody else does not have it; a reload brings it back.
+    pub left: bool,
 }
 
 /// The other machine of a virtual host.
@@ -166,150 +220,13 @@ pub enum State {
 pub enum Health {
     /// Everything takes part in the election, undemoted, with its addresses in order.
     Healthy = 0,
-    /// Something is in INIT or demoted, or addresses are not as they should be.
+    /// Something is in INIT or demoted, addresses are not as they should be, or the fast profile was left.
     Degraded = 1,
     /// Everything is in INIT.
     Down = 2,
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Init => "INIT",
-            Self::Backup => "BACKUP",
-            Self::Master => "MASTER",
-        })
-    }
-}
-
-/// `interface down: eth0`.
-impl fmt::Display for DemotionCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.cause)?;
-        self.subject
-            .as_ref()
-            .map_or(Ok(()), |subject| write!(f, ": {subject}"))
-    }
-}
-
 impl Status {
-    /// The table of `carpd status`, its lines ended, with the verdict below.
-    pub fn table(&self) -> String {
-        let described = self.virtual_hosts.iter().any(|host| host.description.is_some());
-        let last = if described { "Description" } else { "" };
-        let mut rows =
-            vec![["Interface and VHID", "Virtual IP addresses", "Status", last].map(str::to_owned)];
-        for host in &self.virtual_hosts {
-            let state = match host.state {
-                State::Init => format!("INIT ({})", host.reason),
-                state => state.to_string(),
-            };
-            let description = host.description.clone().unwrap_or_default();
-            rows.push([host.name.clone(), host.addresses.join(", "), state, description]);
-        }
-        let width = |column: usize| {
-            rows.iter()
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        };
-        let (names, addresses, states) = (width(0), width(1), width(2));
-        let mut text = self.maintenance_warning();
-        text += &self.demotion.warning();
-        for [name, address, state, description] in &rows {
-            let line = format!("{name:names$}  {address:addresses$}  {state:states$}  {description}");
-            text += line.trim_end();
-            text.push('\n');
-        }
-        for HostStatus {
-            name, address_error, ..
-        } in &self.virtual_hosts
-        {
-            if let Some(error) = address_error {
-                let _ = writeln!(text, "\n{name}: {error}");
-            }
-        }
-        text += &self.strangers();
-        let _ = writeln!(text, "\n{}", self.verdict());
-        text
-    }
-
-    /// Those who have a vhid of ours and are not one of us: why two machines may be MASTER.
-    fn strangers(&self) -> String {
-        let mut text = String::new();
-        for neighbour in self.neighbours.iter().filter(|neighbour| neighbour.ours) {
-            let Neighbour {
-                interface,
-                vhid,
-                source,
-                what,
-                age_ms,
-                ..
-            } = neighbour;
-            let _ = writeln!(
-                text,
-                "\n{interface}@{vhid}: {source} {what} ({} s ago)",
-                age_ms / 1000
-            );
-        }
-        text
-    }
-
-    /// The lines of `carpd status --short`, one for each virtual host: name, state, addresses.
-    pub fn short(&self) -> String {
-        let mut text = String::new();
-        for HostStatus {
-            name,
-            state,
-            addresses,
-            ..
-        } in &self.virtual_hosts
-        {
-            let _ = writeln!(text, "{name} {state} {}", addresses.join(","));
-        }
-        text
-    }
-
-    /// The lines that BSD's `ifconfig` prints: a tab, then `carp: MASTER vhid 200 advbase 1 advskew 0`.
-    pub fn ifconfig(&self) -> String {
-        let mut text = String::new();
-        for HostStatus {
-            state,
-            vhid,
-            advbase,
-            advskew,
-            ..
-        } in &self.virtual_hosts
-        {
-            let _ = writeln!(
-                text,
-                "\tcarp: {state} vhid {vhid} advbase {advbase} advskew {advskew}"
-            );
-        }
-        text
-    }
-
-    /// The lines of `carpd sysctl`: all keys, or one. An error says which there are.
-    pub fn sysctl(&self, key: Option<&str>) -> Result<String, String> {
-        let key = key.map(|key| key.strip_prefix("net.inet.carp.").unwrap_or(key));
-        let wanted = self
-            .sysctl
-            .iter()
-            .filter(|(name, _)| key.is_none_or(|key| key == *name));
-        let mut lines = String::new();
-        for (name, value) in wanted {
-            let _ = writeln!(lines, "net.inet.carp.{name}: {value}");
-        }
-        match key {
-            Some(key) if lines.is_empty() => {
-                let names: Vec<_> = self.sysctl.keys().map(String::as_str).collect();
-                let (key, names) = (key.escape_debug(), names.join(", "));
-                Err(format!("there is no key {key}; write one of {names}"))
-            }
-            _ => Ok(lines),
-        }
-    }
-
     /// How this node is.
     pub fn health(&self) -> Health {
         let init = self.count(State::Init);
@@ -320,7 +237,8 @@ impl Status {
             || self.demotion.total > 0
             || self.address_errors() > 0
             || self.stranger_count() > 0
-            || self.split_master.is_some()
+            || !self.split_master.is_empty()
+            || self.left_fast().next().is_some()
         {
             Health::Degraded
         } else {
@@ -328,77 +246,21 @@ impl Status {
         }
     }
 
-    /// One line for a tired operator: `healthy: 6/6 MASTER`.
-    pub fn verdict(&self) -> String {
-        let all = self.virtual_hosts.len();
-        let counts: Vec<_> = [State::Master, State::Backup, State::Init]
-            .into_iter()
-            .map(|state| (self.count(state), state))
-            .filter(|(count, _)| *count > 0)
-            .collect();
-        let mut text = match self.health() {
-            Health::Healthy => "healthy: ",
-            Health::Degraded => "degraded: ",
-            Health::Down => "down: ",
-        }
-        .to_owned();
-        if let [(_, state)] = counts.as_slice() {
-            let _ = write!(text, "{all}/{all} {state}");
-        } else {
-            let counts: Vec<_> = counts
-                .iter()
-                .map(|(count, state)| format!("{count} {state}"))
-                .collect();
-            text += &counts.join(", ");
-        }
-        if self.maintenance.is_some() {
-            text += "; in maintenance";
-        }
-        if self.demotion.total > 0 {
-            let causes: Vec<_> = self.demotion.causes.iter().map(ToString::to_string).collect();
-            let _ = write!(
-                text,
-                "; demoted by {} ({})",
-                self.demotion.total,
-                causes.join(", ")
-            );
-        }
-        if let Some(Split { master, backup }) = &self.split_master {
-            let _ = write!(text, "; split: MASTER of {master}, but BACKUP of {backup}");
-        }
-        let errors = self.address_errors();
-        if errors > 0 {
-            let _ = write!(text, "; addresses not in order: {errors}");
-        }
-        let strangers = self.stranger_count();
-        if strangers > 0 {
-            let _ = write!(text, "; others with a vhid of ours: {strangers}");
-        }
-        text
-    }
-
-    /// The box above the table while in maintenance mode.
-    fn maintenance_warning(&self) -> String {
-        let Some(since) = &self.maintenance else {
-            return String::new();
-        };
-        let mut text = format!(
-            "MAINTENANCE since {since}: other machines are preferred. carpd maintenance leave ends it.\n"
-        );
-        for HostStatus { name, last_peer, .. } in &self.virtual_hosts {
-            if let Some(Peer { address, .. }) = last_peer.as_ref().filter(|peer| peer.steps_back) {
-                let _ = writeln!(
-                    text,
-                    "  {name}: the peer {address} is also in maintenance, or demoted"
-                );
-            }
-        }
-        text.push('\n');
-        text
-    }
-
     fn stranger_count(&self) -> usize {
         self.neighbours.iter().filter(|neighbour| neighbour.ours).count()
+    }
+
+    /// Those that have left the fast profile.
+    fn left_fast(&self) -> impl Iterator<Item = &HostStatus> {
+        let left = |host: &&HostStatus| host.fast.as_ref().is_some_and(|fast| fast.left);
+        self.virtual_hosts.iter().filter(left)
+    }
+
+    /// Whether there is more than one group.
+    fn has_groups(&self) -> bool {
+        let mut groups = self.virtual_hosts.iter().map(|host| &host.group);
+        let first = groups.next();
+        groups.any(|group| Some(group) != first)
     }
 
     fn address_errors(&self) -> usize {
@@ -416,43 +278,7 @@ impl Status {
     }
 }
 
-impl Demotion {
-    /// The box above the table of `carpd status`; empty if nothing demotes.
-    fn warning(&self) -> String {
-        if self.total == 0 {
-            return String::new();
-        }
-        let total = self.total;
-        let mut text =
-            format!("WARNING: demoted by {total}, added to every advskew: other machines are preferred.\n");
-        for cause in &self.causes {
-            let _ = writeln!(text, "  {cause} ({})", cause.weight);
-        }
-        text.push('\n');
-        text
-    }
-
-    /// The table of `carpd demotion`.
-    pub fn table(&self) -> String {
-        if self.causes.is_empty() {
-            return "nothing demotes this machine\n".to_owned();
-        }
-        let names: Vec<_> = self.causes.iter().map(ToString::to_string).collect();
-        let width = names
-            .iter()
-            .map(|name| name.chars().count())
-            .max()
-            .unwrap_or(0)
-            .max(5);
-        let mut text = format!("{:width$}  Weight  Age\n", "Cause");
-        for (name, DemotionCause { weight, age_ms, .. }) in names.iter().zip(&self.causes) {
-            let _ = writeln!(text, "{name:width$}  {weight:>6}  {} s", age_ms / 1000);
-        }
-        let _ = writeln!(text, "\ndemoted by {}", self.total);
-        text
-    }
-}
-
 mod netstat;
+mod render;
 #[cfg(test)]
 pub(crate) mod tests;

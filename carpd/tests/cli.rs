@@ -82,6 +82,14 @@ fn the_node_is_chosen_by_host_name_or_option() {
 }
 
 #[test]
+fn the_defaults_are_a_file_with_every_key() {
+    let (code, out, err) = outcome(&["check", "--defaults"]);
+    let example = fs::read_to_string(manifest_dir().join("examples/carpd.toml")).expect("the example");
+    assert_eq!((code, out, err.as_str()), (0, example, ""));
+    assert_eq!(outcome(&["check", "--defaults", "carpd.toml"]).0, 64);
+}
+
+#[test]
 fn a_password_is_generated() {
     let (code, password, err) = outcome(&["genkey"]);
     assert_eq!((code, password.len(), err.as_str()), (0, 20, ""));

@@ -97,6 +97,7 @@ fn every_configuration_in_the_documentation_is_known() {
                     "no virtual host; ",
                     "cannot read ",
                     "is no program that can be run",
+                    "no virtual host is in group ",
                 ];
                 assert!(
                     known.iter().any(|known| finding.text.contains(known)),
@@ -105,6 +106,64 @@ fn every_configuration_in_the_documentation_is_known() {
                 );
             }
         }
+    }
+}
+
+/// Nobody has to read the source to learn what can be written.
+#[test]
+fn every_key_is_documented() {
+    let (reference, example) = (read("README.md"), read("examples/carpd.toml"));
+    for key in config::keys() {
+        let named = format!("`{key}`");
+        let has_row = reference.lines().any(|line| {
+            let first = line.split(" | ").next().unwrap_or_default();
+            line.starts_with("| ") && first.contains(&named)
+        });
+        assert!(has_row, "{key} is in no table of README.md");
+        let written = [format!("{key} = "), format!("[{key}]"), format!("[[{key}]]")];
+        assert!(
+            written.iter().any(|written| example.contains(written)),
+            "{key} is not in the example"
+        );
+    }
+}
+
+/// Programs read these documents: every member has its words.
+#[test]
+fn every_member_of_the_status_is_documented() {
+    fn members<'j>(value: &'j serde_json::Value, found: &mut Vec<&'j str>) {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (name, value) in object {
+                    found.push(name);
+                    // These have the keys of the kernels.
+                    if !matches!(name.as_str(), "counters" | "sysctl") {
+                        members(value, found);
+                    }
+                }
+            }
+            serde_json::Value::Array(array) => array.iter().for_each(|value| members(value, found)),
+            _ => {}
+        }
+    }
+    let status = serde_json::from_str(&read("../tests/vectors/status.json")).expect("JSON");
+    let reference = read("README.md");
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    members(&status, &mut found);
+    for name in found {
+        let forms = [
+            format!("`{name}`"),
+            format!(".{name}`"),
+            format!("{name}[]`"),
+            format!("`{name}."),
+        ];
+        if !forms.iter().any(|form| reference.contains(form)) {
+            missing.push(name);
+        }
+    }
+    assert_eq!(missing, Vec::<&str>::new(), "not in README.md");
+    for event in carpd::events::What::NAMES {
+        assert!(reference.contains(&format!("`{event}`")), "{event}");
     }
 }
 

@@ -129,7 +129,7 @@ fn interrupted_it_leaves_nothing_behind() {
         return;
     }
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let mut lab = start(&[]);
+        let mut lab = start(&["--runs", "10"]);
         let mut progress = BufReader::new(lab.stderr.take().expect("a pipe"));
         let mut line = String::new();
         progress.read_line(&mut line).expect("progress");

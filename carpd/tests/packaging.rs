@@ -39,6 +39,11 @@ fn every_command_has_a_manual_page_and_completions() {
         "{page}"
     );
     assert!(!page.contains("lab-probe"), "it is hidden: {page}");
+    let page = read("man/carpd.toml.5");
+    assert!(
+        page.contains("\n\\&#announce_burst = 1 ") && page.contains("\n\\&advbase = 1\n"),
+        "{page}"
+    );
     for shell in ["carpd.bash", "_carpd", "carpd.fish"] {
         let completions = read(&format!("completions/{shell}"));
         assert!(

@@ -4,11 +4,17 @@
 
 use carp_proto::{
     FrameClass, MAX_FRAME_LEN, MacAddr,
-    frame::{classify, classify_ip, emit_arp_reply, emit_neighbor_advertisement},
+    frame::{Answer, classify, classify_ip, emit_arp_reply, emit_neighbor_advertisement},
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
+    if let Some(own) = bytes.first_chunk().map(|own| MacAddr(*own))
+        && let Some(answer) = Answer::recognise(bytes, own)
+    {
+        assert!(!answer.mac.is_group());
+        assert_eq!(classify(bytes), FrameClass::Other);
+    }
     for class in [classify(bytes), classify_ip(bytes)] {
         let mut buffer = [0; MAX_FRAME_LEN];
         let vmac = MacAddr([0, 0, 0x5e, 0, 1, 1]);
@@ -30,6 +36,11 @@ fuzz_target!(|bytes: &[u8]| {
             } => {
                 let len = emit_arp_reply(vmac, vmac, target, sender_mac, sender, &mut buffer);
                 assert_eq!(classify(&buffer[..len]), FrameClass::Other);
+                let (address, mac) = (target.into(), vmac);
+                assert_eq!(
+                    Answer::recognise(&buffer[..len], sender_mac),
+                    Some(Answer { address, mac })
+                );
             }
             FrameClass::NeighborSolicitation {
                 target,

@@ -15,7 +15,7 @@ for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-
         thumbv7em*) limit_flash=39500 ;;
         *) limit_flash=48500 ;;
     esac
-    for kind in stack announce accept; do
+    for kind in stack announce unicast accept; do
         cargo build --quiet --release --locked --target "$target" --bin embassy-size --features "$kind"
         # Address, size, name of section, in decimal.
         sections=$(arm-none-eabi-size -A -d "target/$target/release/embassy-size" 2>/dev/null)
@@ -24,6 +24,7 @@ for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-
         case $kind in
             stack) name='without CARP' base_flash=$flash base_ram=$ram ;;
             announce) name='announce mode (shim)' ;;
+            unicast) name='  and a unicast peer' ;;
             accept) name='accept mode (and a seat)' ;;
         esac
         added_flash=$((flash - base_flash)) added_ram=$((ram - base_ram))

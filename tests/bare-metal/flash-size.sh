@@ -13,8 +13,8 @@ cd "$(dirname "$0")"
 # measured so that growth is noticed. The aims are lower.
 limit_auth=6300 # aim 6144, 6 KiB
 limit_frames=10600 # aim 9216, 9 KiB
-limit_smallest=31000 # aim 8192, 8 KiB; added to the frames
-limit_everything=45100
+limit_smallest=25400 # aim 8192, 8 KiB; added to the frames
+limit_everything=44700
 
 printf '%-30s %-26s %8s %8s %10s\n' target 'parts' flash 'memory' 'static RAM'
 for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf; do

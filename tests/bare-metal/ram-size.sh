@@ -27,6 +27,9 @@ for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-
     row GROUP_SLOT 'GroupSlot: a group'
     row EVENT_SLOT 'EventSlot: an event that waits'
     row COUNTER_SLOT 'CounterSlot: a counter that is remembered'
+    row KEY_SLOT 'KeySlot: a key of before a change'
+    row PEER_SLOT 'PeerSlot: a unicast peer'
+    row NEIGHBOUR_SLOT 'NeighbourSlot: a neighbour to tell of'
     row NODE 'Node, once'
     host=$(($(bytes HOST_SLOT) - $(bytes PEER_SEEN)))
     if [ "$host" -gt "$limit_host" ]; then

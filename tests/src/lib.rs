@@ -35,3 +35,14 @@ pub fn pcap(name: &str) -> Vec<Vec<u8>> {
     assert!(!frames.is_empty(), "{name}");
     frames
 }
+
+/// Tells those who ask (`--nocapture`; the report does) how many vectors of which kind agree, by dialect.
+pub fn tell_agreement(what: &str, dialects: impl IntoIterator<Item = carp_proto::Dialect>) {
+    let dialects: Vec<_> = dialects.into_iter().collect();
+    for dialect in carp_proto::Dialect::ALL {
+        let count = dialects.iter().filter(|one| **one == dialect).count();
+        if count > 0 {
+            println!("vectors: {what}, {dialect}: {count}");
+        }
+    }
+}

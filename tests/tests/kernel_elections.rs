@@ -44,6 +44,7 @@ fn replay(implementation: &str, dialect: Dialect) -> usize {
             }
         }
     }
+    carp_tests::tell_agreement("elections of kernels", std::iter::repeat_n(dialect, runs));
     runs
 }
 

@@ -33,6 +33,7 @@ fn every_transcript_is_what_the_node_does() {
     let mut wrong = Vec::new();
     let transcripts = transcripts();
     assert!(transcripts.len() > 100, "only {} transcripts", transcripts.len());
+    let dialects: Vec<Dialect> = transcripts.iter().map(|(_, text)| dialect(text)).collect();
     for (name, text) in transcripts {
         let performed = transcript::perform(&text).unwrap_or_else(|mistake| panic!("{name}, {mistake}"));
         if performed != text && bless {
@@ -47,6 +48,18 @@ fn every_transcript_is_what_the_node_does() {
         "{}\nCARP_BLESS=1 rewrites them",
         wrong.join("\n")
     );
+    carp_tests::tell_agreement("transcripts", dialects);
+}
+
+/// Of the host that is under test: FreeBSD's, if it does not say otherwise.
+fn dialect(text: &str) -> Dialect {
+    let host = text.lines().find(|line| line.starts_with("host"));
+    let words = host.unwrap_or_default().split_whitespace();
+    let named = words.filter_map(|word| word.strip_prefix("dialect="));
+    named
+        .map(|name| name.parse().unwrap())
+        .next()
+        .unwrap_or(Dialect::FreeBsd)
 }
 
 fn first_difference<'a>(expected: &'a str, found: &'a str) -> (&'a str, &'a str) {

@@ -295,13 +295,14 @@ fn frames_are_emitted_byte_for_byte() {
         .chain(kernel_advertisements())
         .collect();
     assert_eq!(all.len(), 23 + 53);
-    for sent in all {
+    for sent in &all {
         assert_eq!(sent.emit(), sent.frame, "{}", sent.name);
         let (_, payload) = carp(&sent.name, frame::classify(&sent.frame));
         let packet = Packet::new_checked(payload).unwrap();
         assert!(sent.authenticator().verify(&packet).is_ok(), "{}", sent.name);
         assert!(sent.received_by(sent.dialect).is_ok(), "{}", sent.name);
     }
+    carp_tests::tell_agreement("frames", all.iter().map(|sent| sent.dialect));
 }
 
 #[test]
@@ -398,6 +399,8 @@ fn odd_packets_bump_the_counter_they_bump_for_real() {
 fn kernels_and_we_reject_for_the_same_reason() {
     let vectors = json("kernel-accept-reject.json");
     assert_eq!(vectors.len(), 52);
+    let dialects = vectors.iter().map(|vector| text(vector, "impl").parse().unwrap());
+    let dialects: Vec<Dialect> = dialects.collect();
     for vector in &vectors {
         let inputs = &vector["inputs"];
         let dialect: Dialect = text(vector, "impl").parse().unwrap();
@@ -443,6 +446,7 @@ fn kernels_and_we_reject_for_the_same_reason() {
         }
         assert_eq!(name_of(&result), expected, "{name}");
     }
+    carp_tests::tell_agreement("verdicts of kernels", dialects);
 }
 
 #[test]

@@ -5,16 +5,17 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use carp_embassy::{Carp, Control, Runner, Seats, Shim, Slots, virtual_host};
+use carp_embassy::{Carp, Control, PeerSlots, Runner, Seats, Shim, Slots, virtual_host};
 use carp_fsm::{HostConfig, HostId, Policy, State};
-use carp_proto::{AdvSkew, Key, MacAddr, Vhid};
+use carp_proto::frame::{FrameClass, classify, emit_arp_reply, emit_neighbor_advertisement};
+use carp_proto::{AdvSkew, Key, MAX_FRAME_LEN, MacAddr, Vhid};
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_time::{Duration, MockDriver};
@@ -132,13 +133,11 @@ impl Lab {
         configs: Vec<HostConfig<2>>,
     ) -> (Member, Vec<HostId>) {
         let seen: Rc<RefCell<Vec<Vec<u8>>>> = Rc::default();
-        self.spawn(stack(shim, Rc::clone(&seen)));
+        let (ipv4, ipv6) = own_addresses(mac);
+        self.spawn(stack(shim, Rc::clone(&seen), mac));
         self.spawn(keep_time(carp.runner()));
         let control = carp.control();
-        control.set_addresses(
-            Some(Ipv4Addr::new(10, 0, 0, mac.0[5])),
-            Some([0xfe80, 0, 0, 0, 0, 0, 0, mac.0[5].into()].into()),
-        );
+        control.set_addresses(Some(ipv4), Some(ipv6));
         let hosts = configs
             .into_iter()
             .map(|config| control.insert(config).unwrap())
@@ -210,6 +209,19 @@ pub(crate) fn adapter(mac: MacAddr) -> &'static Adapter {
     )))
 }
 
+/// The same, with room for three unicast peers of each virtual host.
+pub(crate) fn adapter_with_peers(mac: MacAddr) -> &'static Adapter {
+    let slots = Box::leak(Box::new(Slots::<2, 2>::EMPTY));
+    let peers = Box::leak(Box::new(PeerSlots::<2, 3>::EMPTY));
+    let seed = u64::from(mac.0[5]);
+    Box::leak(Box::new(Carp::new(
+        slots.with_peers(peers),
+        Policy::HARDENED,
+        seed,
+        mac,
+    )))
+}
+
 /// A virtual host with one address.
 pub(crate) fn host(advskew: u8) -> HostConfig<2> {
     let mut config = virtual_host(VHID, Key::from_passphrase(b"secret").unwrap());
@@ -219,14 +231,51 @@ pub(crate) fn host(advskew: u8) -> HostConfig<2> {
     config
 }
 
-async fn stack<S: Seats>(mut shim: Shim<Port, NoopRawMutex, S, 2>, seen: Rc<RefCell<Vec<Vec<u8>>>>) {
+/// Keeps what it gets, and answers for the board's own addresses.
+async fn stack<S: Seats>(
+    mut shim: Shim<Port, NoopRawMutex, S, 2>,
+    seen: Rc<RefCell<Vec<Vec<u8>>>>,
+    mac: MacAddr,
+) {
     poll_fn(|cx| {
-        while let Some((frame, _)) = shim.receive(cx) {
-            frame.consume(|frame| seen.borrow_mut().push(frame.to_vec()));
+        while let Some((frame, room)) = shim.receive(cx) {
+            let answer = frame.consume(|frame| {
+                seen.borrow_mut().push(frame.to_vec());
+                answer(frame, mac)
+            });
+            if let Some(answer) = answer {
+                room.consume(answer.len(), |buffer| buffer.copy_from_slice(&answer));
+            }
         }
         Poll::<()>::Pending
     })
     .await;
+}
+
+pub(crate) fn own_addresses(mac: MacAddr) -> (Ipv4Addr, Ipv6Addr) {
+    let last = mac.0[5];
+    let link_local = [0xfe80, 0, 0, 0, 0, 0, 0, last.into()];
+    (Ipv4Addr::new(10, 0, 0, last), link_local.into())
+}
+
+/// What the network stack of the board with this MAC address answers, if it is asked for its addresses.
+pub(crate) fn answer(frame: &[u8], mac: MacAddr) -> Option<Vec<u8>> {
+    let (ipv4, ipv6) = own_addresses(mac);
+    let mut buffer = [0; MAX_FRAME_LEN];
+    let len = match classify(frame) {
+        FrameClass::ArpRequest {
+            target,
+            sender,
+            sender_mac,
+        } if target == ipv4 => emit_arp_reply(mac, mac, target, sender_mac, sender, &mut buffer),
+        FrameClass::NeighborSolicitation {
+            target,
+            sender,
+            sender_mac: Some(to),
+        } if target == ipv6 => emit_neighbor_advertisement(mac, mac, target, to, sender, false, &mut buffer),
+        _ => return None,
+    };
+    Some(buffer[..len].to_vec())
 }
 
 async fn keep_time(mut runner: Runner<NoopRawMutex, 2>) {

@@ -1,6 +1,6 @@
 //! To whom a virtual host advertises.
 
-use super::{Families, Host, Output};
+use super::{Families, Host};
 use crate::node::Peer;
 use crate::state::Family;
 
@@ -45,10 +45,6 @@ impl Destinations {
         self.0 == 0
     }
 
-    pub(super) fn are_several(self) -> bool {
-        self.0.count_ones() > 1
-    }
-
     pub(super) fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -59,6 +55,12 @@ impl Destinations {
 
     pub(super) fn add(&mut self, one: Destination) {
         self.0 |= 1 << one.0;
+    }
+
+    /// False: it is none of them.
+    pub(super) fn remove(&mut self, one: Destination) -> bool {
+        let rest = self.0 & !(1 << one.0);
+        core::mem::replace(&mut self.0, rest) != rest
     }
 
     /// Takes out the first: groups before peers.
@@ -141,14 +143,17 @@ impl<const ADDRS: usize> Host<ADDRS> {
         take(families.ipv4, Family::Ipv4).or(take(families.ipv6, Family::Ipv6))
     }
 
-    /// Is this output for one of several, each of which may be gone without our fault?
-    pub(crate) fn is_one_of_several(&self, output: Output) -> bool {
-        let to_peer = matches!(output, Output::Advertise(to) if to.peer().is_some());
-        to_peer && self.destinations().are_several()
+    /// Is there nobody who hears only a family in which nothing was sent?
+    pub(super) fn reaches_each_family(&self, reached: Destinations) -> bool {
+        [Family::Ipv4, Family::Ipv6].into_iter().all(|family| {
+            let wanted = self.destinations().and(self.unicast.of(family));
+            wanted.is_empty() || !wanted.and(reached).is_empty()
+        })
     }
 
     /// What waits to be said to others is not said.
     pub(crate) fn keep_destinations(&mut self) {
+        self.sending.forget_round();
         self.pending.keep(self.destinations());
     }
 

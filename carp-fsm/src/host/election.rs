@@ -2,7 +2,7 @@
 
 use core::hash::{Hash, Hasher};
 
-use super::{ASKED_TO_HAND_OVER, Host, IGNORES_LINK, LEFT_FAST, SEND_THRESHOLD, SendHealth};
+use super::{ASKED_TO_HAND_OVER, Host, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, SEND_THRESHOLD, SendHealth};
 use crate::machine::relative;
 use crate::time::Instant;
 
@@ -33,25 +33,29 @@ impl<const ADDRS: usize> Host<ADDRS> {
         let SendHealth {
             errors,
             successes,
-            left,
+            awaited,
+            reached,
             failing_since,
-            ignored,
             retry_at,
         } = sending;
         machine.hash_relative(now, state);
         (changing, self.sends(), self.waits()).hash(state);
         (pending, wanted, asked).hash(state);
-        // Counts that only matter up to a limit: from the sixth refusal on, the wait is the same.
-        (
-            refusals.min(&6),
-            errors.min(&SEND_THRESHOLD),
-            successes.min(&SEND_THRESHOLD),
-        )
-            .hash(state);
+        // Counts that only matter up to a limit: from the sixth refusal on, the wait is the same. Successes make good
+        // what errors there were.
+        let successes = Some(successes.min(&SEND_THRESHOLD)).filter(|_| *errors > 0);
+        (refusals.min(&6), errors.min(&SEND_THRESHOLD), successes).hash(state);
         relative(now, *waits_until).hash(state);
         // Whether counters are followed is not part of the election.
-        (marks.has(LEFT_FAST), marks.has(IGNORES_LINK), ignored).hash(state);
-        marks.has(ASKED_TO_HAND_OVER).hash(state);
-        (left, failing_since.is_some(), relative(now, *retry_at)).hash(state);
+        for mark in [LEFT_FAST, IGNORES_LINK, IGNORES_SENDING, ASKED_TO_HAND_OVER] {
+            marks.has(mark).hash(state);
+        }
+        (
+            awaited,
+            reached,
+            failing_since.is_some(),
+            relative(now, *retry_at),
+        )
+            .hash(state);
     }
 }

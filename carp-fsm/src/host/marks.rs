@@ -16,6 +16,8 @@ pub(crate) const LEFT_FAST: Mark = Mark(1 << 1);
 pub(crate) const IGNORES_LINK: Mark = Mark(1 << 2);
 /// The hand-over under way was asked for by the operator, whatever the node's maintenance mode does.
 pub(crate) const ASKED_TO_HAND_OVER: Mark = Mark(1 << 3);
+/// The demotion for sending that fails was reset; until sending works again.
+pub(crate) const IGNORES_SENDING: Mark = Mark(1 << 4);
 
 impl Marks {
     pub(crate) const NONE: Self = Self(0);

@@ -2,6 +2,7 @@ use std::vec::Vec;
 
 use carp_proto::{Dialect, Key, Vhid};
 
+use super::sending::SendRule;
 use super::*;
 use crate::id::IfaceId;
 use crate::machine::{Departure, Input};
@@ -231,20 +232,20 @@ fn a_late_busy_does_not_bring_back_what_is_no_longer_meant() {
 fn three_errors_make_a_sender_fail_and_three_successes_in_a_row_heal_it() {
     let now = Instant::ZERO;
     let mut health = SendHealth::default();
-    assert!(!health.failed(now, None, false));
-    assert!(!health.failed(now, None, false));
-    assert!(health.failed(now, None, false));
+    assert!(!health.failed(now, None));
+    assert!(!health.failed(now, None));
+    assert!(health.failed(now, None));
     assert_eq!(health.failing_since, Some(now));
-    assert!(!health.failed(now, None, false), "fails already");
-    assert!(!health.sent(ADDS_UP));
-    assert!(!health.sent(ADDS_UP));
+    assert!(!health.failed(now, None), "fails already");
+    assert!(!health.succeeded(ADDS_UP));
+    assert!(!health.succeeded(ADDS_UP));
     assert!(
-        !health.failed(now, None, false),
+        !health.failed(now, None),
         "an error starts the count of successes anew"
     );
-    assert!(!health.sent(ADDS_UP));
-    assert!(!health.sent(ADDS_UP));
-    assert!(health.sent(ADDS_UP));
+    assert!(!health.succeeded(ADDS_UP));
+    assert!(!health.succeeded(ADDS_UP));
+    assert!(health.succeeded(ADDS_UP));
     assert_eq!(health, SendHealth::default());
 }
 
@@ -253,20 +254,17 @@ fn errors_add_up_until_three_successes_in_a_row() {
     let now = Instant::ZERO;
     let mut health = SendHealth::default();
     for _ in 0..2 {
-        assert!(!health.failed(now, None, false));
-        assert!(!health.sent(ADDS_UP));
-        assert!(!health.sent(ADDS_UP));
+        assert!(!health.failed(now, None));
+        assert!(!health.succeeded(ADDS_UP));
+        assert!(!health.succeeded(ADDS_UP));
     }
-    assert!(
-        health.failed(now, None, false),
-        "error, ok, ok, error, ok, ok, error"
-    );
+    assert!(health.failed(now, None), "error, ok, ok, error, ok, ok, error");
 
     let mut health = SendHealth::default();
     for _ in 0..10 {
-        assert!(!health.failed(now, None, false));
+        assert!(!health.failed(now, None));
         for _ in 0..3 {
-            assert!(!health.sent(ADDS_UP));
+            assert!(!health.succeeded(ADDS_UP));
         }
     }
 }
@@ -361,15 +359,15 @@ fn kernels_count_errors_in_a_row_and_freebsd_13_never_forgives() {
         };
         let mut health = SendHealth::default();
         for _ in 0..10 {
-            assert!(!health.failed(now, None, false));
-            assert!(!health.failed(now, None, false));
-            assert!(!health.sent(rule));
+            assert!(!health.failed(now, None));
+            assert!(!health.failed(now, None));
+            assert!(!health.succeeded(rule));
         }
         for verdict_changed in [false, false, true] {
-            assert_eq!(health.failed(now, None, false), verdict_changed);
+            assert_eq!(health.failed(now, None), verdict_changed);
         }
         for verdict_changed in [false, false, forgives, false] {
-            assert_eq!(health.sent(rule), verdict_changed);
+            assert_eq!(health.succeeded(rule), verdict_changed);
         }
         assert_eq!(health.failing_since.is_some(), !forgives);
     }

@@ -11,6 +11,10 @@ pub(super) fn master_yields(
     lower_source: bool,
     view: &View,
 ) -> bool {
+    // Who bows out is about to go, however little demoted: nobody would own the addresses.
+    if peer == Interval::BOW_OUT && view.policy.answer_worse_master {
+        return false;
+    }
     let own = view.interval();
     match view.dialect.rules().tie {
         TieRule::Hearer => own >= peer,

@@ -17,20 +17,20 @@ impl Machine {
                 resigned,
                 starting,
                 ties,
-                heard,
             } => {
                 let downs = (relative(now, down4), relative(now, down6));
                 let starting = starting.then(|| relative(now, Some(self.since)));
-                (downs, resigned, starting, ties, heard).hash(state);
+                (downs, resigned, starting, ties).hash(state);
             }
             Role::Master {
                 next_ad,
                 reannounce,
+                settled,
                 answer_from,
                 ties,
                 offers,
             } => (
-                (relative(now, Some(next_ad)), reannounce),
+                (relative(now, Some(next_ad)), reannounce, settled),
                 (answer_from - now, ties, offers),
             )
                 .hash(state),

@@ -40,10 +40,12 @@ pub struct View {
 
 impl View {
     /// Interval on the wire: advbase and the effective skew.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub fn interval(&self) -> Interval {
         Interval::new(self.advbase, self.effective_skew())
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(super) fn effective_skew(&self) -> AdvSkew {
         self.dialect.effective_skew(self.base_skew(), self.demotion)
     }
@@ -74,46 +76,48 @@ impl View {
         Duration::from_micros(self.dialect.advertisement_interval_micros(self.advbase, skew))
     }
 
-    /// Master-down deadlines for IPv4 and IPv6, started now; see [`waits`](Self::waits).
-    pub(super) fn down_timers(
-        &self,
-        now: Instant,
-        ties: u8,
-        heard: AdvSkew,
-    ) -> (Option<Instant>, Option<Instant>) {
-        let down = now + self.waits(ties, heard);
+    /// Master-down deadlines for IPv4 and IPv6, so long from now.
+    pub(super) fn down_timers(&self, now: Instant, wait: Duration) -> (Option<Instant>, Option<Instant>) {
+        let down = now + wait;
         (self.ipv4.then_some(down), self.ipv6.then_some(down))
     }
 
-    pub(super) fn master_down(&self) -> Duration {
+    /// How long a BACKUP waits for a silent MASTER after this many ties in a row.
+    pub(super) fn waits(&self, ties: u8) -> Duration {
         let wait = match self.dead_ratio {
             Some(ratio) => self.intervals(ratio, self.base_skew()),
             None => self.dialect.master_down_micros(self.advbase, self.base_skew()),
         };
+        self.and_more(wait, ties)
+    }
+
+    /// How long a BACKUP waits for a MASTER that advertised like this. One that would not take over from it while it
+    /// lives gives a slower one the time that it needs; so does everybody in the fast profile, where it is no
+    /// master that will time out.
+    pub(super) fn waits_for(&self, peer: Interval, willing: bool, ties: u8) -> Duration {
+        let its_own = match self.dead_ratio {
+            Some(ratio) => self.intervals(ratio, peer.skew()),
+            None if willing => 0,
+            None => self.dialect.master_down_micros(peer.base(), self.base_skew()),
+        };
+        self.waits(ties).max(self.and_more(its_own, ties))
+    }
+
+    /// Would it take over from this master while it lives? Not if it handed over (and has resigned), nor in
+    /// maintenance. But who bows out asks to be replaced, and somebody must be MASTER.
+    pub(super) fn is_willing(&self, peer: Interval, resigned: bool) -> bool {
+        peer == Interval::BOW_OUT || !(resigned || self.maintenance)
+    }
+
+    /// What tells those apart that would wait equally long.
+    fn and_more(&self, wait: u64, ties: u8) -> Duration {
         // Two in maintenance advertise alike, but do not wait equally long.
         let more = if self.maintenance {
             Interval::new(AdvBase::new(0), self.advskew).micros()
         } else {
             0
         };
-        Duration::from_micros(wait.saturating_add(more))
-    }
-
-    /// How long a BACKUP waits for a MASTER that advertised with this advskew, after this many ties in a row. In the
-    /// fast profile a slower one is given its own time: it is no master that will time out.
-    pub(super) fn waits(&self, ties: u8, heard: AdvSkew) -> Duration {
-        let own = self.master_down() + self.parting(ties);
-        let its = self.dead_ratio.map_or(0, |ratio| self.intervals(ratio, heard));
-        own.max(Duration::from_micros(its))
-    }
-
-    /// advskew of a master, as far as [`waits`](Self::waits) depends on it.
-    pub(super) fn counts_skew_of(&self, peer: Interval) -> AdvSkew {
-        if self.dead_ratio.is_some() {
-            peer.skew()
-        } else {
-            AdvSkew::new(0)
-        }
+        Duration::from_micros(wait.saturating_add(more)) + self.parting(ties)
     }
 
     fn intervals(&self, count: u8, skew: AdvSkew) -> u64 {
@@ -143,39 +147,22 @@ impl View {
 
     /// Periodic advertisements until a new MASTER announces again; 0: never.
     pub(super) fn reannounce(&self) -> u8 {
-        match self.soon() {
+        let dialect = self.dialect.rules().announces_again.unwrap_or(0);
+        match self.policy.reannounce.max(dialect) {
             0 => self.refresh(),
             soon => soon,
         }
     }
 
-    /// Whether a MASTER that yields advertises once more, by what is left of [`reannounce`](Self::reannounce).
-    ///
-    /// Only one that has not just taken over: when a master bows out, every backup takes over for a moment, and
-    /// further words of those that yield would make others take over again.
-    pub(super) fn has_last_word(&self, reannounce: u8) -> bool {
-        let soon = self.soon();
-        self.policy.answer_worse_master && soon > 0 && !(1..=soon).contains(&reannounce)
-    }
-
-    /// The first time after taking over.
-    fn soon(&self) -> u8 {
-        let dialect = self.dialect.rules().announces_again.unwrap_or(0);
-        self.policy.reannounce.max(dialect)
-    }
-
     /// Periodic advertisements from one announcement to the next; 0: there is none.
     pub(super) fn refresh(&self) -> u8 {
-        let period = self.period(self.effective_skew()).as_micros();
-        let refresh = self.policy.announce_refresh.as_micros();
-        let count = refresh
-            .saturating_add(period.saturating_sub(1))
-            .checked_div(period);
-        match refresh {
-            0 => 0,
-            _ => count
-                .and_then(|count| u8::try_from(count).ok())
-                .unwrap_or(u8::MAX),
+        let period = self.period(self.effective_skew());
+        // Counted, not divided: the division of 64-bit numbers is larger than any function here.
+        let (mut count, mut left) = (0_u8, self.policy.announce_refresh);
+        while left > Duration::ZERO && count < u8::MAX {
+            count = count.saturating_add(1);
+            left = left - period;
         }
+        count
     }
 }

@@ -26,7 +26,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             keys: self.keys.fork()?,
             peers: self.peers.fork()?,
             neighbours: self.neighbours.fork()?,
-            note_neighbour: self.note_neighbour,
+            parts: self.parts,
             random: self.random.clone(),
             announced_until: self.announced_until,
             now: self.now,
@@ -103,7 +103,7 @@ mod tests {
     use carp_proto::{MAX_FRAME_LEN, Vhid};
 
     use crate::sim::{NodePlan, Sim, virtual_host};
-    use crate::{Duration, HostSlot, Node, Policy, Storage};
+    use crate::{Action, Duration, HostSlot, Node, Policy, Storage, TransmitResult};
 
     fn hash(node: &Node<'_, 8>, now: crate::Instant) -> u64 {
         let mut state = DefaultHasher::new();
@@ -128,7 +128,10 @@ mod tests {
         let later = now + Duration::from_secs(1);
         assert_ne!(hash(&copy, later), before);
         copy.handle_drained(later);
-        copy.poll_action(later, &mut [0; MAX_FRAME_LEN]).unwrap();
+        let Some(Action::Transmit { tx, .. }) = copy.poll_action(later, &mut [0; MAX_FRAME_LEN]) else {
+            panic!("an advertisement is due");
+        };
+        copy.handle_transmit_result(later, tx, TransmitResult::Sent);
         assert_eq!(hash(&copy, later), before);
         assert_eq!(hash(node, now), before);
     }

@@ -9,7 +9,7 @@ use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
 use crate::host::{
-    ASKED_TO_HAND_OVER, Asked, Destination, Families, Host, LEFT_FAST, Output, SendHealth, Signed, Wanted,
+    ASKED_TO_HAND_OVER, Asked, Destination, Families, Host, LEFT_FAST, Output, Signed, Wanted,
 };
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
@@ -27,6 +27,7 @@ enum Obstacle {
 }
 
 impl<const ADDRS: usize> Node<'_, ADDRS> {
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(super) fn clamp(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
@@ -107,7 +108,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             let yields = transition.to == State::Backup && wishes.contains(Wishes::DISOWN);
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
                 wishes = wishes.without(Wishes::DISOWN);
-                host.pending.silence();
+                host.silence();
                 host.waits_until = Some(now + view.policy.linger);
             }
             let kind = EventKind::Transition {
@@ -124,7 +125,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             let done = matches!(outcome, HandOver::Done(_));
             if done {
                 // The successor is there; a bow-out that still waits would only disturb it.
-                host.pending.silence();
+                host.silence();
             }
             let kind = EventKind::HandOver {
                 host: id,
@@ -146,7 +147,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
         self.reschedule(slot);
         if let Some(transition) = effects.transition {
-            self.suspect_split(now, slot);
+            if let Some(splits) = self.parts.splits {
+                (splits.suspect)(self, now, slot);
+            }
             if transition.reason == Reason::MasterTimedOut {
                 self.offer_if_lost(now, slot);
             }
@@ -182,7 +185,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Every timer that is due acts, the earliest first.
     pub(super) fn run_timers(&mut self, now: Instant) {
-        self.run_change_timers(now);
+        if let Some(keys) = self.parts.keys {
+            (keys.run_timers)(self, now);
+        }
         let mut awake = false;
         while let Some(due) = self.hosts.earliest().filter(|(deadline, _)| *deadline <= now) {
             self.run_timer(now, due.1);
@@ -195,7 +200,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         while awake {
             awake = self.bring_forward(now);
         }
-        self.look_for_splits(now);
+        if let Some(splits) = self.parts.splits {
+            (splits.look)(self, now);
+        }
     }
 
     /// Sends the advertisement that is due next, if that is a moment from now.
@@ -239,7 +246,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if host.state() == State::Master {
                 host.sending.try_later(now, retry);
             } else {
-                host.sending = SendHealth::default();
+                host.forgive();
                 self.weigh(now, group, Cause::SendErrors(id), false);
             }
         }
@@ -326,7 +333,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 _ => Cause::LinkDown(host.config.iface),
             };
             self.hosts.remove(slot);
-            self.keys.clear(slot);
+            self.forget(slot);
             self.weigh(now, group, cause, false);
         }
     }
@@ -335,7 +342,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// left to announce, and says everything else meanwhile.
     pub(super) fn may_announce(&mut self, now: Instant, slot: u16, output: Output) -> bool {
         let window = self.policy.announce_window.as_micros();
-        let Some(each) = window.checked_div(self.policy.announce_frames.into()) else {
+        // Of 32 bits: a division of 64 is a kilobyte on small processors. Longer than 71 minutes is as good as that.
+        let micros = u32::try_from(window).unwrap_or(u32::MAX);
+        let Some(each) = micros
+            .checked_div(self.policy.announce_frames.into())
+            .map(u64::from)
+        else {
             return true;
         };
         let Some(host) = self.hosts.get_mut(slot) else {
@@ -406,13 +418,16 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let signed = match said {
             Some((to, interval)) => {
                 let to = match peer {
-                    Some(index) => self.peers.get(slot, index)?.address,
+                    Some(index) => (self.parts.peers?.address)(&self.peers, slot, index)?,
                     None if to == Destination::IPV4 => MULTICAST_V4.into(),
                     None => MULTICAST_V6.into(),
                 };
                 let counter = host.next_counter(&self.policy, chance);
-                self.memory.sent(self.now, slot, counter, interval);
-                let older = host.changing.and_then(|_| self.keys.signing(slot));
+                if let Some(replays) = self.parts.replays {
+                    (replays.sent)(&mut self.memory, self.now, slot, counter, interval);
+                }
+                let keys = self.parts.keys.filter(|_| host.changing.is_some());
+                let older = keys.and_then(|part| (part.signing)(&self.keys, slot));
                 let digest = older.unwrap_or(&host.authenticator).sign(counter);
                 Signed { to, counter, digest }
             }

@@ -3,7 +3,7 @@
 use super::Node;
 use crate::config::HostConfig;
 use crate::event::EventKind;
-use crate::host::{Host, IGNORES_LINK};
+use crate::host::{Host, IGNORES_LINK, IGNORES_SENDING};
 use crate::id::GroupId;
 use crate::ledger::{Cause, Holding, LedgerError};
 use crate::machine::{Departure, Input};
@@ -92,7 +92,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 }
                 Cause::SendErrors(id) => {
                     if let Some(host) = self.hosts.get_mut(id.slot) {
-                        host.sending.ignored = true;
+                        host.marks.put(IGNORES_SENDING, true);
                     }
                 }
                 entered => self.strike(group, entered),
@@ -227,7 +227,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             let weight = self.policy.senderr_demotion_factor;
             Some(Holding {
                 cause: Cause::SendErrors(id),
-                weight: if host.sending.ignored { 0 } else { weight },
+                weight: if host.marks.has(IGNORES_SENDING) {
+                    0
+                } else {
+                    weight
+                },
                 since,
             })
         });

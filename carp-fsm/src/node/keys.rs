@@ -34,23 +34,36 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             return;
         };
         let (sent, waited) = (host.sends(), host.waits());
-        let other_form = host.other_form();
-        let signed = host.configure(config);
-        if grace > Duration::ZERO && self.keys.replace(now + grace, grace, slot, signed, other_form) {
-            host.begin_change(sent, waited);
+        host.changing = None;
+        if let Some(part) = self.parts.keys {
+            let other_form = host.other_form();
+            let signed = host.configure(config);
+            let keys = &mut self.keys;
+            if grace > Duration::ZERO && (part.replace)(keys, now + grace, grace, slot, signed, other_form) {
+                host.begin_change(sent, waited);
+            } else {
+                (part.clear)(keys, slot);
+            }
         } else {
-            host.changing = None;
-            self.keys.clear(slot);
+            host.configure(config);
         }
         host.keep_destinations();
         self.reschedule(slot);
     }
 
     /// All have the key and the addresses that we have, or should have by now.
-    pub(super) fn end_change(&mut self, now: Instant, slot: u16) {
+    fn end_change(&mut self, now: Instant, slot: u16) {
         self.keys.stop_signing(slot, self.policy.change_grace);
         if self.hosts.get_mut(slot).is_some_and(Host::end_change) {
             self.step(now, slot, Input::Reconfigured, None);
+        }
+    }
+
+    /// Somebody signs with what is in force: does it know that there was a change?
+    pub(super) fn heard_new(&mut self, now: Instant, slot: u16, payload: &[u8]) {
+        // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
+        if !self.keys.is_replaced(slot, payload) {
+            self.end_change(now, slot);
         }
     }
 
@@ -83,7 +96,7 @@ impl<'s> Keys<'s> {
 
     /// These were in force until now; `signed` goes on signing until then, if nothing older does, and verifies for
     /// another `grace`. False: there is no room to remember it.
-    fn replace(
+    pub(super) fn replace(
         &mut self,
         until: Instant,
         grace: Duration,
@@ -158,26 +171,15 @@ impl<'s> Keys<'s> {
         }
     }
 
-    /// Tries what is left when the configured authenticator has rejected something.
-    pub(super) fn verify<const ADDRS: usize>(
-        &self,
-        slot: u16,
-        host: &Host<ADDRS>,
-        payload: &[u8],
-    ) -> Option<(Verified<Advertisement>, Age)> {
+    /// Tries what was in force before when what is configured has rejected something.
+    pub(super) fn verify(&self, host: u16, payload: &[u8]) -> Option<Verified<Advertisement>> {
         let packet = Packet::new_checked(payload).ok()?;
-        if let Some(other_form) = host.other_form()
-            && let Ok(advertisement) = other_form.verify(&packet)
-        {
-            return Some((advertisement, Age::InForce));
-        }
-        let mut spares = self.spares(slot);
-        let found = spares.find_map(|spare| spare.authenticator.verify(&packet).ok())?;
-        Some((found, Age::Replaced))
+        let mut spares = self.spares(host);
+        spares.find_map(|spare| spare.authenticator.verify(&packet).ok())
     }
 
     /// Would it have been believed before the change, too?
-    pub(super) fn is_replaced(&self, host: u16, payload: &[u8]) -> bool {
+    fn is_replaced(&self, host: u16, payload: &[u8]) -> bool {
         let mut spares = self.spares(host);
         Packet::new_checked(payload)
             .is_ok_and(|packet| spares.any(|spare| spare.authenticator.verify(&packet).is_ok()))

@@ -81,11 +81,14 @@ pub enum NeighbourKind {
     Replay,
 }
 
-/// Remembers who was heard, and tells of it once.
-///
-/// A pointer, and not a call: a firmware without memory for neighbours has none of this in its flash.
-pub(crate) type Note<const ADDRS: usize> =
-    for<'s> fn(&mut Node<'s, ADDRS>, Instant, (IfaceId, Vhid), &RxMeta, NeighbourKind, &[u8]);
+/// What was heard.
+#[derive(Clone, Copy)]
+pub(super) enum Spoke {
+    /// A packet that was rejected: who sent it?
+    Rejected(Rejection),
+    /// A valid advertisement, but not a new one.
+    Again(Vhid, NeighbourKind),
+}
 
 /// Those who spoke lately.
 pub(super) struct Neighbours<'s> {
@@ -96,44 +99,10 @@ pub(super) struct Neighbours<'s> {
 }
 
 impl<const ADDRS: usize> Node<'_, ADDRS> {
-    /// A packet was rejected: who sent it?
-    pub(super) fn note_rejected(
-        &mut self,
-        now: Instant,
-        iface: IfaceId,
-        meta: &RxMeta,
-        payload: &[u8],
-        rejection: Rejection,
-    ) {
-        // What a router let through has nothing to do with this segment.
-        let Some(&[first, vhid]) = payload.first_chunk().filter(|_| meta.ttl == u8::MAX) else {
-            return;
-        };
-        let Some(vhid) = Vhid::new(vhid) else { return };
-        let ours = self.hosts.find(iface, vhid).and_then(|slot| self.hosts.get(slot));
-        let kind = match (Vrrp::recognise(payload), rejection, ours) {
-            (Some(vrrp), ..) => NeighbourKind::Vrrp(vrrp.version),
-            // Looked at below, if it is time.
-            (None, Rejection::BadAuth, Some(_)) => NeighbourKind::OtherKey,
-            (None, Rejection::BadVer, Some(_)) => NeighbourKind::OtherVersion(first >> 4),
-            (None, Rejection::BadVhid, None) if is_advertisement(first, payload) => NeighbourKind::Stranger,
-            _ => return,
-        };
-        self.note(now, iface, vhid, meta, kind, payload);
-    }
-
-    /// Somebody was heard: remembers who, if there is memory for it.
-    pub(super) fn note(
-        &mut self,
-        now: Instant,
-        iface: IfaceId,
-        vhid: Vhid,
-        meta: &RxMeta,
-        kind: NeighbourKind,
-        payload: &[u8],
-    ) {
-        if let Some(note) = self.note_neighbour {
-            note(self, now, (iface, vhid), meta, kind, payload);
+    /// Somebody was heard who is no healthy peer: remembers who, if there is memory for it.
+    pub(super) fn note(&mut self, now: Instant, iface: IfaceId, meta: &RxMeta, spoke: Spoke, payload: &[u8]) {
+        if let Some(neighbours) = self.parts.neighbours {
+            (neighbours.note)(self, now, iface, meta, spoke, payload);
         }
     }
 
@@ -147,15 +116,20 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     }
 }
 
-/// A [`Note`].
-pub(crate) fn note_neighbour<const ADDRS: usize>(
+/// Remembers who was heard, and tells of it once.
+pub(super) fn note<const ADDRS: usize>(
     node: &mut Node<'_, ADDRS>,
     now: Instant,
-    (iface, vhid): (IfaceId, Vhid),
+    iface: IfaceId,
     meta: &RxMeta,
-    mut kind: NeighbourKind,
+    spoke: Spoke,
     payload: &[u8],
 ) {
+    let found = match spoke {
+        Spoke::Rejected(rejection) => who_sent(node, iface, meta, payload, rejection),
+        Spoke::Again(vhid, kind) => Some((vhid, kind)),
+    };
+    let Some((vhid, mut kind)) = found else { return };
     let host = node.hosts.find(iface, vhid);
     let ours = host.is_some();
     let Some(place) = node.neighbours.place(now, iface, vhid, meta.src, kind, ours) else {
@@ -193,6 +167,29 @@ pub(crate) fn note_neighbour<const ADDRS: usize>(
         heard: now,
     };
     node.neighbours.put(place, neighbour, looks);
+}
+
+/// Who sent a packet that was rejected, as far as that is to be told.
+fn who_sent<const ADDRS: usize>(
+    node: &Node<'_, ADDRS>,
+    iface: IfaceId,
+    meta: &RxMeta,
+    payload: &[u8],
+    rejection: Rejection,
+) -> Option<(Vhid, NeighbourKind)> {
+    // What a router let through has nothing to do with this segment.
+    let &[first, vhid] = payload.first_chunk().filter(|_| meta.ttl == u8::MAX)?;
+    let vhid = Vhid::new(vhid)?;
+    let ours = node.hosts.find(iface, vhid);
+    let kind = match (Vrrp::recognise(payload), rejection, ours) {
+        (Some(vrrp), ..) => NeighbourKind::Vrrp(vrrp.version),
+        // Looked at more closely, if it is time.
+        (None, Rejection::BadAuth, Some(_)) => NeighbourKind::OtherKey,
+        (None, Rejection::BadVer, Some(_)) => NeighbourKind::OtherVersion(first >> 4),
+        (None, Rejection::BadVhid, None) if is_advertisement(first, payload) => NeighbourKind::Stranger,
+        _ => return None,
+    };
+    Some((vhid, kind))
 }
 
 impl<'s> Neighbours<'s> {

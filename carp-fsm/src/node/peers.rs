@@ -110,11 +110,17 @@ impl<'s> Peers<'s> {
         true
     }
 
-    pub(super) fn get(&self, host: u16, index: usize) -> Option<&Peer> {
-        self.of(host).nth(index)
+    pub(super) fn address(&self, host: u16, index: usize) -> Option<IpAddr> {
+        Some(self.of(host).nth(index)?.address)
     }
 
-    pub(super) fn of(&self, host: u16) -> impl Iterator<Item = &Peer> {
+    /// The lowest TTL with which this sender is heard. Whoever is no peer may be anybody: it must be on the segment.
+    pub(super) fn min_ttl(&self, host: u16, sender: IpAddr) -> u8 {
+        let known = self.of(host).find(|peer| peer.address == sender);
+        known.map_or(u8::MAX, |peer| peer.min_ttl)
+    }
+
+    fn of(&self, host: u16) -> impl Iterator<Item = &Peer> {
         let start = usize::from(host).saturating_mul(self.per_host);
         let slots = self.slots.iter().skip(start).take(self.per_host);
         slots.map_while(|slot| slot.peer.as_ref())

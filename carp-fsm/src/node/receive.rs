@@ -2,14 +2,15 @@
 
 use core::slice::from_ref;
 
-use carp_proto::{Advertisement, CounterRule, Receiver, Rejection, RxMeta, Verified};
+use carp_proto::{Advertisement, CounterRule, Packet, Receiver, Rejection, RxMeta, Verified};
 
 use super::NeighbourKind;
 use super::Node;
 use super::keys::Age;
+use super::neighbours::Spoke;
 use super::replay::Verdict;
 use crate::event::EventKind;
-use crate::host::PeerSeen;
+use crate::host::{Host, PeerSeen};
 use crate::id::{HostId, IfaceId};
 use crate::machine::Input;
 use crate::state::Family;
@@ -37,7 +38,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let found = self.verify(iface, family, meta, payload);
         let (slot, advertisement, age) = found.inspect_err(|rejection| {
             self.stats.count(*rejection);
-            self.note_rejected(now, iface, meta, payload, *rejection);
+            self.note(now, iface, meta, Spoke::Rejected(*rejection), payload);
         })?;
 
         let interval = advertisement.interval();
@@ -47,11 +48,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             let cookies = host.config.dialect.rules().counter == CounterRule::Cookie;
             let verdict = if !host.hears_counter(&self.policy, advertisement.counter) {
                 Verdict::Own
-            } else if self.policy.ignores_replays {
+            } else if let Some(replays) = self.parts.replays.filter(|_| self.policy.ignores_replays) {
                 // Our own come back late, and one for each family: the last counter alone does not tell.
                 let repeats = cookies || host.config.peers_repeat_counter;
-                self.memory
-                    .hear(now, slot, advertisement.counter, interval, repeats)
+                let memory = &mut self.memory;
+                (replays.hear)(memory, now, slot, advertisement.counter, interval, repeats)
             } else {
                 Verdict::Fresh
             };
@@ -68,7 +69,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if let Some((counter, kind)) = repeated {
                 bump(counter);
                 self.stats.count(Rejection::BadAuth);
-                self.note(now, iface, advertisement.vhid, meta, kind, payload);
+                self.note(now, iface, meta, Spoke::Again(advertisement.vhid, kind), payload);
                 return Err(Rejection::BadAuth);
             }
             host.peer = Some(PeerSeen {
@@ -77,9 +78,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 at: now,
             });
             left_fast = host.leaves_fast(interval);
-            // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
-            if age == Age::InForce && host.changing.is_some() && !self.keys.is_replaced(slot, payload) {
-                self.end_change(now, slot);
+            if age == Age::InForce
+                && host.changing.is_some()
+                && let Some(keys) = self.parts.keys
+            {
+                (keys.heard_new)(self, now, slot, payload);
             }
             if left_fast && let Some(host) = self.hosts.id(slot) {
                 let peer = meta.src;
@@ -118,12 +121,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             let (slot, host) = listener?;
             let unicast = host.unicast;
             let by_unicast = unicast.has_peer(family) && !(unicast.is_multicast() && meta.dst.is_multicast());
-            let known = || self.peers.of(slot).find(|peer| peer.address == meta.src);
             let receiver = Receiver {
                 dialect: host.config.dialect,
                 unicast: by_unicast,
-                // Whoever is no peer may be anybody: it must be on the segment.
-                min_ttl: by_unicast.then(|| known().map_or(u8::MAX, |peer| peer.min_ttl)),
+                min_ttl: by_unicast.then(|| {
+                    let peers = self.parts.peers;
+                    peers.map_or(u8::MAX, |part| (part.min_ttl)(&self.peers, slot, meta.src))
+                }),
                 authenticators: from_ref(&host.authenticator),
             };
             Some((slot, receiver))
@@ -131,10 +135,30 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         match (found, listener) {
             (Ok((slot, advertisement)), _) => Ok((slot, advertisement, Age::InForce)),
             (Err(Rejection::BadAuth), Some((slot, host))) => {
-                let (advertisement, age) = self.keys.verify(slot, host, payload).ok_or(Rejection::BadAuth)?;
+                let (advertisement, age) = self
+                    .verify_otherwise(slot, host, payload)
+                    .ok_or(Rejection::BadAuth)?;
                 Ok((slot, advertisement, age))
             }
             (Err(rejection), _) => Err(rejection),
         }
+    }
+
+    /// Tries what is left when the configured authenticator has rejected something.
+    fn verify_otherwise(
+        &self,
+        slot: u16,
+        host: &Host<ADDRS>,
+        payload: &[u8],
+    ) -> Option<(Verified<Advertisement>, Age)> {
+        let other_form = host.other_form().and_then(|other_form| {
+            let packet = Packet::new_checked(payload).ok()?;
+            other_form.verify(&packet).ok()
+        });
+        if let Some(advertisement) = other_form {
+            return Some((advertisement, Age::InForce));
+        }
+        let found = (self.parts.keys?.verify)(&self.keys, slot, payload)?;
+        Some((found, Age::Replaced))
     }
 }

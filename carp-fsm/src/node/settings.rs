@@ -2,17 +2,23 @@
 
 use super::Node;
 use crate::id::GroupId;
+use crate::policy::Policy;
 use crate::time::Instant;
 
 /// # Settings
 impl<const ADDRS: usize> Node<'_, ADDRS> {
-    /// Changes [`Policy::ifdown_demotion_factor`](crate::Policy::ifdown_demotion_factor) and
-    /// [`Policy::senderr_demotion_factor`](crate::Policy::senderr_demotion_factor). Faults that last count
-    /// with the new weights at once.
-    pub fn set_demotion_factors(&mut self, now: Instant, ifdown: u16, senderr: u16) {
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Changes the policy. Faults that last count with the new weights at once; all else holds from the next occasion
+    /// on, and what has begun (an announcement, a change of keys, a wait) ends as it began. So
+    /// [`Policy::not_ready_demotion_factor`] is for hosts inserted later, as long as nobody has called
+    /// [`handle_ready`](Self::handle_ready); what was entered for others can be changed with [`demote`](Self::demote).
+    pub fn set_policy(&mut self, now: Instant, policy: Policy) {
         let now = self.clamp(now);
-        self.policy.ifdown_demotion_factor = ifdown;
-        self.policy.senderr_demotion_factor = senderr;
+        self.policy = policy;
         for group in (0..self.group_count()).map(GroupId) {
             let fault = self.observed_causes(group).next();
             if let Some(fault) = fault {

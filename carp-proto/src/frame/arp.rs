@@ -1,11 +1,11 @@
 use core::net::Ipv4Addr;
 
-use super::{FrameClass, MAX_FRAME_LEN, Malformed, ethernet, writer::Writer};
+use super::{Answer, FrameClass, MAX_FRAME_LEN, Malformed, ethernet, writer::Writer};
 use crate::MacAddr;
 
 /// Ethernet, IPv4, addresses of 6 and 4 bytes.
 const ETHERNET_IPV4: [u8; 6] = [0x00, 0x01, 0x08, 0x00, 6, 4];
-const REQUEST: [u8; 2] = [0, 1];
+pub(super) const REQUEST: [u8; 2] = [0, 1];
 const REPLY: [u8; 2] = [0, 2];
 
 pub(super) fn classify(packet: &[u8]) -> FrameClass<'_> {
@@ -68,7 +68,18 @@ pub fn emit_arp_reply(
     emit(to_mac, eth_src, REPLY, (hw, addr), (to_mac, to), buffer)
 }
 
-fn emit(
+/// A reply, whomever it is for.
+pub(super) fn answer(packet: &[u8]) -> Option<Answer> {
+    let (kind, rest) = packet.split_first_chunk::<6>()?;
+    let (operation, addresses) = rest.split_first_chunk::<2>()?;
+    let &[h0, h1, h2, h3, h4, h5, s0, s1, s2, s3] = addresses.first_chunk()?;
+    (*kind == ETHERNET_IPV4 && *operation == REPLY).then_some(Answer {
+        address: Ipv4Addr::new(s0, s1, s2, s3).into(),
+        mac: MacAddr([h0, h1, h2, h3, h4, h5]),
+    })
+}
+
+pub(super) fn emit(
     eth_dst: MacAddr,
     eth_src: MacAddr,
     operation: [u8; 2],

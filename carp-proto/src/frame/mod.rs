@@ -13,11 +13,13 @@ mod ethernet;
 mod ipv4;
 mod ipv6;
 mod ndp;
+mod resolve;
 mod vrrp;
 mod writer;
 
 pub use arp::{emit_arp_reply, emit_gratuitous_arp};
 pub use ndp::{emit_neighbor_advertisement, emit_unsolicited_na};
+pub use resolve::{Answer, emit_arp_request, emit_neighbor_solicitation};
 pub use vrrp::Vrrp;
 
 use crate::{

@@ -1,10 +1,10 @@
 use core::net::Ipv6Addr;
 
-use super::{FrameClass, LinkMeta, MAX_FRAME_LEN, Malformed, ethernet, ipv6, writer::Writer};
+use super::{Answer, FrameClass, LinkMeta, MAX_FRAME_LEN, Malformed, ethernet, ipv6, writer::Writer};
 use crate::{MacAddr, checksum::Sum};
 
 /// RFC 4861 §4.3, §4.4, §4.6.1.
-const NEIGHBOR_SOLICITATION: u8 = 135;
+pub(super) const NEIGHBOR_SOLICITATION: u8 = 135;
 const NEIGHBOR_ADVERTISEMENT: u8 = 136;
 const SOURCE_LINK_LAYER_ADDRESS: u8 = 1;
 const TARGET_LINK_LAYER_ADDRESS: u8 = 2;
@@ -14,7 +14,7 @@ const ROUTER: u8 = 0x80;
 const SOLICITED: u8 = 0x40;
 const OVERRIDE: u8 = 0x20;
 /// Type, code, checksum, flags, target, and one option with a MAC address.
-const ADVERTISEMENT_LEN: u16 = 4 + 4 + 16 + 8;
+const MESSAGE_LEN: u16 = 4 + 4 + 16 + 8;
 const HOP_LIMIT: u8 = 255;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
@@ -51,7 +51,7 @@ pub(super) fn classify(
     if target.is_multicast() {
         return FrameClass::Other;
     }
-    let Ok(option) = source_link_layer_address(options) else {
+    let Ok(option) = link_layer_address(SOURCE_LINK_LAYER_ADDRESS, options) else {
         return FrameClass::Other;
     };
     // Duplicate address detection asks the group, and nobody may learn from it.
@@ -78,12 +78,14 @@ pub fn emit_unsolicited_na(
     buffer: &mut [u8; MAX_FRAME_LEN],
 ) -> usize {
     let flags = if router { OVERRIDE | ROUTER } else { OVERRIDE };
+    let to = (MacAddr::ALL_NODES_V6, ALL_NODES);
     emit(
-        eth_src,
-        hw,
-        addr,
-        (MacAddr::ALL_NODES_V6, ALL_NODES),
+        NEIGHBOR_ADVERTISEMENT,
         flags,
+        (eth_src, addr),
+        to,
+        addr,
+        hw,
         buffer,
     )
 }
@@ -106,36 +108,76 @@ pub fn emit_neighbor_advertisement(
         return emit_unsolicited_na(eth_src, hw, addr, router, buffer);
     }
     let flags = SOLICITED | OVERRIDE | if router { ROUTER } else { 0 };
-    emit(eth_src, hw, addr, (to_mac, to), flags, buffer)
+    let to = (to_mac, to);
+    emit(
+        NEIGHBOR_ADVERTISEMENT,
+        flags,
+        (eth_src, addr),
+        to,
+        addr,
+        hw,
+        buffer,
+    )
 }
 
-fn emit(
-    eth_src: MacAddr,
-    hw: MacAddr,
-    addr: Ipv6Addr,
-    (to_mac, to): (MacAddr, Ipv6Addr),
+/// A solicited advertisement, from its IPv6 header on. Like all of neighbour discovery it has no extension headers.
+pub(super) fn answer(packet: &[u8]) -> Option<Answer> {
+    let (header, rest) = packet.split_first_chunk::<40>()?;
+    let &[_, _, _, _, l0, l1, next_header, hop_limit, ref addresses @ ..] = header;
+    let [src, dst] = addresses.as_chunks::<16>().0 else {
+        return None;
+    };
+    let len = u16::from_be_bytes([l0, l1]);
+    let message = rest.get(..usize::from(len))?;
+    let (&[kind, code, _, _, flags, ..], behind) = message.split_first_chunk::<8>()?;
+    let (target, options) = behind.split_first_chunk::<16>()?;
+    let sum = Sum::new()
+        .add_ipv6_pseudo_header(&Ipv6Addr::from(*src), &Ipv6Addr::from(*dst), len, ipv6::ICMPV6)
+        .add(message)
+        .finish();
+    let valid = (next_header, hop_limit) == (ipv6::ICMPV6, HOP_LIMIT)
+        && (kind, code) == (NEIGHBOR_ADVERTISEMENT, 0)
+        && flags & SOLICITED != 0
+        && sum == 0;
+    let mac = link_layer_address(TARGET_LINK_LAYER_ADDRESS, options).ok()??;
+    valid.then_some(Answer {
+        address: Ipv6Addr::from(*target).into(),
+        mac,
+    })
+}
+
+/// A solicitation or an advertisement, with one option: the MAC address `hw`.
+pub(super) fn emit(
+    kind: u8,
     flags: u8,
+    (eth_src, from): (MacAddr, Ipv6Addr),
+    (to_mac, to): (MacAddr, Ipv6Addr),
+    target: Ipv6Addr,
+    hw: MacAddr,
     buffer: &mut [u8; MAX_FRAME_LEN],
 ) -> usize {
-    let kind_and_code = [NEIGHBOR_ADVERTISEMENT, 0];
+    let kind_and_code = [kind, 0];
     let flags = [flags, 0, 0, 0];
-    let option = [TARGET_LINK_LAYER_ADDRESS, LINK_LAYER_OPTION_LEN];
+    let option = match kind {
+        NEIGHBOR_SOLICITATION => [SOURCE_LINK_LAYER_ADDRESS, LINK_LAYER_OPTION_LEN],
+        _ => [TARGET_LINK_LAYER_ADDRESS, LINK_LAYER_OPTION_LEN],
+    };
     let checksum = Sum::new()
-        .add_ipv6_pseudo_header(&addr, &to, ADVERTISEMENT_LEN, ipv6::ICMPV6)
+        .add_ipv6_pseudo_header(&from, &to, MESSAGE_LEN, ipv6::ICMPV6)
         .add(&kind_and_code)
         .add(&flags)
-        .add(&addr.octets())
+        .add(&target.octets())
         .add(&option)
         .add(&hw.0)
         .finish();
 
     let mut writer = Writer::new(buffer);
     ethernet::emit(&mut writer, to_mac, eth_src, ethernet::IPV6);
-    ipv6::emit(&mut writer, addr, to, 0, ADVERTISEMENT_LEN, ipv6::ICMPV6);
+    ipv6::emit(&mut writer, from, to, 0, MESSAGE_LEN, ipv6::ICMPV6);
     writer.put(&kind_and_code);
     writer.put(&checksum.to_be_bytes());
     writer.put(&flags);
-    writer.put(&addr.octets());
+    writer.put(&target.octets());
     writer.put(&option);
     writer.put(&hw.0);
     writer.len()
@@ -145,7 +187,7 @@ fn emit(
 struct BrokenOption;
 
 /// What the option says, if there is one.
-fn source_link_layer_address(mut options: &[u8]) -> Result<Option<MacAddr>, BrokenOption> {
+fn link_layer_address(wanted: u8, mut options: &[u8]) -> Result<Option<MacAddr>, BrokenOption> {
     let mut found = None;
     while !options.is_empty() {
         let &[kind, len] = options.first_chunk().ok_or(BrokenOption)?;
@@ -155,7 +197,7 @@ fn source_link_layer_address(mut options: &[u8]) -> Result<Option<MacAddr>, Brok
         let (option, rest) = options
             .split_at_checked(usize::from(len) << 3)
             .ok_or(BrokenOption)?;
-        if kind == SOURCE_LINK_LAYER_ADDRESS {
+        if kind == wanted {
             let &[_, _, m0, m1, m2, m3, m4, m5] = option else {
                 return Err(BrokenOption);
             };

@@ -308,6 +308,90 @@ fn neighbor_solicitations_are_recognised_and_answered() {
 }
 
 #[test]
+fn an_arp_reply_answers_what_was_asked() {
+    let mut buffer = [0; MAX_FRAME_LEN];
+    let (own, peer) = ("192.168.1.10".parse().unwrap(), "192.168.1.2".parse().unwrap());
+    let len = emit_arp_request(NIC, own, peer, &mut buffer);
+    let request =
+        hex!("ffffffffffff0200deadbe01 0806 0001080006040001 0200deadbe01 c0a8010a 000000000000 c0a80102");
+    assert_eq!(buffer[..len], request);
+    assert_eq!(Answer::recognise(&request, MacAddr::BROADCAST), None);
+
+    let FrameClass::ArpRequest {
+        target,
+        sender,
+        sender_mac,
+    } = classify(&request)
+    else {
+        panic!("not a request");
+    };
+    let mac = MacAddr(hex!("0200000000aa"));
+    let len = emit_arp_reply(mac, mac, target, sender_mac, sender, &mut buffer);
+    let answer = Answer {
+        address: peer.into(),
+        mac,
+    };
+    assert_eq!(Answer::recognise(&buffer[..len], NIC), Some(answer));
+    assert_eq!(Answer::recognise(&buffer[..len], mac), None, "for somebody else");
+    assert_eq!(Answer::recognise(&buffer[..31], NIC), None);
+    for (at, value) in [(13, 0), (15, 6), (21, 1), (22, 3)] {
+        let mut frame = buffer;
+        frame[at] = value;
+        assert_eq!(Answer::recognise(&frame[..len], NIC), None, "byte {at}");
+    }
+}
+
+#[test]
+fn a_neighbor_advertisement_answers_what_was_asked() {
+    let mut buffer = [0; MAX_FRAME_LEN];
+    let (own, peer) = ("2001:db8::2".parse().unwrap(), "2001:db8::1".parse().unwrap());
+    let asker = MacAddr(hex!("0200000000aa"));
+    let len = emit_neighbor_solicitation(asker, own, peer, &mut buffer);
+    assert_eq!(buffer[..len], solicitation(), "as a kernel asks");
+
+    let FrameClass::NeighborSolicitation {
+        target,
+        sender,
+        sender_mac,
+    } = classify(&buffer[..len])
+    else {
+        panic!("not a solicitation");
+    };
+    let mac = NIC;
+    let len = emit_neighbor_advertisement(mac, mac, target, sender_mac.unwrap(), sender, false, &mut buffer);
+    let answer = Answer {
+        address: peer.into(),
+        mac,
+    };
+    assert_eq!(Answer::recognise(&buffer[..len], asker), Some(answer));
+    assert_eq!(Answer::recognise(&buffer[..len], mac), None, "for somebody else");
+    for short in 0..len {
+        assert_eq!(Answer::recognise(&buffer[..short], asker), None);
+    }
+    // Hop limit, type, code, solicited, target, option.
+    for (at, value) in [
+        (21, 254),
+        (54, 135),
+        (55, 1),
+        (58, 0x20),
+        (77, 9),
+        (78, 1),
+        (79, 0),
+        (80, 3),
+    ] {
+        let mut frame = buffer;
+        frame[at] = value;
+        assert_eq!(Answer::recognise(&frame[..len], asker), None, "byte {at}");
+    }
+    let len = emit_unsolicited_na(mac, mac, peer, false, &mut buffer);
+    assert_eq!(
+        Answer::recognise(&buffer[..len], MacAddr::ALL_NODES_V6),
+        None,
+        "unsolicited"
+    );
+}
+
+#[test]
 fn solicitations_from_elsewhere_or_broken_are_not_answered() {
     for (at, value) in [(21, 254), (54, 136), (55, 1), (70, 1), (85, 0)] {
         let mut frame = solicitation();

@@ -56,6 +56,7 @@ fn render(status: &Status, form: StatusForm) -> String {
     match form {
         StatusForm::Table => status.table(),
         StatusForm::Short => status.short(),
+        StatusForm::Verdict => status.verdict() + "\n",
         StatusForm::Json => {
             serde_json::to_string_pretty(status).map_or_else(|error| error.to_string(), |json| json + "\n")
         }
@@ -110,8 +111,9 @@ impl Operate {
                 };
                 command(&socket.socket, &Command::State { target, state })
             }
+            Self::Ready { socket } => command(&socket.socket, &Command::Ready {}),
             Self::Demotion { change: None, socket } => {
-                with_status(&socket.socket, |status| print(&status.demotion.table()))
+                with_status(&socket.socket, |status| print(&status.demotion_table()))
             }
             Self::Demotion {
                 change: Some(change), ..
@@ -128,15 +130,17 @@ impl ChangeDemotion {
             Self::Add {
                 cause,
                 weight,
+                group,
                 socket,
-            } => command(&socket.socket, &Command::Demote { cause, weight }),
+            } => command(&socket.socket, &Command::Demote { cause, weight, group }),
             Self::Clear {
                 which: Causes {
                     cause: Some(cause), ..
                 },
+                group,
                 socket,
                 ..
-            } => command(&socket.socket, &Command::Clear { cause }),
+            } => command(&socket.socket, &Command::Clear { cause, group }),
             Self::Clear { force, socket, .. } => command(&socket.socket, &Command::ClearAll { force }),
         }
     }

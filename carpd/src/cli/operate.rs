@@ -70,7 +70,7 @@ A change lasts until a restart, or until a reload finds another value in the con
     #[command(after_help = EXIT_CODES, long_about = "\
 Take virtual hosts out of the election until they are enabled again or carpd is restarted.
 
-A MASTER says goodbye and keeps its addresses until its successor is heard, for one second at most. The command ends \
+A MASTER says goodbye and keeps its addresses until its successor is heard, for 1.5 seconds at most. The command ends \
 when the addresses are off, and says who took over.")]
     Disable(Selected),
     /// Put disabled virtual hosts back into the election
@@ -84,7 +84,7 @@ They begin as BACKUP. The command ends when the election is decided, after ten s
 Hand the addresses over to a backup, without a gap.
 
 A MASTER says goodbye and keeps its addresses until its successor is heard. Then it is BACKUP, and does not take over \
-again from a living master. If nobody takes over within one second it stays MASTER, and the command fails.")]
+again from a living master. If nobody takes over within 1.5 seconds it stays MASTER, and the command fails.")]
     Handover(Selected),
     /// Force MASTER or BACKUP, as BSD's `ifconfig ... state master` does
     #[command(after_help = EXIT_CODES, long_about = "\
@@ -114,6 +114,16 @@ fault. Other programs can enter and clear their own, for example while connectio
     Demotion {
         #[command(subcommand)]
         change: Option<ChangeDemotion>,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Tell that the services of this machine are up, if the configuration has carpd wait for that
+    #[command(after_help = EXIT_CODES, long_about = "\
+Tell that the services of this machine are up.
+
+With not_ready_demotion_factor = 240 in the configuration, this machine starts as the last choice: it takes over only if \
+nobody else is there. This ends it, until carpd is started again.")]
+    Ready {
         #[command(flatten)]
         socket: Socket,
     },
@@ -209,6 +219,9 @@ pub(super) enum ChangeDemotion {
         /// What it adds to every advskew; 240 makes this machine the last choice
         #[arg(value_name = "WEIGHT", value_parser = clap::value_parser!(u16).range(1..=255))]
         weight: u16,
+        /// Only for the virtual hosts of this group of the configuration
+        #[arg(long, value_name = "NAME")]
+        group: Option<String>,
         #[command(flatten)]
         socket: Socket,
     },
@@ -219,6 +232,9 @@ pub(super) enum ChangeDemotion {
         /// With --all: although a fault still lasts, which then counts nothing until it ends
         #[arg(long, conflicts_with = "cause")]
         force: bool,
+        /// Only for the virtual hosts of this group of the configuration
+        #[arg(long, value_name = "NAME", conflicts_with = "all")]
+        group: Option<String>,
         #[command(flatten)]
         socket: Socket,
     },

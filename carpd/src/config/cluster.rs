@@ -1,5 +1,6 @@
 //! The `[cluster]` table: what is agreed between the machines, and checked.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use toml::Spanned;
@@ -9,7 +10,7 @@ use super::report::Report;
 use super::table::{Table, type_of};
 use super::vhid::Draft;
 
-const KEYS: &[&str] = &["vhids", "sync_interface"];
+pub(super) const KEYS: &[&str] = &["vhids", "sync_interface"];
 
 /// What is agreed. All of it may be missing.
 #[derive(Default)]
@@ -100,12 +101,18 @@ fn ranges(text: &str) -> Option<Vec<RangeInclusive<u8>>> {
     text.split(',').map(range).collect()
 }
 
-/// Warns if the virtual hosts of this machine can end up on different machines because nothing says preempt.
+/// Warns if the virtual hosts of a group can end up on different machines because nothing says preempt.
 pub(super) fn warn_without_preempt(drafts: &[Draft], report: &mut Report) {
-    let [first, others @ ..] = drafts else { return };
-    let several = others.iter().any(|other| other.interface != first.interface);
-    let mut silent = drafts.iter().filter(|draft| draft.preempt.is_none());
-    if let Some(vhid) = silent.find_map(|draft| draft.vhid.as_ref()).filter(|_| several) {
+    let groups: BTreeSet<_> = drafts.iter().map(|draft| &draft.group).collect();
+    for group in groups {
+        let members: Vec<_> = drafts.iter().filter(|draft| draft.group == *group).collect();
+        let several = members
+            .iter()
+            .any(|other| other.interface != members[0].interface);
+        let mut silent = members.iter().filter(|draft| draft.preempt.is_none());
+        let Some(vhid) = silent.find_map(|draft| draft.vhid.as_ref()).filter(|_| several) else {
+            continue;
+        };
         report.warning(
             &vhid.span(),
             "nothing says preempt, so that after a fault the virtual hosts of this machine can stay on different \

@@ -8,7 +8,7 @@ use super::report::Report;
 use super::table::{Table, tables};
 use crate::events::What;
 
-const KEYS: &[&str] = &["command", "events", "timeout", "latest_only"];
+pub(super) const KEYS: &[&str] = &["command", "events", "timeout", "latest_only"];
 /// Seconds that a program may take.
 const TIMEOUT: u8 = 5;
 /// At most: systemd waits not much longer for the end of a service.

@@ -5,10 +5,14 @@
 
 mod address;
 mod cluster;
+mod fast;
 mod fit;
+mod groups;
 mod hooks;
 mod interface;
 mod nodes;
+mod peers;
+mod policy;
 mod process;
 mod report;
 mod secret;
@@ -17,31 +21,38 @@ mod syntax;
 mod table;
 mod vhid;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::env;
 use std::fs;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use carp_fsm::Policy;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use address::Vip;
+pub use groups::DEFAULT_GROUP;
 pub use hooks::Hook;
 pub use interface::Interface;
+pub use peers::{Destinations, MAX_PEERS};
+pub use policy::policy_changes;
 pub use process::Process;
 pub use report::{Finding, Report, Severity};
 pub use settings::{MAX_DSCP, MAX_LOG, Settings};
-pub use vhid::{MAX_ADDRESSES, VirtualHost};
+pub use vhid::{MAX_ADDRESSES, Timing, VirtualHost};
 
 use crate::log::Format;
 
 use cluster::Cluster;
+use groups::Groups;
 use nodes::Nodes;
 use table::{Table, tables};
 use vhid::Draft;
 
+/// An example with every key, its meaning and its default.
+pub const EXAMPLE: &str = include_str!("../../examples/carpd.toml");
 /// Where the control socket is unless the file or the command line says otherwise.
 pub const DEFAULT_CONTROL_SOCKET: &str = "/run/carpd/control.sock";
 /// Where maintenance mode is stored unless the file or systemd says otherwise.
@@ -71,6 +82,8 @@ pub struct Config {
     pub log_format: Format,
     /// What holds for all virtual hosts.
     pub settings: Settings,
+    /// How the election behaves, the settings aside.
+    pub policy: Policy,
     /// The virtual hosts, in the order of the file; at least one.
     pub hosts: Vec<VirtualHost>,
 }
@@ -171,12 +184,7 @@ pub fn check(path: &Path, text: &str, purpose: Purpose, machine: &Machine) -> Lo
     if !syntax::report(text, &errors, &mut report) {
         return Loaded { config: None, report };
     }
-    let context = vhid::Context {
-        path,
-        purpose,
-        machine,
-    };
-    let config = read_document(document.get_ref(), &context, &mut report);
+    let config = read_document(document.get_ref(), path, purpose, machine, &mut report);
     let config = if report.is_usable() { config } else { None };
     Loaded { config, report }
 }
@@ -193,14 +201,43 @@ const TOP_KEYS: &[&str] = &[
     "log_format",
     "ifdown_demotion_factor",
     "senderr_demotion_factor",
+    "not_ready_demotion_factor",
     "dscp",
+    "preempt_delay",
+    "change_grace",
+    "ignore_replays",
+    "announce_burst",
+    "reannounce",
+    "announce_refresh",
+    "announce_frames",
+    "announce_window",
     "cluster",
+    "groups",
     "hooks",
     "nodes",
     "vhid",
 ];
 
-fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &mut Report) -> Option<Config> {
+/// Every key of every table, each once.
+pub fn keys() -> BTreeSet<&'static str> {
+    let tables = [
+        TOP_KEYS,
+        vhid::KEYS,
+        cluster::KEYS,
+        fast::KEYS,
+        groups::KEYS,
+        hooks::KEYS,
+    ];
+    tables.into_iter().flatten().copied().collect()
+}
+
+fn read_document(
+    document: &DeTable<'_>,
+    path: &Path,
+    purpose: Purpose,
+    machine: &Machine,
+    report: &mut Report,
+) -> Option<Config> {
     let top = Table {
         items: document,
         header: 0..0,
@@ -220,23 +257,35 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
         report,
     );
     let state_directory = full_path(&top, "state_directory", DEFAULT_STATE_DIRECTORY, MAX_PATH, report);
-    let state_directory = state_directory.or_else(|| context.machine.state.clone());
+    let state_directory = state_directory.or_else(|| machine.state.clone());
     let process = Process::read(&top, report);
     let settings = Settings::read(&top, report);
+    let policy = policy::read(&top, report);
+    let preempt_delay = groups::preempt_delay(&top, report);
     let hooks = hooks::read(document, report);
     let formats = [("text", Format::Text), ("json", Format::Json)];
     let log_format = top.one_of("log_format", &formats, report);
 
-    let Machine { node, host_name, .. } = context.machine;
+    let Machine { node, host_name, .. } = machine;
     let nodes = Nodes::read(document, node.as_deref(), host_name.as_deref(), report);
+    let groups = Groups::read(document, report);
 
+    let context = vhid::Context {
+        path,
+        purpose,
+        machine,
+        nodes: nodes.as_ref(),
+        groups: &groups,
+        preempt_delay,
+    };
     let drafts: Vec<Draft> = vhid_tables(document, report)
         .iter()
-        .map(|table| Draft::read(table, nodes.as_ref(), context, report))
+        .map(|table| Draft::read(table, &context, report))
         .collect();
+    groups.warn_of_empty(&drafts, report);
     refuse_equal_vhids(&drafts, report);
     refuse_equal_addresses(&drafts, report);
-    fit::compare(&drafts, context, report);
+    fit::compare(&drafts, &context, report);
     Cluster::read(document, report).compare(&drafts, report);
     if !document.contains_key("preempt") {
         cluster::warn_without_preempt(&drafts, report);
@@ -253,6 +302,7 @@ fn read_document(document: &DeTable<'_>, context: &vhid::Context<'_>, report: &m
         hooks,
         log_format,
         settings,
+        policy,
         hosts,
     })
 }

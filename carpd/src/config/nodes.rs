@@ -77,6 +77,11 @@ impl Nodes {
         self.this.as_deref()
     }
 
+    /// What they are called, the lowest advskew first.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The advskews of all nodes for one virtual host, which may have its own for some of them.
     pub(super) fn with_own(
         &self,
@@ -122,6 +127,13 @@ impl Nodes {
     pub(super) fn own(&self, all: &[(String, u8)]) -> u8 {
         let own = all.iter().find(|(name, _)| Some(name) == self.this.as_ref());
         own.map_or(0, |(_, advskew)| *advskew)
+    }
+
+    /// How many of the nodes have a lower advskew than this one.
+    pub(super) fn place(&self, all: &[(String, u8)]) -> u16 {
+        let own = self.own(all);
+        let better = all.iter().filter(|(_, advskew)| *advskew < own).count();
+        u16::try_from(better).unwrap_or(u16::MAX)
     }
 }
 

@@ -1,12 +1,21 @@
 //! Reading one table of the file: typed values with their place, and every wrong type or unknown key as a
 //! line in the [`Report`].
 
+use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
+use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::report::Report;
+
+/// What a key with a number can be.
+pub(super) trait Number: Copy + PartialOrd + Display + FromStr + TryFrom<i128> {}
+
+impl Number for u8 {}
+impl Number for u16 {}
+impl Number for u32 {}
 
 /// A table, the keys that it may have, and the place of its header.
 pub(super) struct Table<'a> {
@@ -34,13 +43,13 @@ impl<'a> Table<'a> {
     /// A whole number within `range`, or `None` if the key is missing or (reported) anything else.
     ///
     /// `meaning` follows "write a number from A to B" in the report.
-    pub(super) fn number(
+    pub(super) fn number<T: Number>(
         &self,
         key: &str,
-        range: RangeInclusive<u8>,
+        range: RangeInclusive<T>,
         meaning: &str,
         report: &mut Report,
-    ) -> Option<Spanned<u8>> {
+    ) -> Option<Spanned<T>> {
         let value = self.items.get(key)?;
         let advice = format!(
             "write a number from {} to {}{meaning}",
@@ -51,7 +60,7 @@ impl<'a> Table<'a> {
             DeValue::Integer(integer) => {
                 let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
                 match number
-                    .and_then(|n| u8::try_from(n).ok())
+                    .and_then(|n| T::try_from(n).ok())
                     .filter(|n| range.contains(n))
                 {
                     Some(number) => return Some(Spanned::new(value.span(), number)),
@@ -61,7 +70,7 @@ impl<'a> Table<'a> {
                     ),
                 }
             }
-            DeValue::String(text) if text.parse::<u8>().is_ok_and(|n| range.contains(&n)) => {
+            DeValue::String(text) if text.parse::<T>().is_ok_and(|n| range.contains(&n)) => {
                 report.mistake(
                     &value.span(),
                     format!("{key} is text; write it without the quotes: {key} = {text}"),

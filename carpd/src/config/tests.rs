@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use carp_fsm::{Duration, Peer, Policy, Profile};
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key};
 
 use super::*;
@@ -173,7 +174,7 @@ fn all_keys_arrive() {
         ("eth0", 7, Dialect::OpenBsd)
     );
     assert_eq!(
-        (lan.advbase, lan.advskew, lan.preempt),
+        (lan.timing.advbase, lan.timing.advskew, lan.preempt),
         (AdvBase::new(255), AdvSkew::new(240), Some(false))
     );
     assert_eq!(lan.description.as_deref(), Some("LAN gateway"));
@@ -187,11 +188,108 @@ fn all_keys_arrive() {
         ("eth1", 7, Dialect::FreeBsd)
     );
     assert_eq!(
-        (wan.advbase, wan.advskew, wan.preempt),
+        (wan.timing.advbase, wan.timing.advskew, wan.preempt),
         (AdvBase::new(1), AdvSkew::new(0), None)
     );
     assert_eq!(wan.key, key, "without the line end");
     assert_eq!(wan.description, None);
+}
+
+#[test]
+fn the_policy_arrives() {
+    let config = check_file(&vectors().join("ok-policy.toml"))
+        .config
+        .expect("no mistakes");
+    let expected = Policy {
+        announce_burst: 3,
+        reannounce: 0,
+        announce_refresh: Duration::from_secs(60),
+        announce_frames: 50,
+        announce_window: Duration::from_millis(20),
+        change_grace: Duration::from_secs(300),
+        ignores_replays: false,
+        not_ready_demotion_factor: 240,
+        ..Policy::HARDENED
+    };
+    assert_eq!(config.policy, expected);
+    let changes = policy_changes(&Policy::HARDENED, &config.policy);
+    assert_eq!(changes.len(), 8);
+    assert_eq!(changes[2], ("announce_refresh", "0 -> 60".to_owned()));
+    assert_eq!(policy_changes(&expected, &expected), []);
+}
+
+#[test]
+fn groups_arrive() {
+    let config = check_file(&vectors().join("ok-groups.toml"))
+        .config
+        .expect("no mistakes");
+    let of = |host: &VirtualHost| {
+        let seconds = host.preempt_delay.as_micros() / 1_000_000;
+        (host.group.clone(), host.preempt, seconds)
+    };
+    let hosts: Vec<_> = config.hosts.iter().map(of).collect();
+    let expected = [
+        ("lan", Some(true), 60),
+        ("lan", Some(false), 5),
+        ("dmz", None, 10),
+        ("carp", None, 10),
+    ];
+    assert_eq!(
+        hosts,
+        expected.map(|(group, preempt, delay)| (group.to_owned(), preempt, delay))
+    );
+}
+
+#[test]
+fn peers_arrive() {
+    let peer = |address: &str, min_ttl| Peer {
+        address: address.parse().expect("an address"),
+        min_ttl,
+    };
+    let of = |file: &str| {
+        let config = check_file(&vectors().join(file)).config.expect("no mistakes");
+        config
+            .hosts
+            .into_iter()
+            .map(|host| host.destinations)
+            .collect::<Vec<_>>()
+    };
+    let listed = of("ok-peers.toml");
+    assert!(!listed[0].multicast && listed[1].multicast && listed[2].multicast);
+    assert_eq!(listed[0].peers, [peer("192.0.2.3", 255)]);
+    assert_eq!(
+        listed[1].peers,
+        [peer("203.0.113.9", 253), peer("2001:db8:9::1", 253)]
+    );
+    assert_eq!(listed[2].peers, []);
+    // The own address is left out.
+    let of_nodes = of("ok-peers-of-nodes.toml");
+    assert!(!of_nodes[0].multicast);
+    assert_eq!(
+        of_nodes[0].peers,
+        [peer("192.0.2.251", 0), peer("fe80::b", 0), peer("192.0.2.252", 0)]
+    );
+}
+
+#[test]
+fn the_fast_profile_arrives() {
+    let file = vectors().join("ok-fast.toml");
+    let text = fs::read_to_string(&file).expect("a vector");
+    for (node, advskews) in [("alpha", [3, 27]), ("beta", [4, 26])] {
+        let machine = Machine {
+            node: Some(node.into()),
+            ..here()
+        };
+        let loaded = check(&file, &text, Purpose::Check, &machine);
+        let config = loaded.config.expect("no mistakes");
+        for (host, advskew) in config.hosts.iter().zip(advskews) {
+            assert_eq!(host.dialect, Dialect::OpenBsd);
+            assert_eq!(host.timing.advbase, AdvBase::new(0));
+            assert_eq!(host.timing.advskew, AdvSkew::new(advskew), "{node}");
+        }
+        assert_eq!(config.hosts[0].timing.profile, Profile::fast(4));
+        assert_eq!(config.hosts[1].timing.profile, Profile::fast(3));
+    }
 }
 
 #[test]
@@ -230,7 +328,11 @@ fn each_node_has_its_own_advskew() {
         assert_eq!(config.node.as_deref(), Some(name));
         assert_eq!(config.size(), format!("2 virtual hosts on node {name}"));
         assert_eq!(
-            config.hosts.iter().map(|host| host.advskew).collect::<Vec<_>>(),
+            config
+                .hosts
+                .iter()
+                .map(|host| host.timing.advskew)
+                .collect::<Vec<_>>(),
             advskews.map(AdvSkew::new)
         );
     }

@@ -3,14 +3,17 @@
 use std::ops::Range;
 use std::path::Path;
 
-use carp_fsm::LinkMode;
+use carp_fsm::{Duration, LinkMode, Profile};
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key, Vhid};
 use carp_std::OnRemoval;
 use toml::Spanned;
 
 use super::address::Vip;
+use super::fast::Fast;
+use super::groups::{self, Groups};
 use super::interface::Interface;
 use super::nodes::{ADVSKEW, Nodes};
+use super::peers::Destinations;
 use super::report::Report;
 use super::secret::{self, mode_if_world_readable};
 use super::table::Table;
@@ -26,6 +29,12 @@ pub(super) const KEYS: &[&str] = &[
     "advbase",
     "advskew",
     "preempt",
+    "preempt_delay",
+    "group",
+    "fast",
+    "peers",
+    "multicast",
+    "peer_hops",
     "description",
     "dialect",
     "peers_repeat_counter",
@@ -48,12 +57,16 @@ pub struct VirtualHost {
     pub addresses: Vec<Vip>,
     /// Made from the password; [`Key::NONE`] if the peers have none.
     pub key: Key,
-    /// Seconds between advertisements, 1 to 255.
-    pub advbase: AdvBase,
-    /// Added to `advbase`, in 1/256 s, 0 to 254. The lowest sum is master.
-    pub advskew: AdvSkew,
+    /// When it advertises, and how long it waits for others.
+    pub timing: Timing,
     /// Whether to take over from a master that advertises more slowly; `None`: as [`Settings`](super::Settings) say.
     pub preempt: Option<bool>,
+    /// For how long after the start a living master is left alone.
+    pub preempt_delay: Duration,
+    /// Those that move together have the same.
+    pub group: String,
+    /// To whom it advertises.
+    pub destinations: Destinations,
     /// Free text for the status table.
     pub description: Option<String>,
     /// Whose rules to follow.
@@ -64,6 +77,17 @@ pub struct VirtualHost {
     pub mode: LinkMode,
     /// What a master does when somebody else takes its addresses off.
     pub on_removal: OnRemoval,
+}
+
+/// When a virtual host advertises, and how long it waits for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Seconds between advertisements, 1 to 255; 0 in the fast profile.
+    pub advbase: AdvBase,
+    /// Added to `advbase`, in 1/256 s, 0 to 254. The lowest sum is master.
+    pub advskew: AdvSkew,
+    /// Whether a silent master is dead within milliseconds.
+    pub profile: Profile,
 }
 
 impl VirtualHost {
@@ -81,6 +105,12 @@ pub(super) struct Context<'a> {
     pub(super) purpose: Purpose,
     /// The machine that it has to fit.
     pub(super) machine: &'a Machine,
+    /// The `[nodes]`, if there are any.
+    pub(super) nodes: Option<&'a Nodes>,
+    /// The `[groups]`.
+    pub(super) groups: &'a Groups,
+    /// What the top of the file says of it.
+    pub(super) preempt_delay: Option<u16>,
 }
 
 /// A virtual host that may have holes: each `None` that a [`VirtualHost`] cannot have has been reported.
@@ -90,9 +120,11 @@ pub(super) struct Draft {
     pub(super) addresses: Vec<Spanned<Vip>>,
     pub(super) allow_off_subnet: bool,
     key: Option<Key>,
-    advbase: u8,
-    advskew: u8,
+    timing: Timing,
     pub(super) preempt: Option<bool>,
+    preempt_delay: Duration,
+    pub(super) group: String,
+    destinations: Destinations,
     description: Option<String>,
     dialect: Dialect,
     peers_repeat_counter: bool,
@@ -101,28 +133,42 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn read(
-        table: &Table<'_>,
-        nodes: Option<&Nodes>,
-        context: &Context<'_>,
-        report: &mut Report,
-    ) -> Self {
+    pub(super) fn read(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Self {
         let belongs_above = |key: &str| {
             TOP_KEYS
                 .contains(&key)
                 .then_some("move it to the top of the file, above the first [[vhid]]")
         };
         table.refuse_unknown_keys(KEYS, belongs_above, report);
-        let dialect = dialect(table, report);
+        let fast = Fast::read(table, context, report);
+        let mut dialect = dialect(table, report);
+        if fast.is_some() {
+            dialect = Fast::dialect(table, dialect, report);
+        }
+        let group = context.groups.of(table, report);
+        let preempt_delay = groups::preempt_delay(table, report)
+            .or(group.preempt_delay)
+            .or(context.preempt_delay);
+        let (interface, vhid) = (interface(table, context, report), vhid(table, report));
+        let addresses = addresses(table, dialect, report);
         Self {
-            interface: interface(table, context, report),
-            vhid: vhid(table, report),
-            addresses: addresses(table, dialect, report),
+            interface,
+            vhid,
+            destinations: Destinations::read(table, &addresses, context, report),
+            addresses,
             allow_off_subnet: table.boolean("allow_off_subnet", report).unwrap_or(false),
             key: key(table, context, report),
-            advbase: advbase(table, report),
-            advskew: advskew(table, dialect, nodes, report),
-            preempt: table.boolean("preempt", report),
+            timing: match fast {
+                Some(fast) => fast.timing(table, context, report),
+                None => Timing {
+                    advbase: AdvBase::new(advbase(table, report)),
+                    advskew: AdvSkew::new(advskew(table, dialect, context.nodes, report)),
+                    profile: Profile::Normal,
+                },
+            },
+            preempt: table.boolean("preempt", report).or(group.preempt),
+            preempt_delay: Duration::from_secs(preempt_delay.unwrap_or(0).into()),
+            group: group.name,
             description: description(table, report),
             dialect,
             peers_repeat_counter: table.boolean("peers_repeat_counter", report).unwrap_or(false),
@@ -138,9 +184,11 @@ impl Draft {
             vhid: Vhid::new(self.vhid?.into_inner())?,
             addresses: self.addresses.into_iter().map(Spanned::into_inner).collect(),
             key: self.key?,
-            advbase: AdvBase::new(self.advbase),
-            advskew: AdvSkew::new(self.advskew),
+            timing: self.timing,
             preempt: self.preempt,
+            preempt_delay: self.preempt_delay,
+            group: self.group,
+            destinations: self.destinations,
             description: self.description,
             dialect: self.dialect,
             peers_repeat_counter: self.peers_repeat_counter,

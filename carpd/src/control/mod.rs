@@ -80,12 +80,20 @@ pub enum Command {
         cause: String,
         /// What it adds to every advskew, from 1.
         weight: u16,
+        /// In which group; otherwise in all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
     },
     /// Strike a cause of demotion.
     Clear {
         /// Its name.
         cause: String,
+        /// Of which group; otherwise of all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
     },
+    /// Services here are up: strike the cause with which carpd started.
+    Ready {},
     /// Strike all of them.
     ClearAll {
         /// Also while a fault lasts that carpd itself observes, and that then counts nothing until it ends.

@@ -66,6 +66,7 @@ fn every_command_arrives_as_it_was_sent() {
             Command::Events { after: 7 },
             r#"{"after":7,"command":"events","schema":1}"#,
         ),
+        (Command::Ready {}, r#"{"command":"ready","schema":1}"#),
         (Command::Reload {}, r#"{"command":"reload","schema":1}"#),
         (
             Command::Maintenance {
@@ -104,12 +105,16 @@ fn every_command_arrives_as_it_was_sent() {
             Command::Demote {
                 cause: cause(),
                 weight: 240,
+                group: None,
             },
             r#"{"cause":"state-sync","command":"demote","schema":1,"weight":240}"#,
         ),
         (
-            Command::Clear { cause: cause() },
-            r#"{"cause":"state-sync","command":"clear","schema":1}"#,
+            Command::Clear {
+                cause: cause(),
+                group: Some("lan".into()),
+            },
+            r#"{"cause":"state-sync","command":"clear","group":"lan","schema":1}"#,
         ),
         (
             Command::ClearAll { force: true },

@@ -92,10 +92,21 @@ pub(super) fn carry_out(command: &Command, daemon: &mut Daemon, now: Instant) ->
             }
             Step::Wait(Wish::State(state), ids, Vec::new())
         }
-        Command::Demote { cause, weight } => Step::Done(Answer::report(demotion::enter(
-            carp, journal, now, cause, *weight,
+        Command::Ready {} => Step::Done(Answer::report(demotion::ready(carp, journal, now))),
+        Command::Demote { cause, weight, group } => Step::Done(Answer::report(demotion::enter(
+            carp,
+            journal,
+            now,
+            (cause, *weight),
+            group.as_deref(),
         )?)),
-        Command::Clear { cause } => Step::Done(Answer::report(demotion::clear(carp, journal, now, cause)?)),
+        Command::Clear { cause, group } => Step::Done(Answer::report(demotion::clear(
+            carp,
+            journal,
+            now,
+            cause,
+            group.as_deref(),
+        )?)),
         Command::ClearAll { force } => {
             Step::Done(Answer::report(demotion::clear_all(carp, journal, now, *force)?))
         }

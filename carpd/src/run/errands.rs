@@ -22,7 +22,7 @@ pub(super) enum Asker {
 }
 
 /// A configuration without mistakes, and the warnings about it; or what is wrong, in lines.
-pub(super) type FromFile = Result<(Config, Vec<String>), String>;
+pub(super) type FromFile = Result<(Box<Config>, Vec<String>), String>;
 
 /// What has to be done.
 pub(super) enum Errand {
@@ -132,7 +132,7 @@ fn read(file: &Path, node: Option<String>) -> FromFile {
     let loaded = loaded.map_err(|error| cannot_read(file, &error))?;
     let report = loaded.report.to_string();
     match loaded.config {
-        Some(config) => Ok((config, report.lines().map(str::to_owned).collect())),
+        Some(config) => Ok((Box::new(config), report.lines().map(str::to_owned).collect())),
         None => Err(report),
     }
 }

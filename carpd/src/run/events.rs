@@ -1,12 +1,11 @@
-//! Events of the node: lines of the log, in the words of the FreeBSD kernel with details behind, and the records
-//! of `carpd events`.
+//! What has happened: the log, and the records of `carpd events`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use carp_fsm::{Cause, Duration, Event, EventKind, HandOver, HostId, Instant, NeighbourKind, Reason, State};
+use carp_fsm::{Cause, Duration, Event, GroupId, HostId, Instant, Reason};
 use carp_std::OwnershipError;
 
+use super::groups::Groups;
 use super::hosts::{Member, Wanted};
 use super::{Carp, report};
 use crate::config::{Config, VirtualHost};
@@ -16,6 +15,8 @@ use crate::status::SCHEMA;
 
 /// Events that are remembered. One takes about 400 bytes.
 const REMEMBERED: usize = 1024;
+/// The name of the cause that holds until services are up.
+pub(super) const NOT_READY: &str = "not-ready";
 
 /// The virtual hosts, and what has to be remembered about them.
 pub(super) struct Journal {
@@ -27,13 +28,14 @@ pub(super) struct Journal {
     pub(super) waiting: Vec<Wanted>,
     /// The place of each name in the configuration.
     pub(super) order: HashMap<String, usize>,
+    pub(super) groups: Groups,
     pub(super) started: Instant,
     /// 0: the log has no changes of state.
     pub(super) log_level: u8,
     /// Names of the causes of demotion that the operator has entered, by their number in [`Cause::External`].
     pub(super) external: BTreeMap<u8, String>,
-    /// A virtual host of which this machine is MASTER and one of which it is BACKUP, if it is split.
-    pub(super) split: Option<(String, String)>,
+    /// Of each group that is split, a virtual host of which this machine is MASTER and one of which it is BACKUP.
+    pub(super) split: BTreeMap<u8, (String, String)>,
     /// The last transition of each virtual host that had one.
     last: HashMap<HostId, (Instant, Reason)>,
     /// What the log has said about the addresses of each virtual host, so that it is said once.
@@ -55,10 +57,11 @@ impl Journal {
             leaving: Vec::new(),
             waiting: Vec::new(),
             order: HashMap::new(),
+            groups: Groups::new(),
             started,
             log_level: 1,
             external: BTreeMap::new(),
-            split: None,
+            split: BTreeMap::new(),
             last: HashMap::new(),
             said: HashMap::new(),
             unguarded: false,
@@ -132,129 +135,6 @@ impl Journal {
             self.records.pop_front();
         }
         self.records.push_back(record);
-    }
-
-    fn tell(&mut self, carp: &Carp, event: Event) -> (String, What) {
-        match event.kind {
-            EventKind::Transition {
-                host,
-                from,
-                to,
-                reason,
-                peer,
-            } => {
-                let before = self.last.insert(host, (event.at, reason));
-                let after = event.at - before.map_or(self.started, |(at, _)| at);
-                let mut line = transition(&self.log_name(host), from, to, reason);
-                let _ = write!(line, " after={}", seconds(after));
-                if let Some(peer) = peer {
-                    let _ = write!(line, " peer={peer}");
-                }
-                let status = carp.node().status(host);
-                let what = What::Transition {
-                    virtual_host: self.name(host),
-                    from: report::state(from),
-                    to: report::state(to),
-                    reason: reason.to_string(),
-                    after_ms: millis(after),
-                    peer,
-                    advskew: status.map_or(0, |status| status.advskew.get()),
-                    demotion: status.map_or(0, |status| status.demotion),
-                };
-                (line, what)
-            }
-            EventKind::Demotion {
-                from,
-                to,
-                cause,
-                holds,
-                ..
-            } => {
-                let mut line = demotion(from, to, &self.cause_in_log(cause, holds));
-                let subject = self.subject(carp, cause);
-                if let (Cause::LinkDown(_), Some(interface)) = (cause, &subject) {
-                    let _ = write!(line, " interface={interface}");
-                }
-                let what = What::Demotion {
-                    from,
-                    to,
-                    cause: self.cause(cause),
-                    subject,
-                    holds,
-                };
-                (line, what)
-            }
-            EventKind::HandOver { host, outcome, .. } => {
-                let line = format!("carp: {}: {}", self.log_name(host), hand_over(outcome));
-                let what = What::Handover {
-                    virtual_host: self.name(host),
-                    done: matches!(outcome, HandOver::Done(_)),
-                    after_ms: match outcome {
-                        HandOver::Done(after) | HandOver::NobodyTookOver(after) => Some(millis(after)),
-                        HandOver::NotMaster => None,
-                    },
-                };
-                (line, what)
-            }
-            EventKind::FastProfileLeft { host, peer, interval } => {
-                let name = self.log_name(host);
-                let line = format!("carpd: {name}: leaves the fast profile: {peer} advertises {interval}");
-                (line, What::Other {})
-            }
-            EventKind::SplitMaster { master, backup, .. } => {
-                let (master, backup) = (self.name(master), self.name(backup));
-                let line = format!("carpd: split: MASTER of {master}, but BACKUP of {backup}");
-                self.split = Some((master.clone(), backup.clone()));
-                let what = What::SplitMaster {
-                    holds: true,
-                    master: Some(master),
-                    backup: Some(backup),
-                };
-                (line, what)
-            }
-            EventKind::SplitMasterEnded { .. } => {
-                self.split = None;
-                let what = What::SplitMaster {
-                    holds: false,
-                    master: None,
-                    backup: None,
-                };
-                ("carpd: split no longer".to_owned(), what)
-            }
-            EventKind::TakenAway { host } => {
-                let name = self.log_name(host);
-                let line = format!("carpd: {name}: somebody else took addresses off; putting them back");
-                let virtual_host = self.name(host);
-                (line, What::TakenAway { virtual_host })
-            }
-            EventKind::Neighbour {
-                host,
-                iface,
-                vhid,
-                source,
-                kind,
-            } => {
-                let interface = carp.link().interface_name(iface).unwrap_or("?");
-                let whose = if host.is_some() { "our vhid" } else { "vhid" };
-                let advice = match kind {
-                    NeighbourKind::RepeatsCounter => {
-                        "; if it is OpenBSD, set peers_repeat_counter = true for this vhid and reload"
-                    }
-                    _ => "",
-                };
-                let line = format!("carpd: {interface}: {source} {kind} ({whose} {vhid}){advice}");
-                let what = What::Neighbour {
-                    interface: interface.to_owned(),
-                    vhid: vhid.get(),
-                    ours: host.is_some(),
-                    source,
-                    what: kind.to_string(),
-                };
-                (line, what)
-            }
-            EventKind::Lost(count) => (format!("carpd: {count} events lost"), What::Other {}),
-            other => (format!("carpd: {other:?}"), What::Other {}),
-        }
     }
 
     /// Writes what is newly wrong with the addresses of virtual hosts.
@@ -331,10 +211,34 @@ impl Journal {
         }
     }
 
+    /// The groups that have members.
+    pub(super) fn members_groups(&self, carp: &Carp) -> Vec<GroupId> {
+        let groups = self
+            .members
+            .iter()
+            .filter_map(|member| carp.node().config(member.id));
+        let groups: BTreeSet<_> = groups.map(|config| config.group.0).collect();
+        groups.into_iter().map(GroupId).collect()
+    }
+
+    /// The sum of what demotes the group that is demoted most.
+    pub(super) fn demotion(&self, carp: &Carp) -> u16 {
+        let groups = self.members_groups(carp).into_iter();
+        groups.map(|group| carp.node().demotion(group)).max().unwrap_or(0)
+    }
+
+    /// Whether there is more than one.
+    fn has_groups(&self) -> bool {
+        let mut groups = self.members.iter().map(|member| &member.host.group);
+        let first = groups.next();
+        groups.any(|group| Some(group) != first)
+    }
+
     /// A cause of demotion by its name.
     pub(super) fn cause(&self, cause: Cause) -> String {
         match cause {
             Cause::External(number) => self.external.get(&number).cloned(),
+            Cause::NotReady => Some(NOT_READY.to_owned()),
             _ => None,
         }
         .unwrap_or_else(|| cause.to_string())
@@ -348,40 +252,6 @@ impl Journal {
             _ => None,
         }
     }
-
-    /// A cause of demotion that came or went, in the kernel's words.
-    fn cause_in_log(&self, cause: Cause, holds: bool) -> String {
-        match cause {
-            Cause::LinkDown(_) => if holds { "interface down" } else { "interface up" }.to_owned(),
-            Cause::SendErrors(host) => {
-                let interface = self.configured(host).map_or("", |host| &host.interface);
-                format!("send {} on {interface}", if holds { "error" } else { "ok" })
-            }
-            other if holds => self.cause(other),
-            other => format!("{} ended", self.cause(other)),
-        }
-    }
-}
-
-fn transition(name: &str, from: State, to: State, reason: Reason) -> String {
-    format!("carp: {name}: {from} -> {to} ({reason})")
-}
-
-fn demotion(from: u16, to: u16, cause: &str) -> String {
-    format!(
-        "carp: demoted by {} to {to} ({cause})",
-        i32::from(to) - i32::from(from)
-    )
-}
-
-fn hand_over(outcome: HandOver) -> String {
-    match outcome {
-        HandOver::Done(after) => format!("handed over after={}", seconds(after)),
-        HandOver::NobodyTookOver(after) => {
-            format!("nobody took over, still MASTER after={}", seconds(after))
-        }
-        HandOver::NotMaster => "nothing to hand over".to_owned(),
-    }
 }
 
 /// Whole milliseconds.
@@ -389,76 +259,4 @@ pub(super) fn millis(duration: Duration) -> u64 {
     duration.as_micros() / 1000
 }
 
-fn seconds(duration: Duration) -> String {
-    let millis = millis(duration);
-    format!("{}.{:03}s", millis / 1000, millis % 1000)
-}
-
-#[cfg(test)]
-mod tests {
-    use carp_fsm::InitReason;
-
-    use super::*;
-
-    /// Lines that people search for: they must stay as the FreeBSD kernel prints them.
-    #[test]
-    fn the_words_are_the_kernels() {
-        for (from, to, reason, line) in [
-            (
-                State::Init,
-                State::Backup,
-                Reason::InitializationComplete,
-                "INIT -> BACKUP (initialization complete)",
-            ),
-            (
-                State::Backup,
-                State::Master,
-                Reason::MasterTimedOut,
-                "BACKUP -> MASTER (master timed out)",
-            ),
-            (
-                State::Backup,
-                State::Master,
-                Reason::MasterWillTimeOut,
-                "BACKUP -> MASTER (master will time out)",
-            ),
-            (
-                State::Backup,
-                State::Master,
-                Reason::PreemptingSlowerMaster,
-                "BACKUP -> MASTER (preempting a slower master)",
-            ),
-            (
-                State::Master,
-                State::Backup,
-                Reason::MoreFrequentAdvertisement,
-                "MASTER -> BACKUP (more frequent advertisement received)",
-            ),
-            (
-                State::Master,
-                State::Init,
-                Reason::Stopped(InitReason::LinkDown),
-                "MASTER -> INIT (hardware interface down)",
-            ),
-        ] {
-            assert_eq!(
-                transition("1@em0", from, to, reason),
-                format!("carp: 1@em0: {line}")
-            );
-        }
-        assert_eq!(
-            demotion(0, 240, "interface down"),
-            "carp: demoted by 240 to 240 (interface down)"
-        );
-        assert_eq!(
-            demotion(480, 240, "interface up"),
-            "carp: demoted by -240 to 240 (interface up)"
-        );
-    }
-
-    #[test]
-    fn durations_are_in_seconds() {
-        assert_eq!(seconds(Duration::from_micros(3_390_625)), "3.390s");
-        assert_eq!(seconds(Duration::from_micros(999)), "0.000s");
-    }
-}
+mod words;

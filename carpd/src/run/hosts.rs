@@ -6,13 +6,14 @@ use std::fmt;
 use std::mem;
 use std::net::IpAddr;
 
-use carp_fsm::{HostConfig, HostId, Instant, State};
+use carp_fsm::{HostConfig, HostId, Instant, PeersError, State};
 use carp_proto::AddressSet;
 use carp_std::Prefix;
 
 use super::Carp;
 use super::events::Journal;
-use crate::config::{MAX_ADDRESSES, Settings, VirtualHost};
+use super::groups::Groups;
+use crate::config::{Destinations, MAX_ADDRESSES, Settings, VirtualHost};
 use crate::control::Outcome;
 
 /// A virtual host that the node has.
@@ -64,6 +65,7 @@ impl fmt::Display for Difference {
 /// Opens the interfaces of the configuration. An error has changed nothing.
 pub(super) fn wanted(
     carp: &mut Carp,
+    groups: &mut Groups,
     hosts: &[VirtualHost],
     settings: Settings,
 ) -> Result<Vec<Wanted>, Box<dyn Error>> {
@@ -71,9 +73,12 @@ pub(super) fn wanted(
     for host in hosts {
         let iface = carp.link_mut().add_interface(&host.interface)?;
         let mut config = HostConfig::new(iface, host.vhid, host.key.clone());
-        config.advbase = host.advbase;
-        config.advskew = host.advskew;
+        config.advbase = host.timing.advbase;
+        config.advskew = host.timing.advskew;
+        config.profile = host.timing.profile;
         config.preempt = host.preempt.unwrap_or(settings.preempt);
+        config.preempt_delay = host.preempt_delay;
+        config.group = groups.id(&host.group)?;
         config.dscp = settings.dscp;
         config.dialect = host.dialect;
         config.peers_repeat_counter = host.peers_repeat_counter;
@@ -116,13 +121,19 @@ pub(super) fn apply(carp: &mut Carp, journal: &mut Journal, wanted: Vec<Wanted>,
             leave(carp, journal, member, now);
             continue;
         }
-        let changed = changed(&member.host, &wanted.host);
+        let mut changed = changed(&member.host, &wanted.host);
+        if carp
+            .node()
+            .status(member.id)
+            .is_some_and(|status| status.left_fast)
+        {
+            changed.push("fast again");
+        }
         if changed.is_empty() {
             difference.unchanged += 1;
         } else {
             difference.changed += 1;
-            let prefix = prefixes(&wanted.host);
-            let result = carp.reconfigure(now, member.id, wanted.config, prefix);
+            let result = change(carp, &member, &wanted, now);
             difference.outcomes.push(match &result {
                 Ok(()) => outcome(name, format!("changed ({})", changed.join(", "))),
                 Err(error) => Outcome {
@@ -131,7 +142,6 @@ pub(super) fn apply(carp: &mut Carp, journal: &mut Journal, wanted: Vec<Wanted>,
                 },
             });
             if result.is_ok() {
-                carp.set_on_removal(member.id, wanted.host.on_removal);
                 member.host = wanted.host;
             }
         }
@@ -143,6 +153,22 @@ pub(super) fn apply(carp: &mut Carp, journal: &mut Journal, wanted: Vec<Wanted>,
         leave(carp, journal, member, now);
     }
     difference
+}
+
+/// Changes a virtual host while it goes on.
+fn change(carp: &mut Carp, member: &Member, wanted: &Wanted, now: Instant) -> Result<(), Box<dyn Error>> {
+    let Wanted { config, host, .. } = wanted;
+    carp.reconfigure(now, member.id, config.clone(), prefixes(host))?;
+    if member.host.destinations != host.destinations {
+        set_destinations(carp, member.id, host, now)?;
+    }
+    carp.set_on_removal(member.id, host.on_removal);
+    Ok(())
+}
+
+fn set_destinations(carp: &mut Carp, id: HostId, host: &VirtualHost, now: Instant) -> Result<(), PeersError> {
+    let Destinations { multicast, peers } = &host.destinations;
+    carp.node_mut().set_peers(now, id, *multicast, peers)
 }
 
 fn leave(carp: &mut Carp, journal: &mut Journal, member: Member, now: Instant) {
@@ -171,10 +197,11 @@ pub(super) fn insert_waiting(
         enabled,
     } in free
     {
-        let prefix = prefixes(&host);
-        let id = carp
-            .insert(now, config, prefix)
-            .map_err(|error| format!("vhid {} on {}: {error}", host.vhid, host.interface))?;
+        let (prefix, group) = (prefixes(&host), config.group);
+        let failed = |error: &dyn fmt::Display| format!("vhid {} on {}: {error}", host.vhid, host.interface);
+        let id = carp.insert(now, config, prefix).map_err(|error| failed(&error))?;
+        set_destinations(carp, id, &host, now).map_err(|error| failed(&error))?;
+        journal.groups.join(carp, now, group);
         carp.set_on_removal(id, host.on_removal);
         if !(enabled && allow) {
             carp.node_mut()
@@ -234,6 +261,7 @@ fn replacing(old: &VirtualHost, new: &VirtualHost) -> Option<&'static str> {
     let keys = [
         ("dialect", old.dialect != new.dialect),
         ("mode", old.mode != new.mode),
+        ("group", old.group != new.group),
     ];
     keys.iter().find(|(_, differs)| *differs).map(|(key, _)| *key)
 }
@@ -243,9 +271,12 @@ fn changed(old: &VirtualHost, new: &VirtualHost) -> Vec<&'static str> {
     let keys = [
         ("addresses", old.addresses != new.addresses),
         ("password", old.key != new.key),
-        ("advbase", old.advbase != new.advbase),
-        ("advskew", old.advskew != new.advskew),
+        ("advbase", old.timing.advbase != new.timing.advbase),
+        ("advskew", old.timing.advskew != new.timing.advskew),
+        ("fast", old.timing.profile != new.timing.profile),
         ("preempt", old.preempt != new.preempt),
+        ("preempt_delay", old.preempt_delay != new.preempt_delay),
+        ("peers", old.destinations != new.destinations),
         (
             "peers_repeat_counter",
             old.peers_repeat_counter != new.peers_repeat_counter,

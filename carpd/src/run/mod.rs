@@ -6,8 +6,11 @@ mod commands;
 mod demotion;
 mod errands;
 mod events;
+mod groups;
 mod hooks;
 mod hosts;
+mod late;
+mod neighbours;
 mod notify;
 mod privileges;
 mod report;
@@ -24,14 +27,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use carp_fsm::{GroupId, HostId, Instant, Policy, State};
+use carp_fsm::{HostId, Instant, Policy, State};
 use carp_std::Host;
 use carp_std::linux::{Clock, LinuxLink, random_seed};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::config::{Config, MAX_ADDRESSES, Process, Settings};
+use crate::config::{Config, MAX_ADDRESSES, Process, Settings, policy_changes};
 use crate::control::Server;
 use crate::events::What;
 use crate::log::{Log, rfc3339, wall_clock};
@@ -40,9 +43,10 @@ use crate::maintenance::Store;
 use bad_packets::BadPackets;
 use commands::Commands;
 use errands::{Asker, Done, Errand, Errands, FromFile};
-use events::Journal;
+use events::{Journal, millis};
 use hooks::Hooks;
 use hosts::{Difference, Member};
+use late::Late;
 use notify::Notify;
 
 /// The host of carpd.
@@ -51,14 +55,12 @@ type Carp = Host<LinuxLink, MAX_ADDRESSES>;
 /// From this log level on, bad packets are told of.
 const LOG_BAD_PACKETS: u8 = 2;
 
-/// The group in which all virtual hosts of carpd are.
-const GROUP: GroupId = GroupId(0);
-
 /// A running daemon, its waiting apart.
 struct Daemon {
     carp: Carp,
     journal: Journal,
     bad_packets: BadPackets,
+    late: Late,
     errands: Errands,
     hooks: Hooks,
     log: Log,
@@ -69,6 +71,8 @@ struct Daemon {
     settings: Settings,
     /// The same, as the file last had it.
     configured: Settings,
+    /// How the election behaves, the settings aside.
+    policy: Policy,
     /// Where it listens, and where it stores its state: no reload changes them.
     paths: [(&'static str, PathBuf); 2],
     /// What it has asked of the system, which no reload changes either.
@@ -87,14 +91,14 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
     let mut wake = Wake::new()?;
     let terminate = wake.on_signals(&[SIGTERM, SIGINT])?;
     let hangup = wake.on_signals(&[SIGHUP])?;
-    let mut carp = Carp::new(LinuxLink::new()?, Policy::HARDENED, random_seed()?)?;
+    let mut carp = Carp::new(LinuxLink::new()?, config.policy, random_seed()?)?;
     let mut journal = Journal::new(Clock.now());
     let store = Store::new(&config.state_directory);
     let maintenance = store.get()?;
     carp.node_mut()
         .set_maintenance(Clock.now(), maintenance.is_some());
     let settings = config.settings;
-    let wanted = hosts::wanted(&mut carp, &config.hosts, settings)?;
+    let wanted = hosts::wanted(&mut carp, &mut journal.groups, &config.hosts, settings)?;
     hosts::apply(&mut carp, &mut journal, wanted, Clock.now());
     hosts::insert_waiting(&mut carp, &mut journal, settings.allow, Clock.now())?;
     let server = Server::start(&config.control_socket, wake.waker()?)?;
@@ -103,6 +107,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         carp,
         journal,
         bad_packets: BadPackets::new(Clock.now()),
+        late: Late::default(),
         errands: Errands::new(file, node, store, wake.waker()?),
         hooks: Hooks::start(&config.hooks, wake.waker()?)?,
         log: Log::start(io::stdout())?,
@@ -111,6 +116,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
         maintenance,
         settings,
         configured: settings,
+        policy: config.policy,
         paths: paths(config),
         process: config.process,
         stopping: false,
@@ -189,6 +195,12 @@ impl Daemon {
         let is_wanted = self.settings.log >= LOG_BAD_PACKETS;
         if let Some(line) = self.bad_packets.look(&mut self.carp, is_wanted, now) {
             self.log.line(&line);
+        }
+        if let Some(late) = self.late.look(self.carp.lateness(), now) {
+            let by_ms = millis(late);
+            let line = format!("carpd: {by_ms} ms late: this machine is overloaded, or was paused");
+            self.journal
+                .record(now, now, line, What::Late { by_ms }, &mut self.log);
         }
         self.journal.forget_removed(&self.carp);
         self.hooks.tell(self.journal.records());
@@ -284,13 +296,18 @@ impl Daemon {
             );
         }
         let (settings, changed) = sysctl::merge(self.settings, self.configured, config.settings);
-        let wanted = hosts::wanted(&mut self.carp, &config.hosts, settings);
+        let groups = &mut self.journal.groups;
+        let wanted = hosts::wanted(&mut self.carp, groups, &config.hosts, settings);
         let wanted = wanted.map_err(|error| error.to_string())?;
+        let policy = policy_changes(&self.policy, &config.policy);
+        self.policy = config.policy;
         self.configured = config.settings;
         self.hooks.set(&config.hooks);
         self.log.set_format(config.log_format);
         let mut difference = hosts::apply(&mut self.carp, &mut self.journal, wanted, now);
         sysctl::adopt(self, settings, now)?;
+        let policy = policy.into_iter().map(|(key, text)| (key.to_owned(), text));
+        let changed: Vec<_> = changed.into_iter().chain(policy).collect();
         difference.set = changed.len();
         let changed = changed.into_iter();
         let changed = changed.map(|(key, text)| hosts::outcome(key, text));

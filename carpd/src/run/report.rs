@@ -2,14 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use carp_fsm::Instant;
+use carp_fsm::{GroupId, Instant, Profile};
 
 use super::events::{Journal, millis};
 use super::hosts::Member;
-use super::{Carp, Daemon, GROUP, sysctl};
+use super::neighbours::advice;
+use super::{Carp, Daemon, sysctl};
 use crate::log::{rfc3339, wall_clock};
 use crate::status::{
-    self, Demotion, DemotionCause, HostStatus, Neighbour, Peer, SCHEMA, STATE_SYNC, Split, Status,
+    self, Demotion, DemotionCause, Fast, HostStatus, Lateness, LatenessClass, Neighbour, Peer, SCHEMA,
+    STATE_SYNC, Split, Status,
 };
 
 /// What FreeBSD makes of every advskew above it: in maintenance, or demoted.
@@ -23,12 +25,15 @@ pub(super) fn status(daemon: &Daemon, now: Instant) -> Status {
     let Daemon { carp, journal, .. } = daemon;
     let wall = wall_clock();
     let node = carp.node();
-    let causes = node.causes(GROUP).map(|holding| DemotionCause {
-        cause: journal.cause(holding.cause),
-        subject: journal.subject(carp, holding.cause),
-        weight: holding.weight,
-        age_ms: millis(now - holding.since),
-    });
+    let causes = |group: GroupId| {
+        node.causes(group).map(move |holding| DemotionCause {
+            group: journal.groups.name(group).to_owned(),
+            cause: journal.cause(holding.cause),
+            subject: journal.subject(carp, holding.cause),
+            weight: holding.weight,
+            age_ms: millis(now - holding.since),
+        })
+    };
     Status {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -36,14 +41,24 @@ pub(super) fn status(daemon: &Daemon, now: Instant) -> Status {
         started: at(wall, now, journal.started),
         state_sync: STATE_SYNC.to_owned(),
         demotion: Demotion {
-            total: node.demotion(GROUP),
-            causes: causes.collect(),
+            total: journal.demotion(carp),
+            causes: journal
+                .members_groups(carp)
+                .into_iter()
+                .flat_map(causes)
+                .collect(),
         },
         maintenance: daemon.maintenance.clone(),
         split_master: journal
             .split
-            .clone()
-            .map(|(master, backup)| Split { master, backup }),
+            .iter()
+            .map(|(group, (master, backup))| Split {
+                group: journal.groups.name(GroupId(*group)).to_owned(),
+                master: master.clone(),
+                backup: backup.clone(),
+            })
+            .collect(),
+        lateness: lateness(daemon, wall, now),
         sysctl: sysctl::all(daemon),
         virtual_hosts: journal
             .members
@@ -56,6 +71,22 @@ pub(super) fn status(daemon: &Daemon, now: Instant) -> Status {
             .iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
+    }
+}
+
+fn lateness(daemon: &Daemon, wall: SystemTime, now: Instant) -> Lateness {
+    let lateness = daemon.carp.lateness();
+    let classes = lateness.classes().map(|(bound, count)| LatenessClass {
+        up_to_us: bound.map(carp_fsm::Duration::as_micros),
+        count,
+    });
+    let (worst, bad) = (lateness.worst(), daemon.late.bad(now));
+    Lateness {
+        classes: classes.collect(),
+        worst_us: worst.map(|(late, _)| late.as_micros()),
+        worst_at: worst.map(|(_, then)| at(wall, now, then)),
+        bad_ms: bad.map(|(late, _)| millis(late)),
+        bad_age_ms: bad.map(|(_, ago)| millis(ago)),
     }
 }
 
@@ -75,6 +106,11 @@ fn neighbours(carp: &Carp, now: Instant) -> Vec<Neighbour> {
             source: neighbour.source,
             mac: neighbour.mac.map(|mac| mac.to_string()),
             what: neighbour.kind.to_string(),
+            advice: advice(
+                neighbour.kind,
+                node.find(neighbour.iface, neighbour.vhid).is_some(),
+            )
+            .map(str::to_owned),
             age_ms: millis(now - neighbour.heard),
         })
         .collect();
@@ -110,10 +146,28 @@ fn host(
         leaving: host.leaving,
         owner: host.owner,
         address_error: carp.ownership_error(id).map(ToString::to_string),
-        advbase: configured.advbase.get(),
-        advskew: configured.advskew.get(),
+        group: configured.group.clone(),
+        demotion: host.demotion,
+        advbase: configured.timing.advbase.get(),
+        advskew: configured.timing.advskew.get(),
         advskew_sent: host.advskew.get(),
+        fast: match configured.timing.profile {
+            Profile::Normal => None,
+            Profile::Fast { dead_ratio } => Some(Fast {
+                dead_ratio: dead_ratio.get(),
+                left: host.left_fast,
+            }),
+        },
         preempt: carp.node().config(id).is_some_and(|config| config.preempt),
+        preempt_delay: configured.preempt_delay.as_micros() / 1_000_000,
+        multicast: configured.destinations.multicast,
+        peers: configured
+            .destinations
+            .peers
+            .iter()
+            .map(|peer| peer.address)
+            .collect(),
+        signs_old_ms: host.signs_old_until.map(|until| millis(until - now)),
         dialect: configured.dialect.to_string(),
         last_peer: host.peer.map(|peer| Peer {
             address: peer.source,

@@ -1,11 +1,11 @@
 //! Settings by the names of FreeBSD's `net.inet.carp` sysctls, while carpd runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use carp_fsm::{Cause, Dscp, Instant};
+use carp_fsm::{Dscp, Instant, Policy};
 
 use super::carry_out::refuse_while_leaving;
-use super::{Daemon, GROUP, hosts};
+use super::{Daemon, demotion, hosts};
 use crate::config::{MAX_DSCP, MAX_LOG, Settings};
 
 /// What every key may have in front.
@@ -42,10 +42,15 @@ pub(super) fn all(daemon: &Daemon) -> BTreeMap<String, String> {
 }
 
 fn value(daemon: &Daemon, key: &str) -> String {
-    let node = daemon.carp.node();
+    let Daemon { carp, journal, .. } = daemon;
     match key {
-        "demotion" => node.demotion(GROUP).to_string(),
-        "suppress_preempt" => node.causes(GROUP).count().to_string(),
+        "demotion" => journal.demotion(carp).to_string(),
+        "suppress_preempt" => {
+            let groups = journal.members_groups(carp).into_iter();
+            let causes = groups.flat_map(|group| carp.node().causes(group));
+            let causes: HashSet<_> = causes.map(|holding| holding.cause).collect();
+            causes.len().to_string()
+        }
         key => setting(daemon.settings, key),
     }
 }
@@ -144,24 +149,24 @@ pub(super) fn adopt(daemon: &mut Daemon, settings: Settings, now: Instant) -> Re
         carp,
         journal,
         settings: before,
+        policy,
         ..
     } = daemon;
-    let (ifdown, senderr) = (settings.ifdown_demotion_factor, settings.senderr_demotion_factor);
-    carp.node_mut()
-        .set_demotion_factors(now, ifdown.into(), senderr.into());
+    let policy = Policy {
+        ifdown_demotion_factor: settings.ifdown_demotion_factor.into(),
+        senderr_demotion_factor: settings.senderr_demotion_factor.into(),
+        ..*policy
+    };
+    carp.node_mut().set_policy(now, policy);
+    demotion::wait_with(carp, journal, now, policy.not_ready_demotion_factor)?;
     hosts::adopt(carp, journal, *before, settings, now)?;
     journal.log_level = settings.log;
     daemon.settings = settings;
     Ok(())
 }
 
-/// As on FreeBSD, the number is added to the sum. Here it is added to the cause `operator`, which never falls below 0.
+/// As on FreeBSD, the number is added.
 fn demote(daemon: &mut Daemon, text: &str, now: Instant) -> Result<(), String> {
-    let node = daemon.carp.node();
-    let mut causes = node.causes(GROUP);
-    let held = causes.find(|holding| holding.cause == Cause::Operator);
-    let held = held.map_or(0, |holding| holding.weight);
-    drop(causes);
     let Ok(change) = text.parse::<i32>() else {
         let text = text.escape_debug();
         return Err(format!(
@@ -169,19 +174,7 @@ fn demote(daemon: &mut Daemon, text: &str, now: Instant) -> Result<(), String> {
              demotion=-240"
         ));
     };
-    let Ok(weight) = u16::try_from(i32::from(held).saturating_add(change)) else {
-        return Err(format!(
-            "demotion={change} is out of range: {held} was added this way, and stays within 0 to {}; carpd demotion \
-             shows the causes",
-            u16::MAX
-        ));
-    };
-    let node = daemon.carp.node_mut();
-    let done = match weight {
-        0 => node.clear(now, GROUP, Cause::Operator),
-        _ => node.demote(now, GROUP, Cause::Operator, weight),
-    };
-    done.map_err(|error| error.to_string())
+    demotion::add(&mut daemon.carp, &mut daemon.journal, now, change)
 }
 
 fn number(key: &str, text: &str, min: u8, max: u8) -> Result<u8, String> {

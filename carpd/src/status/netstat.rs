@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Status;
+use super::{Lateness, Status};
 
 /// Name of a counter, indentation, and its words for one packet and for any other number.
 ///
@@ -119,6 +119,36 @@ impl Status {
                 let _ = writeln!(text, "\t{count} {name}");
             }
         }
+        text + &self.lateness_lines()
+    }
+
+    /// How late this machine did what was due, which no kernel counts.
+    fn lateness_lines(&self) -> String {
+        let Lateness {
+            classes,
+            worst_us,
+            worst_at,
+            ..
+        } = &self.lateness;
+        let all: u64 = classes.iter().map(|class| class.count).sum();
+        let deadlines = if all == 1 { "deadline" } else { "deadlines" };
+        let mut text = format!("lateness:\n\t{all} {deadlines}\n");
+        let mut left = all;
+        for (class, next) in classes.iter().zip(classes.iter().skip(1)) {
+            left -= class.count;
+            if let Some(above) = class.up_to_us.filter(|_| next.count > 0) {
+                let _ = writeln!(text, "\t\t{left} later than {}", millis(above));
+            }
+        }
+        if let (Some(worst), Some(at)) = (worst_us, worst_at) {
+            let _ = writeln!(text, "\t\tthe worst by {}, at {at}", millis(*worst));
+        }
         text
     }
+}
+
+/// `1.234 ms`, without zeros at the end.
+fn millis(micros: u64) -> String {
+    let text = format!("{}.{:03}", micros / 1000, micros % 1000);
+    format!("{} ms", text.trim_end_matches('0').trim_end_matches('.'))
 }

@@ -17,10 +17,17 @@ pub(crate) fn example() -> Status {
         leaving: false,
         owner: true,
         address_error: None,
+        group: "carp".into(),
+        demotion: 240,
         advbase: 1,
         advskew: 0,
         advskew_sent: 240,
+        fast: None,
         preempt: true,
+        preempt_delay: 0,
+        multicast: true,
+        peers: Vec::new(),
+        signs_old_ms: None,
         dialect: "freebsd".into(),
         last_peer: Some(Peer {
             address: "192.0.2.2".parse().expect("an address"),
@@ -52,6 +59,7 @@ pub(crate) fn example() -> Status {
         demotion: Demotion {
             total: 240,
             causes: vec![DemotionCause {
+                group: "carp".into(),
                 cause: "interface down".into(),
                 subject: Some("eth1".into()),
                 weight: 240,
@@ -59,7 +67,16 @@ pub(crate) fn example() -> Status {
             }],
         },
         maintenance: None,
-        split_master: None,
+        split_master: Vec::new(),
+        lateness: Lateness {
+            classes: [(Some(100), 990), (Some(1000), 8), (Some(50_000), 0), (None, 2)]
+                .map(|(up_to_us, count)| LatenessClass { up_to_us, count })
+                .into(),
+            worst_us: Some(123_456),
+            worst_at: Some("2026-11-21T10:00:00.000Z".into()),
+            bad_ms: None,
+            bad_age_ms: None,
+        },
         sysctl: [("allow", "1"), ("demotion", "240"), ("log", "1")]
             .map(|(key, value)| (key.into(), value.into()))
             .into(),
@@ -71,6 +88,7 @@ pub(crate) fn example() -> Status {
                 source: "192.0.2.9".parse().expect("an address"),
                 mac: Some("00:00:5e:00:01:07".into()),
                 what: "speaks VRRPv2".into(),
+                advice: Some("give one of the two another vhid".into()),
                 age_ms: 5678,
             },
             Neighbour {
@@ -80,6 +98,7 @@ pub(crate) fn example() -> Status {
                 source: "192.0.2.8".parse().expect("an address"),
                 mac: None,
                 what: "speaks CARP here".into(),
+                advice: None,
                 age_ms: 1,
             },
         ],
@@ -99,6 +118,7 @@ eth0@7              192.0.2.10/24, 2001:db8::10/64  MASTER                      
 eth1@200            198.51.100.1                    INIT (hardware interface down)
 
 eth0@7: 192.0.2.9 speaks VRRPv2 (5 s ago)
+  give one of the two another vhid
 
 degraded: 1 MASTER, 1 INIT; demoted by 240 (interface down: eth1); others with a vhid of ours: 1
 ";
@@ -145,14 +165,15 @@ fn the_short_form_has_one_line_for_each() {
 
 #[test]
 fn causes_are_listed_with_weight_and_age() {
-    let mut demotion = example().demotion;
-    demotion.causes.push(DemotionCause {
+    let mut status = example();
+    status.demotion.causes.push(DemotionCause {
+        group: "dmz".into(),
         cause: "state-sync".into(),
         subject: None,
         weight: 5,
         age_ms: 61_999,
     });
-    demotion.total = 245;
+    status.demotion.total = 245;
     let expected = "\
 Cause                 Weight  Age
 interface down: eth1     240  1 s
@@ -160,9 +181,48 @@ state-sync                 5  61 s
 
 demoted by 245
 ";
-    assert_eq!(demotion.table(), expected);
-    demotion.causes.clear();
-    assert_eq!(demotion.table(), "nothing demotes this machine\n");
+    assert_eq!(status.demotion_table(), expected);
+    status.virtual_hosts[1].group = "dmz".into();
+    let expected = "\
+Group  Cause                 Weight  Age
+carp   interface down: eth1     240  1 s
+dmz    state-sync                 5  61 s
+
+demoted by 245
+";
+    assert_eq!(status.demotion_table(), expected);
+    let table = status.table();
+    assert!(table.contains("\n  dmz: state-sync (5)\n"), "{table}");
+    assert!(
+        table.contains("  Status                          Group  Description\n"),
+        "{table}"
+    );
+    status.demotion.causes.clear();
+    assert_eq!(status.demotion_table(), "nothing demotes this machine\n");
+}
+
+#[test]
+fn what_is_out_of_order_is_said_with_what_to_do() {
+    let mut late = example();
+    (late.lateness.bad_ms, late.lateness.bad_age_ms) = (Some(2345), Some(61_999));
+    let said = "WARNING: this machine was up to 2345 ms late within the last hour, the last time 61 s ago: ";
+    assert!(late.table().contains(said), "{}", late.table());
+    let mut changing = example();
+    changing.virtual_hosts[0].signs_old_ms = Some(59_001);
+    let said = "\npassword or addresses have changed: the old ones are used for 60 s more, until ";
+    assert!(changing.table().contains(said), "{}", changing.table());
+    let mut left = example();
+    left.virtual_hosts[0].fast = Some(Fast {
+        dead_ratio: 4,
+        left: true,
+    });
+    assert_eq!(left.health(), Health::Degraded);
+    let table = left.table();
+    assert!(
+        table.contains("\neth0@7: has left the fast profile, ")
+            && table.ends_with("; fast profile left: 1\n"),
+        "{table}"
+    );
 }
 
 #[test]
@@ -184,6 +244,11 @@ carp:
 \t\t1 discarded for bad checksum
 \t\t3 discarded for bad authentication
 \t4 new
+lateness:
+\t1000 deadlines
+\t\t10 later than 0.1 ms
+\t\t2 later than 50 ms
+\t\tthe worst by 123.456 ms, at 2026-11-21T10:00:00.000Z
 ";
     assert_eq!(status.netstat(), expected);
 }
@@ -197,7 +262,8 @@ fn every_counter_has_words() {
         .map(|(name, count)| (name.to_owned(), count))
         .collect();
     let text = status.netstat();
-    assert_eq!(text.lines().count(), 1 + stats.iter().count(), "{text}");
+    let counters = text.lines().take_while(|line| *line != "lateness:");
+    assert_eq!(counters.count(), 1 + stats.iter().count(), "{text}");
     for (name, _) in stats.iter() {
         assert!(!text.contains(&format!(" {name}\n")), "{name} has none: {text}");
     }
@@ -248,10 +314,11 @@ fn verdicts() {
     let mut split = example();
     (split.demotion.total, split.virtual_hosts[1].state) = (0, Backup);
     split.neighbours.clear();
-    split.split_master = Some(Split {
+    split.split_master = vec![Split {
+        group: "carp".into(),
         master: "eth0@7".into(),
         backup: "eth1@200".into(),
-    });
+    }];
     let said = "degraded: 1 MASTER, 1 BACKUP; split: MASTER of eth0@7, but BACKUP of eth1@200";
     assert_eq!((split.health(), split.verdict()), (Health::Degraded, said.into()));
     assert_eq!(with(&[Init], 0), (Health::Down, "down: 1/1 INIT".into()));

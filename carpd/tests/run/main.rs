@@ -6,6 +6,7 @@
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+mod election;
 mod failover;
 mod guard;
 mod hooks;

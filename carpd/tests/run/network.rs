@@ -120,6 +120,31 @@ impl Network {
         Daemon::start(self.run(interface, more))
     }
 
+    /// Moves `there` into a network namespace of its own, as another machine. Dropping the result removes that.
+    pub(crate) fn move_there(&self, far: &str) -> Far {
+        ip(&["netns", "add", far]);
+        let guard = Far(far.to_owned());
+        self.ip(&["link", "set", "there", "netns", far]);
+        ip(&["-n", far, "address", "add", "192.0.2.3/24", "dev", "there"]);
+        ip(&["-n", far, "link", "set", "there", "up"]);
+        guard
+    }
+
+    /// Starts `carpd run` for `there` after [`move_there`](Self::move_there).
+    pub(crate) fn start_there(&self, far: &str, more: &str) -> Daemon {
+        let mut command = Command::new("ip");
+        command.args([
+            "netns",
+            "exec",
+            far,
+            env!("CARGO_BIN_EXE_carpd"),
+            "run",
+            "--config",
+        ]);
+        command.arg(self.configure("there", more));
+        Daemon::start(command)
+    }
+
     /// Asks the carpd on an interface.
     pub(crate) fn ask(&self, interface: &str, args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_carpd"));
@@ -141,6 +166,15 @@ impl Drop for Network {
         let _ = Command::new("ip")
             .args(["netns", "delete", &self.namespace])
             .status();
+    }
+}
+
+/// Another machine.
+pub(crate) struct Far(String);
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "delete", &self.0]).status();
     }
 }
 

@@ -347,7 +347,7 @@ fn the_widget_the_counters_and_the_watch() {
         code == 0
             && out.starts_with("carp:\n\t0 packets received (IPv4)\n")
             && out.contains("\n\t\t0 discarded for bad authentication\n")
-            && out.ends_with("\n\t1 transition to master\n"),
+            && out.contains("\n\t1 transition to master\nlateness:\n"),
         "{out}"
     );
     assert_eq!(network.json("here")["state_sync"], "not managed");

@@ -6,8 +6,11 @@ use core::pin::pin;
 use core::task::{Context, Waker};
 
 use carp_embassy::phy::PhyShim;
-use carp_embassy::{Carp, Engine, Seat, SeatPackets, SeatState, Seats, Shim, Slots, log_event, virtual_host};
-use carp_fsm::{Cause, HostConfig, Instant, LinkState, Policy};
+use carp_embassy::{
+    Carp, Engine, Gateway, PeerSlots, Seat, SeatPackets, SeatState, Seats, Shim, Slots, log_event,
+    virtual_host,
+};
+use carp_fsm::{Cause, HostConfig, Instant, LinkState, Peer, Policy};
 use embassy_net_driver::{self as driver, Driver as _};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use smoltcp::phy::{self, Device as _};
@@ -103,6 +106,13 @@ fn any_config() -> HostConfig<ADDRS> {
     config
 }
 
+fn any_peer() -> Peer {
+    Peer {
+        address: any_ip(),
+        min_ttl: any(),
+    }
+}
+
 fn poll(future: impl Future) {
     let _ = black_box(
         pin!(future)
@@ -114,15 +124,22 @@ fn poll(future: impl Future) {
 /// Shim, seats, runner and control.
 pub fn shim() {
     static SLOTS: ConstStaticCell<Slots<2, ADDRS>> = ConstStaticCell::new(Slots::EMPTY);
+    static PEERS: ConstStaticCell<PeerSlots<2, 3>> = ConstStaticCell::new(PeerSlots::EMPTY);
     static CARP: StaticCell<Carp<Mutex, ADDRS>> = StaticCell::new();
     static PACKETS: ConstStaticCell<SeatPackets<4>> = ConstStaticCell::new(SeatPackets::EMPTY);
     static SEAT: StaticCell<SeatState<Mutex, 4>> = StaticCell::new();
 
     // A cell that is taken twice panics: that is the program's part.
-    let (Some(slots), Some(packets)) = (SLOTS.try_take(), PACKETS.try_take()) else {
+    let (Some(slots), Some(peers), Some(packets)) = (SLOTS.try_take(), PEERS.try_take(), PACKETS.try_take())
+    else {
         return;
     };
-    let carp = Carp::new(slots, black_box(Policy::HARDENED), any(), any_mac());
+    let carp = Carp::new(
+        slots.with_peers(peers),
+        black_box(Policy::HARDENED),
+        any(),
+        any_mac(),
+    );
     let Some(carp) = CARP.try_uninit().map(|cell| &*cell.write(carp)) else {
         return;
     };
@@ -163,9 +180,18 @@ fn command(carp: &'static Carp<Mutex, ADDRS>) {
     if let Ok(host) = control.insert(any_config()) {
         black_box((control.state(host), control.status(host)));
         black_box(control.set_enabled(host, any()).is_ok());
+        black_box(control.set_peers(host, any(), &[any_peer(), any_peer()]).is_ok());
         black_box(control.hand_over(host).is_ok());
         black_box(control.with_node(|now, node| node.remove(now, host).is_ok()));
     }
+    let gateway = || {
+        any::<bool>().then(|| Gateway {
+            network: any_ip(),
+            prefix_len: any(),
+            router: any_ip(),
+        })
+    };
+    control.set_gateways(gateway(), gateway());
     control.set_maintenance(any());
     control.set_ready(any());
     black_box(control.demote(Cause::External(any()), any()).is_ok());

@@ -17,6 +17,7 @@ use carp_proto::{
 };
 
 pub mod adapter;
+pub mod events;
 pub mod node;
 
 /// Addresses of the virtual host in these images.
@@ -196,6 +197,20 @@ pub fn explanation() {
 
 /// What the other functions leave out, but for what prints.
 pub fn rest() {
+    black_box(frame::Answer::recognise(any_bytes(), any_mac()));
+    let mut buffer = [0; MAX_FRAME_LEN];
+    black_box(frame::emit_arp_request(
+        any_mac(),
+        any_ipv4(),
+        any_ipv4(),
+        &mut buffer,
+    ));
+    black_box(frame::emit_neighbor_solicitation(
+        any_mac(),
+        any_ipv6(),
+        any_ipv6(),
+        &mut buffer,
+    ));
     black_box(Key::from_passphrase(any_bytes()).is_ok());
     black_box(any_key() == Key::NONE);
     black_box(carp_proto::checksum(any_bytes()));

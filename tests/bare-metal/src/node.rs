@@ -128,9 +128,9 @@ pub fn everything() {
 /// A node with one virtual host of one family, and no more calls than a firmware cannot do without.
 pub fn smallest() {
     let mut hosts = [HostSlot::<ADDRESSES>::EMPTY];
-    let (mut interfaces, mut groups) = ([InterfaceSlot::EMPTY], [GroupSlot::EMPTY]);
+    let (mut interface, mut groups) = (InterfaceSlot::EMPTY, [GroupSlot::EMPTY]);
     let mut events = [EventSlot::EMPTY; 4];
-    let storage = Storage::borrowed(&mut hosts, &mut interfaces, &mut groups, &mut events);
+    let storage = Storage::on_one_interface(&mut hosts, &mut interface, &mut groups, &mut events);
     let mut node = Node::new(Policy::HARDENED, any(), storage);
     let mut frame = [0; MAX_FRAME_LEN];
     let mut config = HostConfig::new(IfaceId(0), any_vhid(), any_key());
@@ -182,7 +182,7 @@ fn commands(node: &mut Node<'_, ADDRESSES>, host: HostId) {
     hide(&node.set_enabled(now, host, any()));
     hide(&node.hand_over(now, host));
     node.set_maintenance(now, any());
-    node.set_demotion_factors(now, any(), any());
+    node.set_policy(now, any_policy());
     hide(&node.force_state(now, host, any_state()));
     hide(&node.demote(now, group, cause, any()));
     hide(&node.clear(now, group, cause));
@@ -211,7 +211,7 @@ fn outputs(node: &mut Node<'_, ADDRESSES>, frame: &mut [u8; MAX_FRAME_LEN]) {
 fn inspection(node: &Node<'_, ADDRESSES>, host: HostId) {
     let group = GroupId(any());
     hide(&(node.state(host), node.is_owner(host), node.status(host)));
-    hide(&(node.config(host), node.maintenance()));
+    hide(&(node.config(host), node.maintenance(), node.policy()));
     hide(&node.find(IfaceId(any()), any_vhid()));
     hide(&node.interface(IfaceId(any())));
     hide(&node.demotion(group));

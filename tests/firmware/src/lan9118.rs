@@ -1,6 +1,6 @@
 //! A driver for the LAN9118, by polling its FIFOs; its interrupt says when.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::task::Context;
 
 use critical_section::Mutex;
@@ -8,6 +8,7 @@ use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxTok
 use embassy_sync::waitqueue::WakerRegistration;
 
 use crate::board::{Device, Interrupt, Register, unmask};
+use crate::time;
 
 const fn register(offset: usize) -> Register {
     Register::of(Device::Ethernet, offset)
@@ -51,6 +52,52 @@ const WORD: usize = 4;
 const OVERHEAD: u32 = 16;
 
 static WAKER: Mutex<RefCell<WakerRegistration>> = Mutex::new(RefCell::new(WakerRegistration::new()));
+
+/// Advertisements that were sent from here, for tests: how many, when the last one was, and the longest time between
+/// two, in ticks.
+#[derive(Clone, Copy)]
+struct Sent {
+    count: u32,
+    last: u64,
+    longest: u64,
+}
+
+static SENT: Mutex<Cell<Sent>> = Mutex::new(Cell::new(Sent {
+    count: 0,
+    last: 0,
+    longest: 0,
+}));
+
+/// How many advertisements have left, and the longest time from one to the next since the last call, in microseconds.
+pub fn advertisements() -> (u32, u64) {
+    critical_section::with(|cs| {
+        let sent = SENT.borrow(cs);
+        let Sent { count, last, longest } = sent.get();
+        sent.set(Sent {
+            count,
+            last,
+            longest: 0,
+        });
+        (count, longest / time::TICKS)
+    })
+}
+
+fn note(frame: &[u8]) {
+    // IPv4, protocol 112.
+    if frame.get(12..14) != Some(&[8, 0]) || frame.get(23) != Some(&112) {
+        return;
+    }
+    let now = time::ticks();
+    critical_section::with(|cs| {
+        let sent = SENT.borrow(cs);
+        let Sent { count, last, longest } = sent.get();
+        sent.set(Sent {
+            count: count + 1,
+            last: now,
+            longest: longest.max(now - last),
+        });
+    });
+}
 
 /// The network card.
 pub struct Lan9118 {
@@ -219,6 +266,7 @@ impl TxToken for Room {
         let mut frame = [0; MTU];
         let len = len.min(MTU);
         let result = f(&mut frame[..len]);
+        note(&frame[..len]);
         // One segment, first and last.
         TX_DATA.write(1 << 13 | 1 << 12 | len as u32);
         TX_DATA.write(len as u32);

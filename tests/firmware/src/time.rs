@@ -10,7 +10,7 @@ use embassy_time_queue_utils::Queue;
 use crate::board::{Device, Interrupt, Register, unmask};
 
 /// Ticks of a microsecond.
-const TICKS: u64 = 25;
+pub(crate) const TICKS: u64 = 25;
 /// Timer 0 counts down from here, and then again: 171 s.
 const PERIOD: u64 = 1 << 32;
 /// Timer 1 is not asked to wait longer.
@@ -42,11 +42,16 @@ const ALARM: Timer = timer(Device::Timer1);
 struct Time {
     /// How often timer 0 has wrapped.
     wraps: Mutex<Cell<u64>>,
+    /// Ticks at which timer 1 was to call, and by how much later it last did.
+    due: Mutex<Cell<u64>>,
+    late: Mutex<Cell<u64>>,
     queue: Mutex<RefCell<Queue>>,
 }
 
 embassy_time_driver::time_driver_impl!(static TIME: Time = Time {
     wraps: Mutex::new(Cell::new(0)),
+    due: Mutex::new(Cell::new(0)),
+    late: Mutex::new(Cell::new(0)),
     queue: Mutex::new(RefCell::new(Queue::new())),
 });
 
@@ -62,6 +67,12 @@ pub fn init() {
 /// Ticks of 40 ns since reset.
 pub fn ticks() -> u64 {
     critical_section::with(ticks_within)
+}
+
+/// By how many microseconds the interrupt of timer 1 was last served too late: an emulator that had no processor to run
+/// on. What the firmware itself takes comes on top.
+pub fn late_by() -> u64 {
+    critical_section::with(|cs| TIME.late.borrow(cs).get()) / TICKS
 }
 
 fn ticks_within(cs: CriticalSection<'_>) -> u64 {
@@ -88,6 +99,8 @@ pub(crate) fn on_alarm() {
     critical_section::with(|cs| {
         ALARM.control.write(0);
         ALARM.interrupt.write(1);
+        let late = ticks_within(cs).saturating_sub(TIME.due.borrow(cs).get());
+        TIME.late.borrow(cs).set(late);
         arm(cs, &mut TIME.queue.borrow_ref_mut(cs));
     });
 }
@@ -99,6 +112,7 @@ fn arm(cs: CriticalSection<'_>, queue: &mut Queue) {
     ALARM.control.write(0);
     if next != u64::MAX {
         let wait = next.saturating_sub(now).clamp(1, LONGEST) * TICKS;
+        TIME.due.borrow(cs).set(now * TICKS + wait);
         ALARM.reload.write(0);
         ALARM.value.write(u32::try_from(wait).unwrap_or(u32::MAX));
         ALARM.control.write(ENABLE | ENABLE_INTERRUPT);

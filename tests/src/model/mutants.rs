@@ -62,6 +62,12 @@ pub const MUTANTS: &[Mutant] = &[
         "peer_demotion > mine ||",
     ),
     mutant(
+        "OpenBSD: a demoted MASTER yields to a bow-out",
+        "machine/compare.rs",
+        "if peer == Interval::BOW_OUT && view.policy.answer_worse_master {",
+        "if peer == Interval::BOW_OUT && view.maintenance {",
+    ),
+    mutant(
         "UCarp: the lower address yields",
         "machine/compare.rs",
         "own == peer && lower_source)",
@@ -89,7 +95,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "hearing the master does not restart the master-down timer",
         "machine.rs",
-        "*down = now + view.waits(*ties, *heard);",
+        "*down = now + view.waits_for(peer, willing, *ties);",
         "*down = (*down).max(now);",
     ),
     mutant(
@@ -120,7 +126,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a MASTER advertises as seldom as a BACKUP waits",
         "machine.rs",
         "let period = view.period(view.effective_skew());\n                let next = *next_ad + period;",
-        "let period = view.master_down();\n                let next = *next_ad + period;",
+        "let period = view.waits(0);\n                let next = *next_ad + period;",
     ),
     mutant(
         "who bowed out waits for its successor without end",
@@ -149,9 +155,9 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "who handed over takes it back at once",
-        "machine.rs",
-        "let willing = bows_out || !(*resigned || view.maintenance);",
-        "let willing = bows_out || *resigned || peer.micros() > 0;",
+        "machine/view.rs",
+        "peer == Interval::BOW_OUT || !(resigned || self.maintenance)",
+        "resigned || peer.micros() > 0",
     ),
     mutant(
         "enabled again while leaving, it leaves all the same",
@@ -180,15 +186,15 @@ pub const MUTANTS: &[Mutant] = &[
     // Maintenance mode.
     mutant(
         "in maintenance it takes over from a living master",
-        "machine.rs",
-        "!(*resigned || view.maintenance)",
-        "!*resigned",
+        "machine/view.rs",
+        "!(resigned || self.maintenance)",
+        "!resigned",
     ),
     mutant(
         "in maintenance it does not answer a bow-out",
-        "machine.rs",
-        "let willing = bows_out || !(*resigned",
-        "let willing = bows_out && !view.maintenance || !(*resigned",
+        "machine/view.rs",
+        "peer == Interval::BOW_OUT || !(resigned",
+        "peer == Interval::BOW_OUT && !self.maintenance || !(resigned",
     ),
     mutant(
         "in maintenance it stays MASTER beside a slower one",
@@ -205,8 +211,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "after maintenance it does not preempt",
         "machine.rs",
-        "Reason::HandedOver, !view.maintenance, view)",
-        "Reason::HandedOver, true, view)",
+        "Reason::HandedOver, peer, !view.maintenance, 0, view)",
+        "Reason::HandedOver, peer, true, 0, view)",
     ),
     mutant(
         "two in maintenance wait equally long",
@@ -256,15 +262,15 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "one of several peers that cannot be reached is a send error",
         "host/destinations.rs",
-        "to_peer && self.destinations().are_several()",
-        "to_peer && !self.destinations().are_several()",
+        "wanted.is_empty() || !wanted.and(reached).is_empty()",
+        "wanted.is_empty() || wanted == wanted.and(reached)",
     ),
     // Changes of the key.
     mutant(
         "who has changed its key signs with the new one at once",
         "node/engine.rs",
-        "host.changing.and_then(|_| self.keys.signing(slot))",
-        "host.changing.and_then(|_| self.keys.signing(slot)).filter(|_| false)",
+        "keys.and_then(|part| (part.signing)(&self.keys, slot))",
+        "keys.and_then(|part| (part.signing)(&self.keys, slot)).filter(|_| false)",
     ),
     mutant(
         "the old key is not believed any longer when it no longer signs",
@@ -276,20 +282,20 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "fast: a slower master is not waited for",
         "machine/view.rs",
-        "self.intervals(ratio, heard)",
-        "self.intervals(ratio, AdvSkew::new(heard.get().min(1)))",
+        "self.intervals(ratio, peer.skew())",
+        "self.intervals(ratio, AdvSkew::new(peer.skew().get().min(1)))",
     ),
     mutant(
         "fast: who becomes BACKUP of a slower master does not wait for it",
         "machine.rs",
-        "self.wait_for(now, interval, view);",
-        "let _ = interval;",
+        "let wait = view.waits_for(peer, view.is_willing(peer, resigned), ties);",
+        "let wait = view.waits(ties);",
     ),
     mutant(
         "fast: who changes its timing forgets how slow its master is",
         "machine.rs",
-        "*ties = 0;\n                (*down4, *down6)",
-        "(*ties, *heard) = (0, AdvSkew::new(0));\n                (*down4, *down6)",
+        " || view.dead_ratio.is_some();",
+        ";",
     ),
     mutant(
         "fast: the profile is not left",
@@ -349,19 +355,19 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "sending must fail once more before it counts",
-        "host.rs",
+        "host/sending.rs",
         "self.errors < SEND_THRESHOLD",
         "self.errors <= SEND_THRESHOLD",
     ),
     mutant(
         "a BACKUP lifts its demotion for errors at once",
-        "host.rs",
+        "host/sending.rs",
         "self.retry_at = retry.map(|wait| now + wait.max(BUSY_RETRY));",
         "self.retry_at = retry.map(|_| now + BUSY_RETRY);",
     ),
     mutant(
         "three successes do not lift the demotion for errors",
-        "host.rs",
+        "host/sending.rs",
         "*self = Self::default();\n        was_failing",
         "self.errors = 0;\n        was_failing",
     ),

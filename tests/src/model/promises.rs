@@ -67,7 +67,10 @@ impl<'s> World<'s> {
             }
             (State::Master, State::Backup, Because::Heard(heard, Heard { lower_source, .. })) => {
                 let handed_over = reason == Reason::HandedOver && heard.interval != reference::BOW_OUT;
-                if !handed_over && !reference::yields(member.dialect, own, heard, lower_source) {
+                let from_nobody =
+                    heard.interval == reference::BOW_OUT && self.scenario.policy.answer_worse_master;
+                let yields = reference::yields(member.dialect, own, heard, lower_source) && !from_nobody;
+                if !handed_over && !yields {
                     return Err(self.blame(index, &format!("yields to {heard}, being {own}")));
                 }
             }
@@ -90,7 +93,7 @@ impl<'s> World<'s> {
 
     fn check_seat(&mut self, index: u8) -> Result<(), Violation> {
         let policy = self.scenario.policy;
-        let mut patience = self.patience(index);
+        let mut patience = self.longest_patience(index);
         let advbase = self.advbase(index);
         let parting = Duration::from_micros(reference::longest_period(advbase) / 16 * 15);
         let slowest = self
@@ -217,6 +220,27 @@ impl<'s> World<'s> {
     fn advbase(&self, index: u8) -> u8 {
         let (member, left) = (self.member(index), self.seats[usize::from(index)].left_fast);
         if left { 1 } else { member.advbase }
+    }
+
+    /// No BACKUP waits longer: who leaves a slower master alone gives it the time that it needs, and goes on doing so
+    /// when it has left maintenance mode, until it hears it.
+    fn longest_patience(&self, index: u8) -> Duration {
+        let (member, members) = (self.member(index), self.scenario.members.iter());
+        let maintains = self.scenario.faults.contains(&Fault::Maintain);
+        let longest = if let Some(ratio) = member.fast {
+            let slowest = members.map(|member| member.advskew).max().unwrap_or_default();
+            let slowest = if maintains {
+                reference::MAINTENANCE
+            } else {
+                slowest
+            };
+            reference::fast_master_down(ratio, member.advskew, maintains, Some(slowest))
+                + reference::period(member.advskew.into())
+        } else {
+            let slowest = members.map(|member| member.advbase).max().unwrap_or_default();
+            reference::master_down(member.dialect, slowest, member.advskew, maintains)
+        };
+        self.patience(index).max(Duration::from_micros(longest))
     }
 
     /// How long it waits in silence, before a tie is counted.

@@ -32,6 +32,13 @@ pub struct Rank {
     pub interval: u16,
 }
 
+impl Rank {
+    /// Whole seconds of the interval.
+    pub fn advbase(self) -> u8 {
+        self.interval.to_be_bytes()[0]
+    }
+}
+
 /// As in `1/128`, with the demotion behind it if there is any.
 impl fmt::Display for Rank {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@ use carp_proto::Dialect;
 
 use super::promises::Violation;
 use super::reference;
-use super::scenario::{Fault, Member, Scenario};
+use super::scenario::{Fault, Scenario};
 use super::search::Identity;
 use super::step::Step;
 use super::world::World;
@@ -203,17 +203,19 @@ impl Settle {
 pub fn bound(scenario: &Scenario) -> Duration {
     let maintenance = scenario.faults.contains(&Fault::Maintain);
     let members = scenario.members.iter();
-    // Who left the fast profile has an advbase of 1.
-    let leaves = scenario.members.iter().any(|member| member.advbase > 0);
-    let advbase = |member: &Member| member.advbase.max(leaves.into());
+    // Who is left alone is waited for as long as it needs.
+    let advbase = members
+        .clone()
+        .map(|member| member.advbase)
+        .max()
+        .unwrap_or_default();
     let slowest = members.clone().map(|member| member.advskew).max();
     let patience = members.clone().map(|member| match member.fast {
-        Some(ratio) if !leaves => reference::fast_master_down(ratio, member.advskew, maintenance, slowest),
-        _ => reference::master_down(member.dialect, advbase(member), member.advskew, maintenance),
+        Some(ratio) if advbase == 0 => {
+            reference::fast_master_down(ratio, member.advskew, maintenance, slowest)
+        }
+        _ => reference::master_down(member.dialect, advbase, member.advskew, maintenance),
     });
-    let period = members
-        .clone()
-        .map(|member| reference::longest_period(advbase(member)));
     let grace = if scenario.faults.contains(&Fault::Rekey) {
         scenario.policy.change_grace.as_micros()
     } else {
@@ -234,7 +236,7 @@ pub fn bound(scenario: &Scenario) -> Duration {
             + scenario.policy.leave_wait.as_micros()
             + scenario.policy.linger.as_micros()
             + grace
-            + 2 * (patience.max().unwrap_or(0) + period.max().unwrap_or(0)),
+            + 2 * (patience.max().unwrap_or(0) + reference::longest_period(advbase)),
     )
 }
 

@@ -121,6 +121,9 @@ fn command(sim: &mut Sim, judge: &mut Judge<'_>, chance: &mut Chance, index: usi
         // Kernels have no such thing.
         18..20 if hardened => {
             seat.maintenance = !seat.maintenance;
+            if !(seat.maintenance || seat.resigned) {
+                seat.behind = [0; 2];
+            }
             seat.maintained = true;
             let maintenance = seat.maintenance;
             sim.command(id, |node, now| node.set_maintenance(now, maintenance));

@@ -70,7 +70,9 @@ impl<'p> Judge<'p> {
             } => {
                 seat.heard = Some((rank(interval, demotion), from.0));
                 if seat.state == State::Backup {
-                    seat.quiet[usize::from(source.is_ipv6())] = now;
+                    let family = usize::from(source.is_ipv6());
+                    seat.quiet[family] = now;
+                    seat.behind[family] = seat.slower_master();
                 }
             }
             TraceKind::Owner { owner, .. } => {
@@ -100,7 +102,7 @@ impl<'p> Judge<'p> {
                         seat.state, seat.owner
                     ));
                 }
-                if kind == TransmitKind::Advertisement && !busy {
+                if kind == TransmitKind::Advertisement && !busy && seat.ends_round(member) {
                     seat.count(sent, member, now);
                 }
             }
@@ -118,6 +120,7 @@ impl<'p> Judge<'p> {
                 if let HandOver::Done(_) = outcome {
                     // Maintenance ends some day, and the priority counts again.
                     seat.resigned = seat.state == State::Backup && !seat.maintenance;
+                    seat.behind = [seat.slower_master(); 2];
                 }
             }
             TraceKind::Event(EventKind::Transition { from, to, reason, .. }) => {
@@ -138,6 +141,7 @@ impl<'p> Judge<'p> {
                 if to == State::Backup {
                     seat.quiet = [now; 2];
                 }
+                seat.behind = [if yields { seat.slower_master() } else { 0 }; 2];
             }
             TraceKind::Event(EventKind::Lost(_)) => return blame("loses events".into()),
             TraceKind::HeardAgain { .. } => seat.heard = None,
@@ -166,15 +170,17 @@ impl<'p> Judge<'p> {
             (State::Backup, State::Master, Reason::MasterTimedOut) => {
                 let addresses = &member.host.addresses;
                 let families = [addresses.has_ipv4(), addresses.has_ipv6()];
-                let quiet = seat
-                    .quiet
-                    .iter()
-                    .zip(families)
-                    .filter_map(|(since, has)| has.then_some(now - *since));
-                let longest = quiet.max().unwrap_or_default();
-                let patience = seat.patience(member);
-                (longest < patience)
-                    .then(|| format!("takes over after {longest} s of silence instead of {patience}"))
+                let quiet = seat.quiet.iter().zip(seat.behind).zip(families);
+                let missing = quiet.filter(|(_, has)| *has).map(|((since, behind), _)| {
+                    let (quiet, patience) = (now - *since, seat.patience_behind(member, behind));
+                    (patience - quiet, quiet, patience)
+                });
+                missing
+                    .min()
+                    .filter(|(missing, ..)| *missing > Duration::ZERO)
+                    .map(|(_, quiet, patience)| {
+                        format!("takes over after {quiet} s of silence instead of {patience}")
+                    })
             }
             (
                 State::Backup,
@@ -195,8 +201,12 @@ impl<'p> Judge<'p> {
             },
             (State::Master, State::Backup, Reason::MoreFrequentAdvertisement) => match seat.heard {
                 None => Some("yields to nobody".into()),
-                Some((heard, from)) => (!reference::yields(dialect, own, heard, from < index))
-                    .then(|| format!("yields to {heard}, being {own}")),
+                Some((heard, from)) => {
+                    let from_nobody =
+                        heard.interval == reference::BOW_OUT && member.policy.answer_worse_master;
+                    let yields = reference::yields(dialect, own, heard, from < index) && !from_nobody;
+                    (!yields).then(|| format!("yields to {heard}, being {own}"))
+                }
             },
             (State::Master, State::Backup, Reason::HandedOver) => {
                 let successor = seat

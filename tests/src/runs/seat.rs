@@ -40,7 +40,11 @@ pub(super) struct Seat {
     pub(super) yielded: Option<Instant>,
     /// By its own clock: entered BACKUP, or heard an advertisement over IPv4, and over IPv6.
     pub(super) quiet: [Instant; 2],
+    /// The advbase of the master heard then, if it would not have taken over from it; else 0.
+    pub(super) behind: [u8; 2],
     pub(super) failing: bool,
+    /// Of a round of advertisements, one in each family.
+    frames: usize,
     errors: u8,
     successes: u8,
     pub(super) failing_since: Instant,
@@ -70,7 +74,9 @@ impl Seat {
             heard: None,
             yielded: None,
             quiet: [now; 2],
+            behind: [0; 2],
             failing: false,
+            frames: 0,
             errors: 0,
             successes: 0,
             failing_since: now,
@@ -106,14 +112,29 @@ impl Seat {
         reference::rank(host.dialect, host.advbase.get(), advskew, self.demotion)
     }
 
-    /// How long it waits in silence.
+    /// How long it waits in silence, for the master whose family is more patiently waited for.
     pub(super) fn patience(&self, member: &Member) -> Duration {
-        let (dialect, base, skew) = (
-            member.host.dialect,
-            member.host.advbase.get(),
-            member.host.advskew.get(),
-        );
+        let families = self.behind.map(|behind| self.patience_behind(member, behind));
+        families.into_iter().max().unwrap_or_default()
+    }
+
+    /// How long it waits in silence for a master of this advbase.
+    pub(super) fn patience_behind(&self, member: &Member, behind: u8) -> Duration {
+        let (dialect, skew) = (member.host.dialect, member.host.advskew.get());
+        let base = member.host.advbase.get().max(behind);
         Duration::from_micros(reference::master_down(dialect, base, skew, self.maintenance))
+    }
+
+    /// The advbase of who was just heard, if it takes over from nobody who lives.
+    pub(super) fn slower_master(&self) -> u8 {
+        match self.heard {
+            Some((heard, _))
+                if (self.resigned || self.maintenance) && heard.interval != reference::BOW_OUT =>
+            {
+                heard.advbase()
+            }
+            _ => 0,
+        }
     }
 
     /// How much longer it may wait: less than one advertisement interval, after a tie.
@@ -134,6 +155,19 @@ impl Seat {
             .into_iter()
             .filter_map(|(holds, weight)| holds.then_some(weight))
             .sum()
+    }
+
+    /// With one more advertisement. If hardened, a round counts once; all of it leaves, or none.
+    pub(super) fn ends_round(&mut self, member: &Member) -> bool {
+        let addresses = &member.host.addresses;
+        let families = [addresses.ipv4().count() > 0, addresses.ipv6().count() > 0];
+        let count = families.into_iter().filter(|has| *has).count();
+        self.frames += 1;
+        let ends = !member.policy.senderr_adds_up || self.frames >= count;
+        if ends {
+            self.frames = 0;
+        }
+        ends
     }
 
     /// Three errors demote: altogether if hardened, else in a row. Three successes in a row make good again, unless it

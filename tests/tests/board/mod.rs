@@ -197,6 +197,27 @@ impl Board {
         last.unwrap_or("INIT").to_owned()
     }
 
+    /// How many seconds after the last advertisement that it heard it last became MASTER: by its own clock, without
+    /// what the emulator had no processor for.
+    pub(crate) fn detection(&self) -> f64 {
+        // It says so after it has sent.
+        self.wait_for_state("MASTER");
+        let lines = self.lines();
+        let line = lines.iter().rev().find(|line| line.contains("BACKUP -> MASTER"));
+        let line = line.expect("it is MASTER");
+        // `12.345678 BACKUP -> MASTER: master timed out; heard 8.954321, woken 140 us late`
+        let number = |text: &str| {
+            text.parse::<f64>()
+                .unwrap_or_else(|error| panic!("{error}: {line}"))
+        };
+        let between = |before: &str, behind: &str| {
+            let (_, rest) = line.split_once(before).unwrap();
+            number(rest.split_once(behind).unwrap().0)
+        };
+        let at = number(line.split(' ').next().unwrap());
+        at - between("heard ", ",") - between("woken ", " us") / 1e6
+    }
+
     pub(crate) fn wait_for_state(&self, state: &str) {
         self.wait_until(state, |board| board.state() == state);
     }
@@ -228,7 +249,7 @@ impl Board {
         self.wait_until("status", |board| status(board).is_some());
         let line = status(self).unwrap();
         let (_, rest) = line
-            .split_once(&format!("{name} "))
+            .split_once(&format!(" {name} "))
             .unwrap_or_else(|| panic!("no {name} in {line}"));
         rest.split(' ').next().unwrap().parse().unwrap()
     }

@@ -17,6 +17,8 @@ pub(crate) struct Crossed {
     pub(crate) at: Instant,
     /// The port it came from.
     pub(crate) from: usize,
+    /// The segment that this port was in.
+    pub(crate) segment: u8,
     pub(crate) frame: Vec<u8>,
 }
 
@@ -71,7 +73,13 @@ impl Switch {
                 match received {
                     Ok((from, frame)) => {
                         let at = now() + shared.ports[from].delay;
-                        delayed.push(Reverse(Crossed { at, from, frame }));
+                        let segment = shared.ports[from].segment;
+                        delayed.push(Reverse(Crossed {
+                            at,
+                            from,
+                            segment,
+                            frame,
+                        }));
                     }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -161,7 +169,7 @@ impl Shared {
         };
         self.table.insert(source, *from);
         let known = self.table.get(&to).copied();
-        let segment = self.ports[*from].segment;
+        let segment = crossed.segment;
         for (number, port) in self.ports.iter_mut().enumerate() {
             let is_for = known.is_none_or(|known| known == number);
             if number == *from || port.segment != segment || !is_for {

@@ -75,7 +75,8 @@ fn decisions() {
         (true, 0, slow, 1, "M", "M"),
         (false, 1, slow, 0, "B", "B"),
         (true, 1, slow, 0, "B", "B"),
-        (false, 1, out, 0, "M", "B"),
+        // But nobody yields to who is about to go.
+        (false, 1, out, 0, "M", "M"),
         (true, 1, slow, 1, "M", "M"),
         (false, 1, same, 1, "B", "B"),
     ] {

@@ -126,13 +126,18 @@ fn a_second_bow_out_is_answered_for_it_led_switches_astray() {
 
 #[test]
 fn a_hardened_master_that_yields_has_a_last_word_unless_it_has_just_taken_over() {
-    let view = hardened(1, 100);
-    let yields = |machine: &mut Machine, now: Instant, interval: Input| {
-        let effects = machine.step(now, interval, &view);
-        assert!(effects.wishes.contains(Wishes::DISOWN));
-        effects.wishes.contains(Wishes::ADVERTISE)
-    };
-    for (advertisements, last_word) in [(0, false), (1, false), (2, true), (3, true)] {
+    // Also where addresses are announced again for ever, here with every fourth advertisement.
+    for (refresh, advertisements) in [0, 5]
+        .into_iter()
+        .flat_map(|refresh| (0..10).map(move |n| (refresh, n)))
+    {
+        let mut view = hardened(1, 100);
+        view.policy.announce_refresh = Duration::from_secs(refresh);
+        let yields = |machine: &mut Machine, now: Instant, interval: Input| {
+            let effects = machine.step(now, interval, &view);
+            assert!(effects.wishes.contains(Wishes::DISOWN));
+            effects.wishes.contains(Wishes::ADVERTISE)
+        };
         let mut machine = master(&view);
         for _ in 0..advertisements {
             let due = machine.deadline().unwrap();
@@ -144,9 +149,22 @@ fn a_hardened_master_that_yields_has_a_last_word_unless_it_has_just_taken_over()
         assert!(!yields(&mut tied, now, heard(1, 100)));
         assert_eq!(
             yields(&mut machine, now, heard(1, 50)),
-            last_word,
+            advertisements >= 2,
             "{advertisements}"
         );
+    }
+}
+
+#[test]
+fn no_hardened_master_yields_to_a_bow_out_however_little_demoted() {
+    for (policy, state) in [(Policy::HARDENED, State::Master), (Policy::KERNEL, State::Backup)] {
+        let view = View {
+            demotion: 10,
+            ..view(Dialect::OpenBsd, policy, 1, 0)
+        };
+        let mut machine = master(&view);
+        machine.step(at(4 * SECOND), demoted(255, 255, 0), &view);
+        assert_eq!(machine.state(), state);
     }
 }
 

@@ -243,3 +243,62 @@ fn who_is_stopping_cannot_be_forced_back_into_the_election() {
     assert_eq!(machine.init_reason(), Some(InitReason::Disabled));
     assert_eq!(machine.deadline(), None);
 }
+
+/// What a BACKUP does that hears a master with an advbase of 5 four times, once an interval, and then nothing more:
+/// how long it waits at last.
+fn follows_a_slower_master(mut machine: Machine, view: &View) -> Duration {
+    let mut now = machine.since();
+    for _ in 0..4 {
+        now = now + Duration::from_secs(5);
+        assert!(machine.deadline().unwrap() > now, "it lives");
+        let effects = machine.step(now, heard(5, 0), view);
+        assert_eq!(effects, Effects::default());
+        // Settings given again are no news of the master.
+        machine.step(now + Duration::from_secs(2), Input::Reconfigured, view);
+    }
+    machine.deadline().unwrap() - now
+}
+
+#[test]
+fn who_is_not_willing_gives_a_slower_master_the_time_that_it_needs() {
+    for dialect in Dialect::ALL {
+        let view = view(dialect, Policy::HARDENED, 1, 100);
+        let patience = Duration::from_micros(dialect.master_down_micros(AdvBase::new(5), AdvSkew::new(100)));
+        let mut resigned = master(&view);
+        let now = at(5 * SECOND);
+        resigned.step(now, Input::Leave(Departure::HandOver), &view);
+        resigned.step(now + Duration::from_millis(1), heard(5, 0), &view);
+        assert_eq!(resigned.state(), State::Backup);
+        assert_eq!(follows_a_slower_master(resigned, &view), patience, "{dialect}");
+
+        // Two in maintenance do not wait equally long for it, either.
+        for (advskew, more) in [(100, 390_625), (0, 0)] {
+            let view = View {
+                maintenance: true,
+                advskew: AdvSkew::new(advskew),
+                ..view
+            };
+            let mut machine = backup(&view);
+            machine.step(at(SECOND), heard(5, 0), &view);
+            let patience = dialect.master_down_micros(AdvBase::new(5), AdvSkew::new(254)) + more;
+            assert_eq!(
+                follows_a_slower_master(machine, &view).as_micros(),
+                patience,
+                "{dialect}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_bow_out_is_no_slow_master_to_wait_for() {
+    for maintenance in [false, true] {
+        let view = View {
+            maintenance,
+            ..hardened(1, 0)
+        };
+        let mut machine = backup(&view);
+        machine.step(at(SECOND), heard(BOW_OUT.0, BOW_OUT.1), &view);
+        assert_eq!(machine.state(), State::Master);
+    }
+}

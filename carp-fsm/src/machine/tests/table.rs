@@ -41,7 +41,6 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         resigned,
         starting: false,
         ties: 0,
-        heard: AdvSkew::new(0),
     };
     let role = match letter {
         'I' => Role::Init { reason, retry: None },
@@ -54,6 +53,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         'M' | 'O' => Role::Master {
             next_ad: until,
             reannounce: view.reannounce(),
+            settled: false,
             answer_from: now,
             ties: 0,
             offers: letter == 'O',

@@ -36,7 +36,7 @@ proptest! {
     fn nobody_is_early_or_an_interval_late(mac in 0u64..1 << 48, skew in 0u8..240, rounds in 1..40) {
         for dialect in Dialect::ALL {
             let view = of(mac, dialect, skew);
-            let patience = view.master_down().as_micros();
+            let patience = view.waits(0).as_micros();
             let mut machine = backup(&view);
             for _ in 0..rounds {
                 machine.step(machine.deadline().unwrap(), Input::Timeout, &view);
@@ -62,7 +62,7 @@ proptest! {
 fn only_a_tie_makes_anybody_wait_longer() {
     // Its first nibble is not 0.
     let view = of(7, Dialect::FreeBsd, 100);
-    let patience = view.master_down().as_micros();
+    let patience = view.waits(0).as_micros();
     let mut machine = backup(&view);
     assert!(wait_after_tie(&mut machine, &view) > patience);
     let now = machine.since() + Duration::from_secs(1);
@@ -92,5 +92,5 @@ fn the_less_demoted_is_no_equal() {
     let now = machine.since();
     machine.step(now, demoted(1, 100, 1), &view);
     assert_eq!(machine.state(), State::Backup);
-    assert_eq!(since_deadline(&machine, now), view.master_down().as_micros());
+    assert_eq!(since_deadline(&machine, now), view.waits(0).as_micros());
 }

@@ -38,7 +38,13 @@ impl Bench {
     }
 
     fn report(&mut self, host: HostId, result: TransmitResult) {
+        // It was to advertise, and has.
         let output = Output::Advertise(Destination::IPV4);
+        if let Some(slot) = self.node.hosts.resolve(host) {
+            let host = self.node.hosts.get_mut(slot).unwrap();
+            host.wish(Wishes::ADVERTISE);
+            host.pending.silence();
+        }
         let tx = TxId { host, output };
         self.node.handle_transmit_result(self.now, tx, result);
     }

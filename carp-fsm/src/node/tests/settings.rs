@@ -50,12 +50,16 @@ fn a_fault_that_lasts_counts_with_the_new_weight_at_once() {
         cause,
         holds,
     };
-    bench.node.set_demotion_factors(bench.now, 100, 50);
+    let with = |ifdown_demotion_factor| Policy {
+        ifdown_demotion_factor,
+        ..Policy::HARDENED
+    };
+    bench.node.set_policy(bench.now, with(100));
     bench.drain();
     bench.forget();
     bench.link(ETH0, LinkState::Down);
     assert_eq!(bench.node.demotion(GROUP0), 100);
-    bench.node.set_demotion_factors(bench.now, 5, 50);
+    bench.node.set_policy(bench.now, with(5));
     bench.drain();
     assert_eq!(bench.node.demotion(GROUP0), 5);
     bench.link(ETH0, LinkState::Up);
@@ -69,4 +73,22 @@ fn a_fault_that_lasts_counts_with_the_new_weight_at_once() {
         demotion(100, 5, true),
         demotion(5, 0, false)
     ]));
+}
+
+#[test]
+fn a_new_weight_of_waiting_is_for_hosts_to_come() {
+    let with = |not_ready_demotion_factor| Policy {
+        not_ready_demotion_factor,
+        ..Policy::HARDENED
+    };
+    let mut bench = Bench::new(with(240));
+    bench.insert(config(7));
+    bench.node.set_policy(bench.now, with(100));
+    assert_eq!(bench.node.policy().not_ready_demotion_factor, 100);
+    assert_eq!(bench.node.demotion(GROUP0), 240);
+    bench.insert(config(8));
+    assert_eq!(bench.node.demotion(GROUP0), 100);
+    bench.node.handle_ready(bench.now);
+    bench.insert(config(9));
+    assert_eq!(bench.node.demotion(GROUP0), 0, "they are up");
 }

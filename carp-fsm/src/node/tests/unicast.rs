@@ -97,6 +97,46 @@ fn a_frame_to_a_peer_is_ready_but_for_the_destination_mac() {
     assert_eq!(meta.ttl, 255);
 }
 
+/// Advertisements come from the interface's own MAC address then: only announcements tell switches where the virtual
+/// one is.
+#[test]
+fn announcements_come_from_the_virtual_mac_address_if_no_advertisement_does() {
+    for (mode, multicast, virtual_mac) in [
+        (LinkMode::Vmac, true, false),
+        (LinkMode::Vmac, false, true),
+        (LinkMode::Plain, false, false),
+    ] {
+        let mut config = config(7);
+        config.mode = mode;
+        let expected = if virtual_mac {
+            config.vhid.mac()
+        } else {
+            interface(ETH0, LinkState::Up).mac
+        };
+        let (mut bench, host) = Bench::with_host(Policy::HARDENED, config);
+        bench
+            .node
+            .set_peers(bench.now, host, multicast, &peers())
+            .unwrap();
+        bench.now = bench.node.next_deadline().unwrap();
+        bench.node.handle_timeout(bench.now);
+        bench.node.handle_drained(bench.now);
+        let mut frame = [0; MAX_FRAME_LEN];
+        let mut announced = 0;
+        while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
+            if let Action::Transmit {
+                kind: TransmitKind::Announcement,
+                ..
+            } = action
+            {
+                assert_eq!(frame[6..12], expected.0, "{mode:?}, multicast {multicast}");
+                announced += 1;
+            }
+        }
+        assert_eq!(announced, 1);
+    }
+}
+
 #[test]
 fn who_leaves_bows_out_to_each() {
     let (mut bench, host) = master();
@@ -183,44 +223,107 @@ fn openbsd_hears_by_the_way_that_is_configured_and_a_multicast_is_never_routed()
     );
 }
 
-#[test]
-fn a_peer_that_is_gone_does_not_demote_but_all_of_them_do() {
-    let (mut bench, _) = master();
-    let one_fails = |bench: &mut Bench, failing: &[IpAddr]| {
-        bench.now = bench.node.next_deadline().unwrap();
-        bench.node.handle_drained(bench.now);
+impl Bench {
+    /// The next advertisement, which nobody of these gets.
+    fn advertise_but_not_to(&mut self, unreachable: &[&str]) {
+        let unreachable: Vec<IpAddr> = unreachable.iter().map(|peer| peer.parse().unwrap()).collect();
+        self.now = self.node.next_deadline().unwrap();
+        self.node.handle_drained(self.now);
         let mut frame = [0; MAX_FRAME_LEN];
-        while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
-            if let Action::Transmit {
-                tx,
-                next_hop: Some(hop),
-                ..
-            } = action
-            {
-                let result = if failing.contains(&hop) {
+        while let Some(action) = self.node.poll_action(self.now, &mut frame) {
+            if let Action::Transmit { tx, len, .. } = action {
+                let carp_proto::frame::FrameClass::Carp { meta, .. } =
+                    carp_proto::frame::classify(&frame[..len])
+                else {
+                    continue;
+                };
+                let result = if unreachable.contains(&meta.dst) {
                     TransmitResult::Error
                 } else {
                     TransmitResult::Sent
                 };
-                bench.node.handle_transmit_result(bench.now, tx, result);
+                self.node.handle_transmit_result(self.now, tx, result);
             }
         }
-    };
-    let [first, second] = peers().map(|peer| peer.address);
-    for gone in [first, second] {
-        for _ in 0..20 {
-            one_fails(&mut bench, &[gone]);
-        }
-        assert_eq!(bench.node.demotion(GROUP0), 0);
     }
-    for _ in 0..2 {
-        one_fails(&mut bench, &[first, second]);
+}
+
+#[test]
+fn peers_that_are_gone_do_not_demote_but_all_of_them_do() {
+    let (mut bench, host) = master();
+    let all = ["10.0.0.2", "10.0.0.3", "10.0.0.4"];
+    bench
+        .node
+        .set_peers(bench.now, host, false, &all.map(peer))
+        .unwrap();
+    bench.drain();
+    for gone in [&all[..1], &all[1..2], &all[2..], &all[..2], &all[1..]] {
+        for _ in 0..20 {
+            bench.advertise_but_not_to(gone);
+        }
+        assert_eq!(bench.node.demotion(GROUP0), 0, "{gone:?}");
+    }
+    for demotion in [0, 0, 240] {
+        bench.advertise_but_not_to(&all);
+        assert_eq!(bench.node.demotion(GROUP0), demotion);
+    }
+    for demotion in [240, 240, 0] {
+        bench.advertise_but_not_to(&all[1..]);
+        assert_eq!(bench.node.demotion(GROUP0), demotion);
+    }
+}
+
+#[test]
+fn a_family_in_which_nothing_leaves_demotes() {
+    let mut both = config(7);
+    both.addresses.insert("2001:db8::7".parse().unwrap()).unwrap();
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, both);
+    for demotion in [0, 0, 240] {
+        bench.advertise_but_not_to(&["ff02::12"]);
+        assert_eq!(bench.node.demotion(GROUP0), demotion);
+    }
+    for demotion in [240, 240, 0] {
+        bench.advertise_but_not_to(&[]);
+        assert_eq!(bench.node.demotion(GROUP0), demotion);
+    }
+    let peers = ["10.0.0.2", "10.0.0.3", "2001:db8::2", "2001:db8::3"].map(peer);
+    bench.node.set_peers(bench.now, host, false, &peers).unwrap();
+    bench.drain();
+    for _ in 0..20 {
+        bench.advertise_but_not_to(&["10.0.0.2", "2001:db8::3"]);
+    }
+    assert_eq!(bench.node.demotion(GROUP0), 0, "one of each is reached");
+    for _ in 0..3 {
+        bench.advertise_but_not_to(&["10.0.0.2", "10.0.0.3"]);
     }
     assert_eq!(bench.node.demotion(GROUP0), 240);
-    for _ in 0..4 {
-        one_fails(&mut bench, &[first]);
+}
+
+/// What becomes of a frame may be reported when the next one was handed out long ago.
+#[test]
+fn results_may_come_late_and_in_any_order() {
+    let (mut bench, _) = master();
+    for _ in 0..20 {
+        bench.now = bench.node.next_deadline().unwrap();
+        bench.node.handle_drained(bench.now);
+        let mut frame = [0; MAX_FRAME_LEN];
+        let mut sent = Vec::new();
+        while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
+            if let Action::Transmit { tx, next_hop, .. } = action {
+                sent.push((next_hop, tx));
+            }
+        }
+        for (next_hop, tx) in sent.into_iter().rev() {
+            let result = if next_hop == Some(peers()[1].address) {
+                TransmitResult::Error
+            } else {
+                TransmitResult::Sent
+            };
+            bench.node.handle_transmit_result(bench.now, tx, result);
+        }
     }
     assert_eq!(bench.node.demotion(GROUP0), 0);
+    assert!(bench.node.stats().senderr >= 20);
 }
 
 #[test]

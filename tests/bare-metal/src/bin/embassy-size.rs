@@ -1,4 +1,4 @@
-//! An embassy-net firmware with a TCP server, without CARP, in announce mode and in accept mode: what the image grows
+//! An embassy-net firmware with a TCP server, without CARP, in announce mode (with a unicast peer) and in accept mode: what the image grows
 //! by is what CARP costs. It has no hardware, and is never run.
 
 #![no_std]
@@ -117,10 +117,17 @@ fn device(_: Spawner) -> Device {
 #[cfg(feature = "announce")]
 fn device(spawner: Spawner) -> Device {
     static SLOTS: static_cell::ConstStaticCell<Slots<1, 1>> = static_cell::ConstStaticCell::new(Slots::EMPTY);
+    #[cfg(feature = "unicast")]
+    static PEERS: static_cell::ConstStaticCell<carp_embassy::PeerSlots<1, 1>> =
+        static_cell::ConstStaticCell::new(carp_embassy::PeerSlots::EMPTY);
     static CARP: StaticCell<Carp<NoopRawMutex, 1>> = StaticCell::new();
 
     let mac = MacAddr(black_box([0; 6]));
-    let carp = &*CARP.init(Carp::new(SLOTS.take(), Policy::HARDENED, black_box(1), mac));
+    #[cfg(not(feature = "unicast"))]
+    let memory = SLOTS.take();
+    #[cfg(feature = "unicast")]
+    let memory = SLOTS.take().with_peers(PEERS.take());
+    let carp = &*CARP.init(Carp::new(memory, Policy::HARDENED, black_box(1), mac));
     spawn(spawner, keep_time(carp.runner()));
     spawn(spawner, operate(carp.control()));
     attach(spawner, carp)
@@ -166,6 +173,15 @@ async fn operate(control: Control<NoopRawMutex, 1>) {
     let _ = config.addresses.insert(black_box([10, 0, 0, 100].into()));
     control.set_addresses(Some(black_box([10, 0, 0, 1].into())), None);
     let Ok(host) = control.insert(config) else { return };
+    #[cfg(feature = "unicast")]
+    let _ = control.set_peers(
+        host,
+        false,
+        &[carp_fsm::Peer {
+            address: black_box([10, 0, 0, 2].into()),
+            min_ttl: 255,
+        }],
+    );
     let mut events = control.events();
     loop {
         if let EventKind::Transition { to, .. } = events.next().await.kind {

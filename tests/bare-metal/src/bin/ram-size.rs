@@ -7,7 +7,8 @@ use core::panic::PanicInfo;
 
 use carp_bare_metal::ADDRESSES;
 use carp_fsm::{
-    CounterSlot, EventSlot, GroupSlot, HostConfig, HostSlot, InterfaceSlot, Machine, Node, PeerSeen,
+    CounterSlot, EventSlot, GroupSlot, HostConfig, HostSlot, InterfaceSlot, KeySlot, Machine, NeighbourSlot,
+    Node, PeerSeen, PeerSlot,
 };
 use carp_proto::{AddressSet, Authenticator};
 
@@ -31,6 +32,9 @@ sizes! {
     GROUP_SLOT: GroupSlot,
     EVENT_SLOT: EventSlot,
     COUNTER_SLOT: CounterSlot,
+    KEY_SLOT: KeySlot,
+    PEER_SLOT: PeerSlot,
+    NEIGHBOUR_SLOT: NeighbourSlot,
     NODE: Node<'static, ADDRESSES>,
 }
 

@@ -11,13 +11,13 @@ use core::fmt::{self, Write as _};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use carp_embassy::{
-    Carp, Control, Runner, Seat, SeatDriver, SeatPackets, SeatState, Shim, Slots, virtual_host,
+    Carp, Control, PeerSlots, Runner, Seat, SeatDriver, SeatPackets, SeatState, Shim, Slots, virtual_host,
 };
 use carp_firmware::board::{self, Semihosting};
 use carp_firmware::console::{self, Console};
-use carp_firmware::lan9118::Lan9118;
+use carp_firmware::lan9118::{self, Lan9118};
 use carp_firmware::time;
-use carp_fsm::{Event, EventKind, HostConfig, HostId, Policy};
+use carp_fsm::{Cause, Event, EventKind, HostConfig, HostId, Peer, Policy};
 use carp_proto::{AdvBase, AdvSkew, Dialect, Key, MacAddr, Vhid};
 use embassy_executor::Spawner;
 use embassy_futures::select::select;
@@ -29,6 +29,8 @@ use static_cell::{ConstStaticCell, StaticCell};
 
 /// Addresses of the virtual host, at most.
 const ADDRS: usize = 2;
+/// Unicast peers, at most.
+const PEERS: usize = 2;
 /// Buffers of the second network stack.
 const PACKETS: usize = 8;
 
@@ -38,6 +40,7 @@ type Accept = Shim<Device, NoopRawMutex, [Seat<NoopRawMutex, PACKETS>; 1], ADDRS
 type Second = SeatDriver<NoopRawMutex, PACKETS>;
 
 static SLOTS: ConstStaticCell<Slots<1, ADDRS, 16>> = ConstStaticCell::new(Slots::EMPTY);
+static PEER_SLOTS: ConstStaticCell<PeerSlots<1, PEERS>> = ConstStaticCell::new(PeerSlots::EMPTY);
 static CARP: StaticCell<Carp<NoopRawMutex, ADDRS>> = StaticCell::new();
 static NIC: ConstStaticCell<Lan9118> = ConstStaticCell::new(Lan9118::NEW);
 static SEAT_PACKETS: ConstStaticCell<SeatPackets<PACKETS>> = ConstStaticCell::new(SeatPackets::EMPTY);
@@ -67,7 +70,8 @@ fn start(spawner: Spawner, settings: Settings) {
     } = settings;
     let nic = NIC.take();
     nic.start(mac.0);
-    let carp = &*CARP.init(Carp::new(SLOTS.take(), Policy::HARDENED, seed, mac));
+    let memory = SLOTS.take().with_peers(PEER_SLOTS.take());
+    let carp = &*CARP.init(Carp::new(memory, Policy::HARDENED, seed, mac));
     let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(mac.0[5]));
     let mut config = ipv4(own);
     config.ipv6 = embassy_net::ConfigV6::Static(StaticConfigV6 {
@@ -98,6 +102,9 @@ fn start(spawner: Spawner, settings: Settings) {
     let Ok(host) = control.insert(settings.host) else {
         board::exit(false)
     };
+    if !settings.peers.is_empty() && control.set_peers(host, false, &settings.peers).is_err() {
+        board::exit(false)
+    }
     spawn(spawner, tell(control));
     spawn(spawner, obey(control, host));
 }
@@ -174,8 +181,20 @@ async fn tell(control: Control<NoopRawMutex, ADDRS>) {
     loop {
         let Event { at, kind } = events.next().await;
         let _ = match kind {
-            EventKind::Transition { from, to, reason, .. } => {
-                writeln!(Console, "{at} {from} -> {to}: {reason}")
+            EventKind::Transition {
+                host,
+                from,
+                to,
+                reason,
+                ..
+            } => {
+                let peer = control.status(host).and_then(|status| status.peer);
+                let heard = peer.map_or(carp_fsm::Instant::ZERO, |peer| peer.at);
+                let late = time::late_by();
+                writeln!(
+                    Console,
+                    "{at} {from} -> {to}: {reason}; heard {heard}, woken {late} us late"
+                )
             }
             EventKind::Demotion { to, cause, .. } => writeln!(Console, "{at} demotion {to}: {cause}"),
             EventKind::HandOver { outcome, .. } => writeln!(Console, "{at} hand-over: {outcome:?}"),
@@ -184,6 +203,9 @@ async fn tell(control: Control<NoopRawMutex, ADDRS>) {
         };
     }
 }
+
+/// What the application has to say about itself.
+const CAUSE: Cause = Cause::External(1);
 
 /// One letter, one command.
 #[embassy_executor::task]
@@ -194,6 +216,8 @@ async fn obey(control: Control<NoopRawMutex, ADDRS>, host: HostId) {
             b'M' => control.set_maintenance(false),
             b'd' => drop(control.set_enabled(host, false)),
             b'e' => drop(control.set_enabled(host, true)),
+            b'x' => drop(control.demote(CAUSE, 200)),
+            b'X' => drop(control.clear(CAUSE)),
             b'h' => drop(control.hand_over(host)),
             b's' => control.shutdown(),
             b'?' => drop(report(control, host)),
@@ -205,9 +229,10 @@ async fn obey(control: Control<NoopRawMutex, ADDRS>, host: HostId) {
 fn report(control: Control<NoopRawMutex, ADDRS>, host: HostId) -> fmt::Result {
     let stats = control.stats();
     let (used, all) = board::stack();
+    let (sent, longest) = lan9118::advertisements();
     writeln!(
         Console,
-        "status {} demotion {} ipackets {} opackets {} badauth {} badttl {} onomem {} senderr {} unused stack {} of {all} in use {used}",
+        "status {} advertisements {sent} longest {longest} demotion {} ipackets {} opackets {} badauth {} badttl {} onomem {} senderr {} unused stack {} of {all} in use {used}",
         control.state(host).map_or("gone", |state| match state {
             carp_fsm::State::Init => "INIT",
             carp_fsm::State::Backup => "BACKUP",
@@ -231,6 +256,8 @@ struct Settings {
     seed: u64,
     accept: bool,
     host: HostConfig<ADDRS>,
+    /// Of the same family as its virtual addresses. None: it speaks to the group.
+    peers: heapless::Vec<Peer, PEERS>,
 }
 
 impl Settings {
@@ -252,7 +279,18 @@ impl Settings {
         host.advbase = AdvBase::new(word("base").map_or(Some(1), |base| base.parse().ok())?);
         host.dialect = word("dialect").map_or(Some(Dialect::FreeBsd), |dialect| dialect.parse().ok())?;
         host.preempt = word("preempt") != Some("no");
+        let mut peers = heapless::Vec::new();
+        for peer in word("peers").into_iter().flat_map(|peers| peers.split(',')) {
+            let address = peer.parse().ok()?;
+            peers
+                .push(Peer {
+                    address,
+                    min_ttl: 255,
+                })
+                .ok()?;
+        }
         Some(Self {
+            peers,
             mac: MacAddr(mac),
             own: word("ip")?.parse().ok()?,
             seed: word("seed")?.parse().ok()?,

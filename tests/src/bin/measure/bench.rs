@@ -1,5 +1,6 @@
 //! What all parts share: the executable, the progress, the results.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,31 +32,46 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Bench {
     /// Whether each is done once or a few times.
     pub(crate) fast: bool,
+    /// Whether each is done once.
+    once: bool,
+    software: Vec<Software>,
     pub(crate) carpd: PathBuf,
     interrupted: Arc<AtomicBool>,
     part: String,
     figures: Vec<Figure>,
     errors: Vec<String>,
+    /// What is no figure, by name.
+    raw: BTreeMap<String, Value>,
     started: Instant,
 }
 
 impl Bench {
-    pub(crate) fn new(fast: bool) -> Result<Self, LabError> {
+    /// `software`: who is measured; if empty, carpd, and in the full form others beside it.
+    pub(crate) fn new(fast: bool, once: bool, mut software: Vec<Software>) -> Result<Self, LabError> {
+        if software.is_empty() {
+            software.push(Software::Carpd);
+            if !fast && !once {
+                software.extend([Software::Ucarp, Software::Keepalived]);
+            }
+        }
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGHUP, SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&interrupted))
                 .map_err(system("handle signals"))?;
         }
         let bench = Self {
-            fast,
+            fast: fast || once,
+            once,
+            software,
             carpd: std::env::current_exe().map_err(system("find the own executable"))?,
             interrupted,
             part: String::new(),
             figures: Vec::new(),
             errors: Vec::new(),
+            raw: BTreeMap::new(),
             started: Clock.now(),
         };
-        for &software in bench.software() {
+        for &software in &bench.software {
             check(Some(software))?;
         }
         Ok(bench)
@@ -63,13 +79,30 @@ impl Bench {
 
     /// How often something is done.
     pub(crate) fn times(&self, fast: usize, full: usize) -> usize {
-        if self.fast { fast } else { full }
+        match self {
+            Self { once: true, .. } => 1,
+            Self { fast: true, .. } => fast,
+            _ => full,
+        }
     }
 
-    /// Who is measured: carpd, and in the full form others beside it.
-    pub(crate) fn software(&self) -> &'static [Software] {
-        let all = &[Software::Carpd, Software::Ucarp, Software::Keepalived];
-        if self.fast { &all[..1] } else { all }
+    /// Who is measured.
+    pub(crate) fn software(&self) -> Vec<Software> {
+        self.software.clone()
+    }
+
+    /// Whether carpd is.
+    pub(crate) fn ours(&self) -> bool {
+        self.software.contains(&Software::Carpd)
+    }
+
+    /// Who else is.
+    pub(crate) fn others(&self) -> Vec<Software> {
+        let others = self
+            .software
+            .iter()
+            .filter(|&&software| software != Software::Carpd);
+        others.copied().collect()
     }
 
     pub(crate) fn lab<const N: usize>(&self, plan: Plan, setups: [Setup; N]) -> Result<Lab<N>, LabError> {
@@ -114,6 +147,11 @@ impl Bench {
         self.figures.push(figure);
     }
 
+    /// Keeps what is no figure.
+    pub(crate) fn keep(&mut self, name: String, raw: Value) {
+        self.raw.insert(name, raw);
+    }
+
     pub(crate) fn error(&mut self, error: &LabError) {
         println!("{}: {error}", self.part);
         self.errors.push(format!("{}: {error}", self.part));
@@ -143,6 +181,7 @@ impl Bench {
             "machine": machine(),
             "figures": self.figures,
             "errors": self.errors,
+            "raw": self.raw,
         });
         let write = |name: &str, text: String| {
             let path = directory.join(name);

@@ -15,7 +15,7 @@ use crate::figure::Limit;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    for &software in bench.software() {
+    for software in bench.software() {
         let modes: &[_] = match software {
             Software::Carpd => &MODES,
             Software::Ucarp | Software::Keepalived => &[""],
@@ -25,12 +25,25 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
             heals(bench, software, mode)?;
         }
     }
+    for software in bench.software() {
+        let intervals: &[_] = match software {
+            Software::Carpd => &[4, 10],
+            Software::Keepalived => &[10],
+            Software::Ucarp => &[],
+        };
+        for &interval in intervals {
+            fast_crashes(bench, software, interval)?;
+        }
+    }
+    if !bench.ours() {
+        return Ok(());
+    }
     pulls(bench, true)?;
     pulls(bench, false)
 }
 
 /// How long a backup of advskew 100, or priority 154, waits for a silent master, in milliseconds.
-fn formula(software: Software) -> f64 {
+pub(crate) fn formula(software: Software) -> f64 {
     match software {
         Software::Keepalived => 3000.0 + 1000.0 * f64::from(256 - 154) / 256.0,
         Software::Carpd | Software::Ucarp => millis(master_down(1, 100).as_micros()),
@@ -45,7 +58,7 @@ fn pair(bench: &Bench, software: Software, mode: &str) -> Result<Lab, LabError> 
 }
 
 /// Waits until A has just advertised.
-fn after_advertisement(lab: &mut Lab) -> Result<(), LabError> {
+pub(crate) fn after_advertisement(lab: &mut Lab) -> Result<(), LabError> {
     let (now, master) = (Clock.now(), &lab.nodes[A]);
     lab.client.wait(PATIENCE, "an advertisement of A", |record| {
         record
@@ -86,6 +99,39 @@ fn crashes(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabE
     let whom = format!("{software} {mode}");
     bench.add("crash: detection less formula", &whom, "ms", late, detection);
     bench.add("crash: outage for a client", &whom, "ms", outages, outage);
+    Ok(())
+}
+
+/// The same in the fast profile; keepalived at the least that it takes.
+fn fast_crashes(bench: &mut Bench, software: Software, interval: u16) -> Result<(), LabError> {
+    let setup = |advskew| Setup {
+        interval: Some(interval),
+        ..Setup::new(software, advskew)
+    };
+    let mut lab = bench.pair(Plan::default(), [setup(0), setup(1)])?;
+    let mut outages = Vec::new();
+    for _ in 0..bench.times(3, 20) {
+        let start = Clock.now();
+        lab.topology.block(1)?;
+        lab.nodes[A].kill();
+        lab.client.settle(&lab.nodes[B], PATIENCE)?;
+        outages.push(millis(lab.client.record().lost_pings(start).outage.as_micros()));
+        lab.start(A)?;
+        lab.topology.unblock(1)?;
+        lab.client.settle(&lab.nodes[A], PATIENCE)?;
+    }
+    // What can be compared with keepalived at its fastest.
+    let limits: &[_] = match (software, interval) {
+        (Software::Carpd, 4) => &[Limit::median(30.0, 100.0)],
+        _ => &[],
+    };
+    bench.add(
+        "crash in the fast profile: outage for a client",
+        format_args!("{software} every {interval} ms"),
+        "ms",
+        outages,
+        limits,
+    );
     Ok(())
 }
 

@@ -20,22 +20,24 @@ const RATE_OF_OTHERS: u32 = 50_000;
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
     let kinds = invalid::flood();
-    let mut lab = pair(bench, Software::Carpd)?;
-    let mut sums = Sums::default();
-    for (kind, frame) in &kinds {
-        flood(
-            bench,
-            &mut lab,
-            kind,
-            std::slice::from_ref(frame),
-            RATE,
-            &mut sums,
-        )?;
+    if bench.ours() {
+        let mut lab = pair(bench, Software::Carpd)?;
+        let mut sums = Sums::default();
+        for (kind, frame) in &kinds {
+            flood(
+                bench,
+                &mut lab,
+                kind,
+                std::slice::from_ref(frame),
+                RATE,
+                &mut sums,
+            )?;
+        }
+        sums.add(bench, "carpd");
+        other_traffic(bench, &mut lab)?;
+        few(bench, Software::Carpd)?;
     }
-    sums.add(bench, "carpd");
-    other_traffic(bench, &mut lab)?;
-    few(bench, Software::Carpd)?;
-    for &software in &bench.software()[1..] {
+    for software in bench.others() {
         let mut lab = pair(bench, software)?;
         let mut sums = Sums::default();
         for (kind, frame) in kinds.iter().filter(|(kind, _)| invalid::COMMON.contains(kind)) {

@@ -15,10 +15,12 @@ const NETWORKS: u8 = 4;
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
     // Limits: PSS in MB, CPU in ms a minute (2 % of a core are 1200).
-    idle(bench, Software::Carpd, 1, &[5.0, 4.0])?;
-    idle(bench, Software::Carpd, 100, &[])?;
-    idle(bench, Software::Carpd, 1000, &[20.0, 1200.0])?;
-    for &software in &bench.software()[1..] {
+    if bench.ours() {
+        idle(bench, Software::Carpd, 1, &[5.0, 4.0])?;
+        idle(bench, Software::Carpd, 100, &[])?;
+        idle(bench, Software::Carpd, 1000, &[20.0, 1200.0])?;
+    }
+    for software in bench.others() {
         idle(bench, software, 1, &[])?;
     }
     Ok(())

@@ -19,12 +19,13 @@ mod idle;
 mod killed;
 mod planned;
 mod replay;
+mod timeline;
 mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use carpd::lab::LabError;
+use carpd::lab::{LabError, Software};
 use clap::{Parser, ValueEnum};
 
 use bench::Bench;
@@ -36,6 +37,12 @@ struct Options {
     /// Each once or a few times, with generous limits for times
     #[arg(long)]
     fast: bool,
+    /// Each once, as for --fast
+    #[arg(long)]
+    once: bool,
+    /// Who is measured: carpd alone with --fast or --once, otherwise UCarp and keepalived, too
+    #[arg(long, value_name = "NAME", value_parser = software)]
+    software: Vec<Software>,
     /// Only these parts
     #[arg(long, value_name = "PART")]
     only: Vec<Part>,
@@ -61,6 +68,8 @@ enum Part {
     Replay,
     /// What nothing costs
     Idle,
+    /// One crash in detail, for a picture
+    Timeline,
 }
 
 impl Part {
@@ -73,6 +82,7 @@ impl Part {
             Self::Flood => flood::measure(bench),
             Self::Replay => replay::measure(bench),
             Self::Idle => idle::measure(bench),
+            Self::Timeline => timeline::measure(bench),
         }
     }
 }
@@ -88,7 +98,7 @@ fn main() -> ExitCode {
     } else {
         &options.only
     };
-    let mut bench = match Bench::new(options.fast) {
+    let mut bench = match Bench::new(options.fast, options.once, options.software) {
         Ok(bench) => bench,
         Err(error) => return failed(&error),
     };
@@ -115,6 +125,12 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+fn software(name: &str) -> Result<Software, String> {
+    let all = [Software::Carpd, Software::Ucarp, Software::Keepalived];
+    let found = all.into_iter().find(|software| software.to_string() == name);
+    found.ok_or_else(|| "it is carpd, ucarp or keepalived".to_owned())
 }
 
 fn failed(error: &LabError) -> ExitCode {

@@ -64,7 +64,8 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
         target: VIP_V6.into(),
         ..Plan::default()
     };
-    for mode in MODES {
+    let modes: &[_] = if bench.ours() { &MODES } else { &[] };
+    for mode in modes {
         let v4 = pair(Software::Carpd).map(|setup| setup.with_mode(mode));
         let v6 = v4.clone().map(|setup| Setup {
             addresses: vec![format!("{VIP_V6}/{PREFIX_LEN_V6}")],
@@ -73,7 +74,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
         steps(bench, &format!("carpd {mode} IPv4"), Plan::default(), v4, &STEPS)?;
         steps(bench, &format!("carpd {mode} IPv6"), plan_v6, v6, &STEPS)?;
     }
-    for &software in &bench.software()[1..] {
+    for software in bench.others() {
         let setups = pair(software);
         steps(
             bench,
@@ -83,7 +84,10 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
             &STEPS[..OF_OTHERS],
         )?;
     }
-    connection(bench)
+    if bench.ours() {
+        connection(bench)?;
+    }
+    Ok(())
 }
 
 fn steps(

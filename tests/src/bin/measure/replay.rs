@@ -20,7 +20,7 @@ const LAST: usize = 64;
 const AT_MOST: Duration = Duration::from_secs(15);
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    for &software in bench.software() {
+    for software in bench.software() {
         let mut lab = bench.pair(
             Plan::default(),
             [0, 100].map(|advskew| Setup::new(software, advskew)),

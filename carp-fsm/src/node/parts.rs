@@ -1,0 +1,139 @@
+//! What a node can do without: linked only into a firmware that brings the memory for it.
+//!
+//! The node calls these parts by pointers, and nobody names their functions but the method of
+//! [`Storage`](crate::Storage) that takes the memory. A firmware that does not call that method has none of the part in
+//! its flash; to the node it is a part that remembers nothing.
+
+use core::net::IpAddr;
+
+use carp_proto::{Advertisement, Authenticator, Counter, Interval, RxMeta, Verified};
+
+use super::Node;
+use super::keys::Keys;
+use super::neighbours::{self, Spoke};
+use super::peers::Peers;
+use super::replay::{Memory, Verdict};
+use crate::id::IfaceId;
+use crate::time::{Duration, Instant};
+
+/// The parts that are there.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<const ADDRS: usize> {
+    pub(crate) replays: Option<&'static ReplayPart>,
+    pub(crate) keys: Option<&'static KeyPart<ADDRS>>,
+    pub(crate) peers: Option<&'static PeerPart>,
+    pub(crate) neighbours: Option<&'static NeighbourPart<ADDRS>>,
+    pub(crate) splits: Option<&'static SplitPart<ADDRS>>,
+}
+
+impl<const ADDRS: usize> Parts<ADDRS> {
+    pub(crate) const NONE: Self = Self {
+        replays: None,
+        keys: None,
+        peers: None,
+        neighbours: None,
+        splits: None,
+    };
+
+    #[cfg(feature = "alloc")]
+    pub(crate) const ALL: Self = Self {
+        replays: Some(&ReplayPart::LINKED),
+        keys: Some(&KeyPart::LINKED),
+        peers: Some(&PeerPart::LINKED),
+        neighbours: Some(&NeighbourPart::LINKED),
+        splits: Some(&SplitPart::LINKED),
+    };
+}
+
+/// Counters that were heard or sent: [`Storage::with_replay_memory`](crate::Storage::with_replay_memory).
+pub(crate) struct ReplayPart {
+    pub(super) clear: fn(&mut Memory<'_>, u16),
+    pub(super) hear: fn(&mut Memory<'_>, Instant, u16, Counter, Interval, bool) -> Verdict,
+    pub(super) sent: fn(&mut Memory<'_>, Instant, u16, Counter, Interval),
+}
+
+impl ReplayPart {
+    pub(crate) const LINKED: Self = Self {
+        clear: |memory, host| memory.clear(host),
+        hear: |memory, now, host, counter, interval, repeat| {
+            memory.hear(now, host, counter, interval, repeat)
+        },
+        sent: |memory, now, host, counter, interval| memory.sent(now, host, counter, interval),
+    };
+}
+
+/// Authenticators of before a change: [`Storage::with_spare_keys`](crate::Storage::with_spare_keys).
+pub(crate) struct KeyPart<const ADDRS: usize> {
+    pub(super) clear: fn(&mut Keys<'_>, u16),
+    pub(super) replace:
+        fn(&mut Keys<'_>, Instant, Duration, u16, Authenticator, Option<Authenticator>) -> bool,
+    pub(super) run_timers: fn(&mut Node<'_, ADDRS>, Instant),
+    pub(super) heard_new: fn(&mut Node<'_, ADDRS>, Instant, u16, &[u8]),
+    pub(super) signing: for<'k> fn(&'k Keys<'_>, u16) -> Option<&'k Authenticator>,
+    pub(super) verify: fn(&Keys<'_>, u16, &[u8]) -> Option<Verified<Advertisement>>,
+}
+
+impl<const ADDRS: usize> KeyPart<ADDRS> {
+    pub(crate) const LINKED: Self = Self {
+        clear: |keys, host| keys.clear(host),
+        replace: |keys, until, grace, host, signed, other| keys.replace(until, grace, host, signed, other),
+        run_timers: |node, now| node.run_change_timers(now),
+        heard_new: |node, now, slot, payload| node.heard_new(now, slot, payload),
+        signing: |keys, host| keys.signing(host),
+        verify: |keys, host, payload| keys.verify(host, payload),
+    };
+}
+
+/// Peers that are reached by unicast: [`Storage::with_peers`](crate::Storage::with_peers).
+pub(crate) struct PeerPart {
+    pub(super) clear: fn(&mut Peers<'_>, u16),
+    pub(super) address: fn(&Peers<'_>, u16, usize) -> Option<IpAddr>,
+    pub(super) min_ttl: fn(&Peers<'_>, u16, IpAddr) -> u8,
+}
+
+impl PeerPart {
+    pub(crate) const LINKED: Self = Self {
+        clear: |peers, host| _ = peers.set(host, &[]),
+        address: |peers, host, index| peers.address(host, index),
+        min_ttl: |peers, host, sender| peers.min_ttl(host, sender),
+    };
+}
+
+/// Others that are told of: [`Storage::with_neighbours`](crate::Storage::with_neighbours).
+pub(crate) struct NeighbourPart<const ADDRS: usize> {
+    pub(super) note: fn(&mut Node<'_, ADDRS>, Instant, IfaceId, &RxMeta, Spoke, &[u8]),
+}
+
+impl<const ADDRS: usize> NeighbourPart<ADDRS> {
+    pub(crate) const LINKED: Self = Self {
+        note: neighbours::note,
+    };
+}
+
+/// Groups split between interfaces: not with [`Storage::on_one_interface`](crate::Storage::on_one_interface).
+pub(crate) struct SplitPart<const ADDRS: usize> {
+    pub(super) suspect: fn(&mut Node<'_, ADDRS>, Instant, u16),
+    pub(super) look: fn(&mut Node<'_, ADDRS>, Instant),
+}
+
+impl<const ADDRS: usize> SplitPart<ADDRS> {
+    pub(crate) const LINKED: Self = Self {
+        suspect: |node, now, slot| node.suspect_split(now, slot),
+        look: |node, now| node.look_for_splits(now),
+    };
+}
+
+impl<const ADDRS: usize> Node<'_, ADDRS> {
+    /// A host moved into this slot, or left it: nothing is remembered of the one before.
+    pub(super) fn forget(&mut self, slot: u16) {
+        if let Some(replays) = self.parts.replays {
+            (replays.clear)(&mut self.memory, slot);
+        }
+        if let Some(keys) = self.parts.keys {
+            (keys.clear)(&mut self.keys, slot);
+        }
+        if let Some(peers) = self.parts.peers {
+            (peers.clear)(&mut self.peers, slot);
+        }
+    }
+}
