@@ -321,7 +321,8 @@ impl Machine {
             } => {
                 *ties = 0;
                 *because = Reason::MasterTimedOut;
-                let before = earlier(*down4, *down6).filter(|_| *resigned || view.maintenance);
+                let patient = *resigned || view.maintenance || view.dead_ratio.is_some();
+                let before = earlier(*down4, *down6).filter(|_| patient);
                 let wait = view.waits(0);
                 // What a slower master needs was heard before.
                 let wait = before.map_or(wait, |down| wait.max(down - now));

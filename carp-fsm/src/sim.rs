@@ -60,6 +60,48 @@
 //!
 //! 4. Ask [`states`](Sim::states) and [`owners`](Sim::owners), any [`node`](Sim::node), or the [`trace`](Sim::trace).
 //!
+//! A whole test: two firewalls with a virtual host on each of two segments, on a network that loses one frame of a
+//! hundred. When one cable is pulled, both virtual hosts move; when it is plugged in, both come back.
+//!
+//! ```
+//! use carp_fsm::sim::{Network, NodePlan, Sim, virtual_host};
+//! use carp_fsm::{Duration, HostConfig, IfaceId, LinkState};
+//! use carp_proto::Vhid;
+//!
+//! const WAN: IfaceId = IfaceId(0);
+//! const LAN: IfaceId = IfaceId(1);
+//! let (outside, inside) = (Vhid::new(1).unwrap(), Vhid::new(2).unwrap());
+//! let firewall = |name, last, advskew| {
+//!     let host = |iface, vhid| HostConfig {
+//!         iface,
+//!         preempt: true,
+//!         ..virtual_host(vhid, advskew)
+//!     };
+//!     let plan = NodePlan::new(name, [10, 0, 0, last]);
+//!     plan.host(host(WAN, outside)).host(host(LAN, inside))
+//! };
+//! for seed in 0..10 {
+//!     let mut sim = Sim::new(seed);
+//!     sim.set_network(Network {
+//!         loss_per_mille: 10,
+//!         ..Network::default()
+//!     });
+//!     let a = sim.add(firewall("a", 1, 0))?;
+//!     let b = sim.add(firewall("b", 2, 100))?;
+//!     sim.run_for(Duration::from_secs(10));
+//!     for (link, owner) in [(LinkState::Down, b), (LinkState::Up, a)] {
+//!         sim.set_link_on(a, WAN, link);
+//!         sim.run_for(Duration::from_secs(20));
+//!         let owners = (sim.owners(outside), sim.owners(inside));
+//!         if owners != (vec![owner], vec![owner]) {
+//!             sim.trace().iter().for_each(|entry| println!("{entry}"));
+//!             panic!("seed {seed}: {owners:?} own the addresses, not {owner}");
+//!         }
+//!     }
+//! }
+//! # Ok::<(), carp_fsm::ConfigError>(())
+//! ```
+//!
 //! The same seed and the same calls give the same run, to the microsecond. Try many seeds: each is another order of
 //! events. `cargo run --release -p carp-tests --bin sim -- 1000000` of this project is a million such runs.
 

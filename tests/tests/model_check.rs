@@ -10,7 +10,7 @@ use carp_tests::model::scenario::SCENARIOS;
 use carp_tests::model::search::search;
 
 /// Distinct states of each scenario.
-const STATES: usize = 60_000;
+const STATES: usize = 30_000;
 
 /// Of each scenario with groups.
 const GROUP_STATES: usize = 5_000;

@@ -69,6 +69,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             (info, down_since.is_some()).hash(state);
         }
         relative(now, self.look_at).hash(state);
+        self.keys.hash_relative(now, state);
         for slot in self.groups.iter() {
             let GroupSlot {
                 ledger,

@@ -207,6 +207,19 @@ impl<'s> Keys<'s> {
         })
     }
 
+    /// What old keys sign and verify, and for how long from now.
+    #[cfg(feature = "sim")]
+    pub(super) fn hash_relative(&self, now: Instant, state: &mut impl core::hash::Hasher) {
+        use core::hash::Hash;
+        for (index, slot) in self.slots.iter().enumerate() {
+            if let Some(spare) = &slot.spare {
+                let whose = spare.authenticator.sign(carp_proto::Counter::new(0));
+                let until = crate::machine::relative(now, Some(spare.until));
+                (index, spare.signs, until, whose.as_bytes()).hash(state);
+            }
+        }
+    }
+
     fn range(&self, host: u16) -> core::ops::Range<usize> {
         let start = usize::from(host).saturating_mul(self.per_host);
         start..start.saturating_add(self.per_host)

@@ -1,5 +1,6 @@
 //! What every adapter does: frames in, and then actions and events until there are none.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use carp_fsm::sim::{SEGMENT, TraceKind};
@@ -10,15 +11,21 @@ use carp_proto::{Advertisement, Counter, Dialect, FrameClass, MAX_FRAME_LEN, Pac
 
 use super::promises::Violation;
 use super::reference::{self, Rank};
-use super::world::{Because, World};
+use super::scenario::Fault;
+use super::seat::{ADDRS, new_signer};
+use super::world::{Because, Heard, World};
 
 /// An advertisement under way. The order makes equal worlds look equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Message {
     pub(super) from: u8,
     pub(super) to: u8,
+    pub(super) ipv6: bool,
     pub(super) heard: Rank,
     pub(super) copy: bool,
+    /// Where keys change: which one signed it, and when.
+    pub(super) new_key: bool,
+    pub(super) sent: Option<Instant>,
     counter: u64,
     pub(super) frame: Rc<[u8]>,
 }
@@ -43,8 +50,16 @@ impl World<'_> {
         if !believed && !message.copy {
             return Err(self.blame(message.to, "takes an advertisement for one that it heard before"));
         }
+        let understood = self.understands(&message)?;
+        let believed = believed && understood;
+        let (slow, fast) = (message.heard.interval >> 8 > 0, self.is_fast(message.to));
+        if believed && !deaf && fast && slow && message.heard.interval != reference::BOW_OUT {
+            let seat = &mut self.seats[usize::from(message.to)];
+            (seat.left_fast, seat.heard) = (true, None);
+        }
         let because = if believed {
-            Because::Heard(message.heard, lower_source)
+            let ipv6 = message.ipv6;
+            Because::Heard(message.heard, Heard { lower_source, ipv6 })
         } else {
             Because::Repeated
         };
@@ -52,6 +67,12 @@ impl World<'_> {
         self.with_node(message.to, because, |node, _, now| {
             refused = node.handle_packet(now, SEGMENT, &meta, payload).err();
         })?;
+        if refused.is_none() && !understood {
+            return Err(self.blame(
+                message.to,
+                "believes what is signed with a key that it does not have",
+            ));
+        }
         if let Some(rejection) = refused.filter(|_| believed && !deaf) {
             return Err(self.blame(message.to, &format!("refuses an advertisement: {rejection:?}")));
         }
@@ -77,31 +98,60 @@ impl World<'_> {
         !remembered || counters_repeat || !self.scenario.policy.ignores_replays
     }
 
+    /// Has its receiver the key? If all nodes change theirs within the grace, everybody is understood all the time.
+    fn understands(&self, message: &Message) -> Result<bool, Violation> {
+        let seat = &self.seats[usize::from(message.to)];
+        let grace = self.scenario.policy.change_grace;
+        let old = seat.changed.is_some_and(|at| self.now - at < grace + grace);
+        let understands = message.new_key == seat.rekeyed || seat.rekeyed && old;
+        let Some(first) = self.first_change else {
+            return Ok(understands);
+        };
+        let in_time = self
+            .seats
+            .iter()
+            .all(|seat| seat.changed.map_or(!seat.rekeyed, |at| at - first < grace));
+        let orderly = in_time && !self.restarted && (self.now - first < grace || self.all_have_changed());
+        if !understands && orderly && message.sent == Some(self.now) {
+            return Err(self.blame(
+                message.to,
+                "cannot understand, though all change their keys in time",
+            ));
+        }
+        Ok(understands)
+    }
+
+    fn all_have_changed(&self) -> bool {
+        self.seats.iter().all(|seat| seat.rekeyed)
+    }
+
     pub(super) fn with_node(
         &mut self,
         index: u8,
         because: Because,
-        act: impl FnOnce(&mut Node<'static, 1>, HostId, Instant),
+        act: impl FnOnce(&mut Node<'static, ADDRS>, HostId, Instant),
     ) -> Result<(), Violation> {
         let now = self.now;
         if let Some((node, host)) = &mut self.seats[usize::from(index)].running {
             act(node, *host, now);
         }
-        if let Because::Heard(heard, _) = because
+        if let Because::Heard(rank, heard) = because
             && self.state(index) == State::Backup
         {
-            let (own, member) = (self.rank(index), self.member(index));
-            let period = reference::period(own);
-            let worse = reference::takes_over(member.dialect, member.preempt, own, heard)
-                && heard.interval != reference::BOW_OUT;
+            let (own, member, fast) = (self.rank(index), self.member(index), self.is_fast(index));
+            let period = reference::period(own.interval);
+            let worse = reference::takes_over(member.dialect, member.preempt, fast, own, rank)
+                && rank.interval != reference::BOW_OUT;
             let seat = &mut self.seats[usize::from(index)];
-            let quiet = (now - seat.quiet_since).as_micros();
+            let since = &mut seat.quiet_since[usize::from(heard.ipv6)];
+            let quiet = (now - *since).as_micros();
+            *since = now;
             let preempts = seat.tied && worse && !seat.resigned && !seat.maintenance;
             // A master that stays is heard once in each period: not the one that was to be preempted.
             let stays = !seat.preempts && !preempts && (period / 2..=period / 2 * 3).contains(&quiet);
             seat.preempts = preempts;
             seat.tied &= !stays;
-            seat.quiet_since = now;
+            seat.hear(rank);
         }
         self.drain(index, because)
     }
@@ -111,6 +161,7 @@ impl World<'_> {
         self.take_events(index, because)?;
         let mut frame = [0; MAX_FRAME_LEN];
         let mut actions = 0;
+        let nodes = u8::try_from(self.seats.len()).unwrap_or(u8::MAX);
         loop {
             let now = self.now;
             let seat = &mut self.seats[usize::from(index)];
@@ -137,8 +188,16 @@ impl World<'_> {
                     }
                     self.trace(index, TraceKind::Owner { host, owner });
                 }
-                Action::Transmit { kind, len, tx, .. } => {
-                    let result = if seat.send_errors {
+                Action::Transmit {
+                    kind,
+                    len,
+                    tx,
+                    next_hop,
+                    ..
+                } => {
+                    let to = next_hop.map(number);
+                    let unreachable = seat.unreachable && to == Some((index + 1) % nodes);
+                    let result = if seat.send_errors || unreachable {
                         TransmitResult::Error
                     } else {
                         TransmitResult::Sent
@@ -150,7 +209,8 @@ impl World<'_> {
                         _ => false,
                     };
                     node.handle_transmit_result(now, tx, result);
-                    if kind == TransmitKind::Advertisement {
+                    // One of several peers need not be there.
+                    if kind == TransmitKind::Advertisement && !(unreachable && nodes > 2) {
                         let member = &self.scenario.members[usize::from(index)];
                         let failed_before = seat.sending.failing;
                         seat.sending
@@ -159,7 +219,7 @@ impl World<'_> {
                             seat.failing_since = now;
                         }
                     }
-                    let silent = seat.send_errors || seat.isolated || !seat.link;
+                    let silent = seat.send_errors || unreachable || seat.isolated || !seat.link;
                     let entitled = seat.owner == Some(true) && (may_speak || kind == TransmitKind::BowOut);
                     self.trace(index, TraceKind::Sent(kind));
                     if !entitled {
@@ -168,7 +228,7 @@ impl World<'_> {
                         );
                     }
                     if kind != TransmitKind::Announcement && !silent {
-                        self.broadcast(index, &frame[..len])?;
+                        self.send(index, to, &frame[..len])?;
                     }
                 }
             }
@@ -176,20 +236,32 @@ impl World<'_> {
         self.take_events(index, because)
     }
 
-    fn broadcast(&mut self, from: u8, frame: &[u8]) -> Result<(), Violation> {
-        let (heard, counter) =
-            decode(frame).ok_or_else(|| self.blame(from, "sends a frame that is no advertisement"))?;
+    /// To one, or to all others.
+    fn send(&mut self, from: u8, only: Option<u8>, frame: &[u8]) -> Result<(), Violation> {
+        let no_carp = || self.blame(from, "sends a frame that is no advertisement");
+        let FrameClass::Carp { meta, payload } = classify(frame) else {
+            return Err(no_carp());
+        };
+        let packet = Packet::new_checked(payload).map_err(|_| no_carp())?;
+        let (heard, counter) = decode(&packet).ok_or_else(no_carp)?;
+        let ipv6 = meta.src.is_ipv6();
+        let changing = self.scenario.faults.contains(&Fault::Rekey);
+        let new_key = changing && new_signer(self.scenario.speak).verify(&packet).is_ok();
+        let sent = changing.then_some(self.now);
         let frame: Rc<[u8]> = frame.into();
         for (to, seat) in (0..).zip(&self.seats) {
             let reached = seat.running.is_some() && seat.link && !seat.isolated && !seat.deaf;
             let room = !self.crowded || self.flight.len() < self.scenario.in_flight;
-            if to != from && reached && room {
+            if to != from && only.is_none_or(|only| only == to) && reached && room {
                 let frame = Rc::clone(&frame);
                 self.flight.push(Message {
                     from,
                     to,
+                    ipv6,
                     heard,
                     copy: false,
+                    new_key,
+                    sent,
                     counter,
                     frame,
                 });
@@ -214,18 +286,23 @@ impl World<'_> {
                     seat.resigned &= to == State::Backup;
                     seat.tied = tied && to == State::Backup;
                     seat.preempts = false;
+                    seat.left_fast &= to != State::Init;
+                    seat.heard = None;
                     if to == State::Backup {
-                        seat.quiet_since = now;
+                        seat.quiet_since = [now; 2];
+                        if let Because::Heard(rank, _) = because {
+                            seat.hear(rank);
+                        }
                     }
                 }
-                EventKind::HandOver {
-                    outcome: HandOver::Done(_),
-                    ..
-                } => {
+                EventKind::HandOver { outcome, .. } => {
                     let backup = self.state(index) == State::Backup;
                     let seat = &mut self.seats[usize::from(index)];
-                    // Maintenance ends some day, and the priority counts again.
-                    seat.resigned = backup && !seat.maintenance && seat.asked;
+                    let asked = std::mem::take(&mut seat.asked);
+                    if matches!(outcome, HandOver::Done(_)) {
+                        // Maintenance ends some day, and the priority counts again.
+                        seat.resigned = backup && !seat.maintenance && asked;
+                    }
                 }
                 EventKind::Lost(_) => return Err(self.blame(index, "reports more than the search can hold")),
                 _ => {}
@@ -237,20 +314,29 @@ impl World<'_> {
 
 impl Message {
     pub(super) fn looks_like(&self, other: &Self) -> bool {
-        (self.from, self.to, self.heard, self.copy) == (other.from, other.to, other.heard, other.copy)
+        (self.from, self.to, self.ipv6, self.heard) == (other.from, other.to, other.ipv6, other.heard)
+            && (self.copy, self.new_key, self.sent) == (other.copy, other.new_key, other.sent)
     }
 
     pub(super) fn to_string_in(&self, world: &World<'_>) -> String {
         let (from, to) = (world.member(self.from).name, world.member(self.to).name);
-        format!("{} from {from} to {to}", self.heard)
+        let family = if self.ipv6 { " over IPv6" } else { "" };
+        let key = if self.new_key { ", with the new key," } else { "" };
+        format!("{} from {from} to {to}{family}{key}", self.heard)
     }
 }
 
-fn decode(frame: &[u8]) -> Option<(Rank, u64)> {
-    let FrameClass::Carp { payload, .. } = classify(frame) else {
-        return None;
+/// The node of an address.
+fn number(address: IpAddr) -> u8 {
+    let last = match address {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets()[15],
     };
-    let advertisement = Advertisement::parse(&Packet::new_checked(payload).ok()?).ok()?;
+    last - 1
+}
+
+fn decode(packet: &Packet<&[u8]>) -> Option<(Rank, u64)> {
+    let advertisement = Advertisement::parse(packet).ok()?;
     let interval = advertisement.interval();
     let rank = Rank {
         demotion: advertisement.demotion.get(),

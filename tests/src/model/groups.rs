@@ -16,8 +16,10 @@ use carp_proto::{
 
 use super::promises::Violation;
 use super::reference;
-use super::scenario::ADVBASE;
 use super::seat::interface;
+
+/// Of every virtual host here: what [`HostConfig::new`] sets.
+const ADVBASE: u8 = 1;
 
 /// Two nodes of one dialect with advskew 0 and 128, and what may happen to them.
 #[derive(Clone, Copy, Debug)]

@@ -293,6 +293,70 @@ pub const MUTANTS: &[Mutant] = &[
         "} else if self.hosts.get(slot).is_some_and(called_off) {",
         "} else if self.shutting_down && self.hosts.get(slot).is_some_and(called_off) {",
     ),
+    // Both families.
+    mutant(
+        "hearing the master over IPv6 does not restart that timer",
+        "machine/heard.rs",
+        "Family::Ipv6 => down6,",
+        "Family::Ipv6 => down4,",
+    ),
+    // Unicast.
+    mutant(
+        "only the first peer is told",
+        "host/destinations.rs",
+        "self.0 = rest;",
+        "self.0 = rest & 3;",
+    ),
+    mutant(
+        "one of several peers that cannot be reached is a send error",
+        "host/destinations.rs",
+        "wanted.is_empty() || !wanted.and(reached).is_empty()",
+        "wanted.is_empty() || wanted == wanted.and(reached)",
+    ),
+    // Changes of the key.
+    mutant(
+        "who has changed its key signs with the new one at once",
+        "node/engine.rs",
+        "keys.and_then(|part| (part.signing)(&self.keys, slot))",
+        "keys.and_then(|part| (part.signing)(&self.keys, slot)).filter(|_| false)",
+    ),
+    mutant(
+        "the old key is not believed any longer when it no longer signs",
+        "node/keys.rs",
+        "spare.until = spare.until + grace;",
+        "let _ = grace;",
+    ),
+    // The fast profile.
+    mutant(
+        "fast: a slower master is not waited for",
+        "machine/view.rs",
+        "self.intervals(ratio, peer.skew())",
+        "self.intervals(ratio, AdvSkew::new(peer.skew().get().min(1)))",
+    ),
+    mutant(
+        "fast: who becomes BACKUP of a slower master does not wait for it",
+        "machine.rs",
+        "let wait = view.waits_for(peer, view.is_willing(peer, resigned), ties);",
+        "let wait = view.waits(ties);",
+    ),
+    mutant(
+        "fast: who changes its timing forgets how slow its master is",
+        "machine.rs",
+        " || view.dead_ratio.is_some();",
+        ";",
+    ),
+    mutant(
+        "fast: the profile is not left",
+        "host/changing.rs",
+        "heard.base().get() > 0 && heard",
+        "heard.base().get() > 1 && heard",
+    ),
+    mutant(
+        "fast: a bow-out does not count",
+        "machine/compare.rs",
+        "return peer == Interval::BOW_OUT;",
+        "return false;",
+    ),
     // Ownership.
     mutant(
         "who yields keeps the addresses",

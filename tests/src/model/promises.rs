@@ -6,9 +6,9 @@ use carp_fsm::{Cause, Duration, InitReason, Reason, State};
 use carp_proto::Dialect;
 
 use super::reference::{self, Rank};
-use super::scenario::{ADVBASE, Fault, Member};
+use super::scenario::{Fault, Member, Speak};
 use super::seat::Sending;
-use super::world::{Because, GROUP, World};
+use super::world::{Because, GROUP, Heard, World};
 
 /// What must not happen, and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,12 +41,13 @@ impl<'s> World<'s> {
                 if seat.maintenance && heard.interval != reference::BOW_OUT {
                     return Err(self.blame(index, "is in maintenance, and takes over from a living master"));
                 }
-                if !reference::takes_over(member.dialect, member.preempt, own, heard) {
+                if !reference::takes_over(member.dialect, member.preempt, self.is_fast(index), own, heard) {
                     return Err(self.blame(index, &format!("takes over from {heard}, being {own}")));
                 }
             }
             (State::Backup, State::Master, Because::Time) if reason != Reason::MasterTimedOut => {
-                let late = (self.now - seat.quiet_since).as_micros() > reference::period(own);
+                let late = (self.now - seat.quiet_since[0].max(seat.quiet_since[1])).as_micros()
+                    > reference::period(own.interval);
                 if !seat.preempts || late {
                     return Err(self.blame(
                         index,
@@ -55,16 +56,18 @@ impl<'s> World<'s> {
                 }
             }
             (State::Backup, State::Master, Because::Time) => {
-                let quiet = self.now - seat.quiet_since;
-                let patience =
-                    reference::master_down(member.dialect, ADVBASE, member.advskew, seat.maintenance);
-                if quiet.as_micros() < patience {
+                let [ipv4, ipv6] = seat.quiet_since.map(|since| self.now - since);
+                // The silence of either family is enough.
+                let quiet = if self.scenario.speak == Speak::Both {
+                    ipv4.max(ipv6)
+                } else {
+                    ipv4
+                };
+                let patience = self.patience(index);
+                if quiet < patience {
                     return Err(self.blame(
                         index,
-                        &format!(
-                            "takes over after {quiet} s of silence instead of {}",
-                            Duration::from_micros(patience)
-                        ),
+                        &format!("takes over after {quiet} s of silence instead of {patience}"),
                     ));
                 }
             }
@@ -72,7 +75,7 @@ impl<'s> World<'s> {
             (State::Backup, State::Master, Because::Unheard) => {
                 return Err(self.blame(index, "takes over before it has heard what waits"));
             }
-            (State::Master, State::Backup, Because::Heard(heard, lower_source)) => {
+            (State::Master, State::Backup, Because::Heard(heard, Heard { lower_source, .. })) => {
                 let handed_over = reason == Reason::HandedOver && heard.interval != reference::BOW_OUT;
                 let from_nobody =
                     heard.interval == reference::BOW_OUT && self.scenario.policy.answer_worse_master;
@@ -99,7 +102,16 @@ impl<'s> World<'s> {
     }
 
     fn check_seat(&mut self, index: u8) -> Result<(), Violation> {
-        let (policy, member) = (self.scenario.policy, self.member(index));
+        let policy = self.scenario.policy;
+        let mut patience = self.longest_patience(index);
+        let advbase = self.advbase(index);
+        let parting = Duration::from_micros(reference::longest_period(advbase) / 16 * 15);
+        let slowest = self
+            .scenario
+            .members
+            .iter()
+            .map(|member| member.advbase.max(1))
+            .max();
         let state = self.state(index);
         let seat = &mut self.seats[usize::from(index)];
         let Some((node, host)) = &seat.running else {
@@ -119,24 +131,27 @@ impl<'s> World<'s> {
         let demotion = node.demotion(GROUP);
         let summed: u16 = node.causes(GROUP).map(|holding| holding.weight).sum();
         let leaving = node.status(*host).is_some_and(|status| status.leaving);
+        let left_fast = node.status(*host).is_some_and(|status| status.left_fast);
+        let should_have = seat.left_fast;
         let holds = seat.demotion();
         let refused =
             node.status(*host).and_then(|status| status.init_reason) == Some(InitReason::AddressRefused);
         let taking_part = seat.link && seat.enabled && !seat.shutdown && !refused;
-        let patience = reference::master_down(member.dialect, ADVBASE, member.advskew, seat.maintenance);
-        let mut patience = Duration::from_micros(patience);
         if seat.tied && policy.parts_equals {
-            patience = patience + Duration::from_micros(reference::LONGEST_PERIOD / 16 * 15);
+            patience = patience + parting;
         }
         // In maintenance (which may have ended since) it waits for a slower master to be heard again.
         let farewell = if self.scenario.faults.contains(&Fault::Maintain) {
-            policy.leave_wait + Duration::from_secs(2)
+            policy.leave_wait + Duration::from_secs(u64::from(slowest.unwrap_or(1)) + 1)
         } else {
             policy.leave_wait
         };
         let longest = [
             (state == State::Backup, patience),
-            (state == State::Master && !leaving, Duration::from_secs(2)),
+            (
+                state == State::Master && !leaving,
+                Duration::from_secs(u64::from(advbase) + 1),
+            ),
             (leaving, farewell),
             (
                 refused,
@@ -151,6 +166,9 @@ impl<'s> World<'s> {
         }
         if demotion != holds || summed != holds {
             return Err(self.blame(index, &format!("is demoted by {demotion}, but {holds} holds")));
+        }
+        if left_fast != should_have {
+            return Err(self.blame(index, &format!("has left the fast profile: {left_fast}")));
         }
         if state == State::Master && seat.owner != Some(true) {
             return Err(self.blame(index, "is MASTER without the addresses"));
@@ -201,7 +219,50 @@ impl<'s> World<'s> {
         } else {
             member.advskew
         };
-        reference::rank(member.dialect, ADVBASE, advskew, seat.demotion())
+        reference::rank(member.dialect, self.advbase(index), advskew, seat.demotion())
+    }
+
+    /// Whether it has the fast profile now.
+    pub(super) fn is_fast(&self, index: u8) -> bool {
+        self.member(index).fast.is_some() && !self.seats[usize::from(index)].left_fast
+    }
+
+    fn advbase(&self, index: u8) -> u8 {
+        let (member, left) = (self.member(index), self.seats[usize::from(index)].left_fast);
+        if left { 1 } else { member.advbase }
+    }
+
+    /// No BACKUP waits longer: who leaves a slower master alone gives it the time that it needs, and goes on doing so
+    /// when it has left maintenance mode, until it hears it.
+    fn longest_patience(&self, index: u8) -> Duration {
+        let (member, members) = (self.member(index), self.scenario.members.iter());
+        let maintains = self.scenario.faults.contains(&Fault::Maintain);
+        let longest = if let Some(ratio) = member.fast {
+            let slowest = members.map(|member| member.advskew).max().unwrap_or_default();
+            let slowest = if maintains {
+                reference::MAINTENANCE
+            } else {
+                slowest
+            };
+            reference::fast_master_down(ratio, member.advskew, maintains, Some(slowest))
+                + reference::period(member.advskew.into())
+        } else {
+            let slowest = members.map(|member| member.advbase).max().unwrap_or_default();
+            reference::master_down(member.dialect, slowest, member.advskew, maintains)
+        };
+        self.patience(index).max(Duration::from_micros(longest))
+    }
+
+    /// How long it waits in silence, before a tie is counted.
+    pub(super) fn patience(&self, index: u8) -> Duration {
+        let (member, seat) = (self.member(index), &self.seats[usize::from(index)]);
+        let advskew = member.advskew;
+        Duration::from_micros(match member.fast {
+            Some(ratio) if !seat.left_fast => {
+                reference::fast_master_down(ratio, advskew, seat.maintenance, seat.heard)
+            }
+            _ => reference::master_down(member.dialect, self.advbase(index), advskew, seat.maintenance),
+        })
     }
 
     pub(super) fn blame(&self, index: u8, what: &str) -> Violation {

@@ -8,9 +8,6 @@ use carp_proto::Dialect;
 /// The bow-out 255/255 as an interval.
 pub const BOW_OUT: u16 = 0xffff;
 
-/// Between two advertisements of a node in maintenance: 1/254.
-pub const LONGEST_PERIOD: u64 = 1_992_187;
-
 /// advskew with demotion, as the dialect puts it on the wire and compares it.
 pub fn effective_skew(dialect: Dialect, advskew: u8, demotion: u16) -> u8 {
     match dialect {
@@ -64,13 +61,18 @@ pub fn rank(dialect: Dialect, advbase: u8, advskew: u8, demotion: u16) -> Rank {
     }
 }
 
-/// May (and must) a BACKUP of `own` rank take over from the sender of `heard`?
-pub fn takes_over(dialect: Dialect, preempt: bool, own: Rank, heard: Rank) -> bool {
+/// May (and must) a BACKUP of `own` rank take over from the sender of `heard`? In the fast profile (§13) a bow-out counts,
+/// and a slower master is waited for.
+pub fn takes_over(dialect: Dialect, preempt: bool, fast: bool, own: Rank, heard: Rank) -> bool {
     let by_demotion = dialect == Dialect::OpenBsd;
     let preempts =
         preempt && own.interval < heard.interval && (!by_demotion || heard.demotion >= own.demotion);
     let (base, skew) = (u32::from(own.interval >> 8), u32::from(own.interval & 0xff));
-    let outlasts = u32::from(heard.interval) > ((3 * base) << 8 | skew) && !(by_demotion && base == 0);
+    let outlasts = if fast {
+        heard.interval == BOW_OUT
+    } else {
+        u32::from(heard.interval) > ((3 * base) << 8 | skew) && !(by_demotion && base == 0)
+    };
     preempts || outlasts || by_demotion && heard.demotion > own.demotion
 }
 
@@ -88,9 +90,26 @@ pub fn yields(dialect: Dialect, own: Rank, heard: Rank, lower_source: bool) -> b
 /// advskew of whoever is in maintenance mode.
 pub const MAINTENANCE: u8 = 254;
 
-/// Between two advertisements of a node of this rank.
-pub fn period(rank: Rank) -> u64 {
-    u64::from(rank.interval) * 1_000_000 / 256
+/// Between two advertisements of a node that sends this interval; 0/0 counts as 0/1.
+pub fn period(interval: u16) -> u64 {
+    u64::from(interval.max(1)) * 1_000_000 / 256
+}
+
+/// Between two advertisements of a node in maintenance mode, and of nobody less often.
+pub fn longest_period(advbase: u8) -> u64 {
+    period(u16::from(advbase) << 8 | u16::from(MAINTENANCE))
+}
+
+/// How long a BACKUP with the fast profile waits in silence (§13): so many of its own intervals, or of those that it
+/// heard last if they are longer.
+pub fn fast_master_down(dead_ratio: u8, advskew: u8, maintenance: bool, heard: Option<u8>) -> u64 {
+    let wait = |skew: u8| u64::from(dead_ratio) * period(skew.into());
+    let own = if maintenance {
+        wait(MAINTENANCE) + u64::from(advskew) * 1_000_000 / 256
+    } else {
+        wait(advskew)
+    };
+    own.max(heard.map_or(0, wait))
 }
 
 /// How long a BACKUP waits in silence; in maintenance mode, after everybody else.

@@ -5,7 +5,7 @@ use carp_proto::Dialect;
 
 use Fault::{
     Crash, Deafen, Demote, Disable, Duplicate, Force, HandOver, Isolate, Link, Lose, Maintain, Pause, Refuse,
-    SendErrors, Shutdown,
+    Rekey, SendErrors, Shutdown, Unreachable,
 };
 
 /// One node of a scenario; each has the one virtual host that all share.
@@ -15,8 +15,12 @@ pub struct Member {
     pub name: &'static str,
     /// Its dialect.
     pub dialect: Dialect,
-    /// Its configured advskew; advbase is 1.
+    /// Its configured advbase: 0 in the fast profile.
+    pub advbase: u8,
+    /// Its configured advskew.
     pub advskew: u8,
+    /// The dead ratio of the fast profile, if it has that.
+    pub fast: Option<u8>,
     /// Takes over from a slower living master.
     pub preempt: bool,
 }
@@ -54,6 +58,10 @@ pub enum Fault {
     Pause,
     /// The adapter cannot put the addresses on.
     Refuse,
+    /// The operator changes the key of a node, once; in the end all nodes have the new one.
+    Rekey,
+    /// What a node sends to the next one by unicast does not leave, and the node is told.
+    Unreachable,
 }
 
 /// What the search should find.
@@ -78,14 +86,24 @@ pub struct Scenario {
     pub faults: &'static [Fault],
     /// More messages than this are never under way; one too many is lost.
     pub in_flight: usize,
+    /// To whom they speak.
+    pub speak: Speak,
     /// Starts with an elected master, or with all nodes just switched on.
     pub settled: bool,
     /// What the search should find.
     pub expect: Expect,
 }
 
-/// Of every member.
-pub const ADVBASE: u8 = 1;
+/// To whom all nodes of a scenario speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speak {
+    /// To the group of IPv4.
+    Ipv4,
+    /// To the groups of both families, for an address of each.
+    Both,
+    /// To each other by unicast over IPv4.
+    Unicast,
+}
 
 /// Nothing but a deadline makes time pass more finely than this.
 pub const TICK: Duration = Duration::from_millis(500);
@@ -109,7 +127,9 @@ const fn node(name: &'static str, dialect: Dialect, advskew: u8, preempt: bool) 
     Member {
         name,
         dialect,
+        advbase: 1,
         advskew,
+        fast: None,
         preempt,
     }
 }
@@ -148,6 +168,28 @@ const MAINTENANCE: &[Fault] = &[Lose, Maintain, Crash, Demote, Shutdown];
 const SENDING: &[Fault] = &[Lose, Crash, SendErrors, Demote];
 const PAUSES: &[Fault] = &[Lose, Duplicate, Pause, Crash, HandOver];
 const ONE_WAY: &[Fault] = &[Lose, Crash, Deafen, HandOver];
+/// A grace of four seconds instead of a minute: the same, with fewer moments in it.
+const CHANGING: Policy = Policy {
+    change_grace: Duration::from_secs(4),
+    ..HARDENED
+};
+
+const fn fast(name: &'static str, advskew: u8, preempt: bool) -> Member {
+    Member {
+        advbase: 0,
+        fast: Some(3),
+        ..node(name, OPENBSD, advskew, preempt)
+    }
+}
+
+const fn slow(name: &'static str, dialect: Dialect, advbase: u8, preempt: bool) -> Member {
+    Member {
+        advbase,
+        ..node(name, dialect, 0, preempt)
+    }
+}
+
+const FAST: &[Fault] = &[Lose, Crash, Demote, HandOver, Shutdown];
 const REFUSALS: &[Fault] = &[Lose, Refuse, Crash, HandOver, Disable];
 
 const fn holds(
@@ -162,6 +204,7 @@ const fn holds(
         policy,
         faults,
         in_flight: 4,
+        speak: Speak::Ipv4,
         settled: true,
         expect: Expect::Holds,
     }
@@ -286,6 +329,151 @@ pub const SCENARIOS: &[Scenario] = &[
         settled: false,
         ..holds("three-cold", &three([FREEBSD; 3], true), HARDENED, WORLD)
     },
+    // Both families.
+    Scenario {
+        speak: Speak::Both,
+        ..holds("dual", &pair(FREEBSD, FREEBSD, false), HARDENED, ALL)
+    },
+    Scenario {
+        speak: Speak::Both,
+        ..holds("dual-preempt", &pair(OPENBSD, OPENBSD, true), HARDENED, ALL)
+    },
+    Scenario {
+        speak: Speak::Both,
+        ..holds("dual-equals", &equals(NETBSD), HARDENED, WORLD)
+    },
+    Scenario {
+        speak: Speak::Both,
+        ..holds("dual-pauses", &pair(FREEBSD, FREEBSD, true), HARDENED, PAUSES)
+    },
+    // Unicast.
+    Scenario {
+        speak: Speak::Unicast,
+        ..holds("unicast", &pair(FREEBSD, FREEBSD, false), HARDENED, ALL)
+    },
+    Scenario {
+        speak: Speak::Unicast,
+        ..holds(
+            "three-unicast",
+            &three([FREEBSD; 3], true),
+            HARDENED,
+            &[Lose, Crash, HandOver, Unreachable],
+        )
+    },
+    Scenario {
+        speak: Speak::Unicast,
+        ..holds(
+            "three-unicast-openbsd",
+            &three([OPENBSD; 3], false),
+            HARDENED,
+            &[Lose, Crash, Demote, Unreachable],
+        )
+    },
+    // Changes of the key.
+    holds(
+        "key",
+        &pair(FREEBSD, FREEBSD, false),
+        CHANGING,
+        &[Lose, Rekey, Crash, HandOver],
+    ),
+    holds(
+        "key-preempt",
+        &pair(OPENBSD, OPENBSD, true),
+        CHANGING,
+        &[Lose, Rekey, Demote, Disable],
+    ),
+    holds("three-key", &three([FREEBSD; 3], true), CHANGING, &[Lose, Rekey]),
+    // The fast profile.
+    holds(
+        "fast",
+        &[fast("a", 64, false), fast("b", 128, false)],
+        HARDENED,
+        FAST,
+    ),
+    holds(
+        "fast-preempt",
+        &[fast("a", 64, true), fast("b", 128, true)],
+        HARDENED,
+        FAST,
+    ),
+    holds(
+        "fast-far-apart",
+        &[fast("a", 16, false), fast("b", 240, false)],
+        HARDENED,
+        FAST,
+    ),
+    holds(
+        "fast-maintenance",
+        &[fast("a", 64, false), fast("b", 128, false)],
+        HARDENED,
+        MAINTENANCE,
+    ),
+    holds(
+        "fast-pauses",
+        &[fast("a", 64, false), fast("b", 128, false)],
+        HARDENED,
+        PAUSES,
+    ),
+    holds(
+        "fast-equals",
+        &[fast("a", 64, false), fast("b", 64, false)],
+        HARDENED,
+        WORLD,
+    ),
+    holds(
+        "fast-among-others",
+        &[fast("a", 64, false), node("b", OPENBSD, 128, false)],
+        HARDENED,
+        WORLD,
+    ),
+    holds(
+        "three-fast",
+        &[fast("a", 64, true), fast("b", 128, true), fast("c", 192, true)],
+        HARDENED,
+        WORLD,
+    ),
+    // Members of different advbase.
+    holds(
+        "advbase",
+        &[node("a", FREEBSD, 0, false), slow("b", FREEBSD, 2, false)],
+        HARDENED,
+        ALL,
+    ),
+    holds(
+        "advbase-preempt",
+        &[node("a", NETBSD, 128, true), slow("b", NETBSD, 2, true)],
+        HARDENED,
+        ALL,
+    ),
+    holds(
+        "advbase-far-apart",
+        &[node("a", FREEBSD, 0, false), slow("b", FREEBSD, 4, false)],
+        HARDENED,
+        WORLD,
+    ),
+    holds(
+        "three-advbase",
+        &[
+            node("a", FREEBSD, 128, false),
+            slow("b", FREEBSD, 2, false),
+            slow("c", FREEBSD, 3, false),
+        ],
+        HARDENED,
+        &[Lose, Crash, HandOver],
+    ),
+    // Maintenance and hand-over.
+    holds(
+        "maintenance-hand-over",
+        &pair(FREEBSD, FREEBSD, false),
+        HARDENED,
+        &[Lose, Maintain, HandOver, Crash],
+    ),
+    holds(
+        "maintenance-hand-over-preempt",
+        &pair(OPENBSD, OPENBSD, true),
+        HARDENED,
+        &[Lose, Maintain, HandOver, Disable],
+    ),
     holds("three-world", &three([FREEBSD; 3], false), HARDENED, WORLD),
     holds("three-operator", &three([FREEBSD; 3], true), HARDENED, OPERATOR),
     holds(

@@ -1,14 +1,20 @@
 //! A node and what surrounds it.
 
 use carp_fsm::sim::SEGMENT;
-use carp_fsm::{HostConfig, HostId, Instant, InterfaceInfo, LinkState, Node, Policy};
-use carp_proto::{AddressSet, AdvSkew, Dialect, Key, MacAddr, Vhid};
+use std::net::{IpAddr, Ipv6Addr};
 
-use super::scenario::{DEMOTION, Member};
+use carp_fsm::{HostConfig, HostId, Instant, InterfaceInfo, LinkState, Node, Peer, Policy, Profile};
+use carp_proto::{AddressSet, AdvBase, AdvSkew, Authenticator, Dialect, HmacVariant, Key, MacAddr, Vhid};
+
+use super::reference::Rank;
+use super::scenario::{DEMOTION, Member, Speak};
+
+/// An address of each family.
+pub(super) const ADDRS: usize = 2;
 
 /// A node and what surrounds it.
 pub(super) struct Seat {
-    pub(super) running: Option<(Box<Node<'static, 1>>, HostId)>,
+    pub(super) running: Option<(Box<Node<'static, ADDRS>>, HostId)>,
     pub(super) link: bool,
     pub(super) isolated: bool,
     /// It is heard, but hears nobody.
@@ -31,8 +37,18 @@ pub(super) struct Seat {
     pub(super) tied: bool,
     /// The last that was heard is worse, but an equal may be about to preempt it as well.
     pub(super) preempts: bool,
-    /// Entered BACKUP, or heard an advertisement there.
-    pub(super) quiet_since: Instant,
+    /// Entered BACKUP, or heard an advertisement there, over IPv4 and over IPv6.
+    pub(super) quiet_since: [Instant; 2],
+    /// The advskew that it heard last in BACKUP.
+    pub(super) heard: Option<u8>,
+    /// It had the fast profile, and left it.
+    pub(super) left_fast: bool,
+    /// It has the new key.
+    pub(super) rekeyed: bool,
+    /// When it got that, if it has known the old one.
+    pub(super) changed: Option<Instant>,
+    /// What it sends to the next node does not leave.
+    pub(super) unreachable: bool,
     pub(super) sending: Sending,
     /// Since when [`Sending::failing`].
     pub(super) failing_since: Instant,
@@ -85,7 +101,12 @@ impl Seat {
             resigned: false,
             tied: false,
             preempts: false,
-            quiet_since: now,
+            quiet_since: [now; 2],
+            heard: None,
+            left_fast: false,
+            rekeyed: false,
+            changed: None,
+            unreachable: false,
             sending: Sending::default(),
             failing_since: now,
         }
@@ -107,6 +128,11 @@ impl Seat {
             return None;
         }
         self.running.as_ref()?.0.next_deadline()
+    }
+
+    /// It heard this in BACKUP.
+    pub(super) fn hear(&mut self, rank: Rank) {
+        self.heard = Some(rank.interval.to_be_bytes()[1]);
     }
 
     /// Takes part, and is heard and hears as far as it is not isolated. Who has the addresses already does not need
@@ -133,20 +159,55 @@ pub(super) fn interface(index: u8, link: bool) -> InterfaceInfo {
     InterfaceInfo {
         mac: MacAddr([2, 0, 0, 0, 0, index]),
         ipv4: Some([10, 0, 0, index + 1].into()),
-        ipv6: None,
+        ipv6: Some(link_local(index)),
         link: if link { LinkState::Up } else { LinkState::Down },
     }
 }
 
-pub(super) fn configuration(member: &Member) -> HostConfig<1> {
-    let vhid = Vhid::new(7).expect("not 0");
-    let mut addresses = AddressSet::new();
-    addresses.insert([192, 0, 2, 7].into()).expect("room for one");
+pub(super) fn link_local(index: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(index) + 1)
+}
+
+/// The old key, or the new one.
+fn key(rekeyed: bool) -> Key {
+    Key::from_bytes([if rekeyed { 8 } else { 7 }; 20])
+}
+
+pub(super) fn configuration(member: &Member, speak: Speak, rekeyed: bool) -> HostConfig<ADDRS> {
     HostConfig {
+        advbase: AdvBase::new(member.advbase),
         advskew: AdvSkew::new(member.advskew),
+        profile: member.fast.map_or(Profile::Normal, Profile::fast),
         preempt: member.preempt,
         dialect: member.dialect,
-        addresses,
-        ..HostConfig::new(SEGMENT, vhid, Key::from_bytes([7; 20]))
+        addresses: addresses(speak),
+        ..HostConfig::new(SEGMENT, VHID, key(rekeyed))
     }
+}
+
+/// All other nodes.
+pub(super) fn peers(own: u8, members: usize) -> Vec<Peer> {
+    let others = (0..).take(members).filter(|index| *index != own);
+    let peer = |index: u8| Peer {
+        address: IpAddr::from([10, 0, 0, index + 1]),
+        min_ttl: 255,
+    };
+    others.map(peer).collect()
+}
+
+/// What the new key signs.
+pub(super) fn new_signer(speak: Speak) -> Authenticator {
+    Authenticator::new(&key(true), VHID, &addresses(speak), HmacVariant::Plain)
+}
+
+const VHID: Vhid = Vhid::new(7).expect("7 is not 0");
+
+fn addresses(speak: Speak) -> AddressSet<ADDRS> {
+    let mut addresses = AddressSet::new();
+    addresses.insert([192, 0, 2, 7].into()).expect("room");
+    if speak == Speak::Both {
+        let ipv6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
+        addresses.insert(ipv6.into()).expect("room");
+    }
+    addresses
 }

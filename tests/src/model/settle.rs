@@ -9,7 +9,7 @@ use carp_proto::Dialect;
 
 use super::promises::Violation;
 use super::reference;
-use super::scenario::{ADVBASE, Fault, Scenario};
+use super::scenario::{Fault, Scenario};
 use super::search::Identity;
 use super::step::Step;
 use super::world::World;
@@ -82,7 +82,7 @@ impl Settle {
     pub fn check(&mut self, world: &World<'_>) -> Result<(), Violation> {
         let mut world = world.fork();
         world.crowded = false;
-        world.wake_all()?;
+        world.calm()?;
         let after = self.run(&mut world)?;
         self.slowest = self.slowest.max(after);
         if after > self.bound {
@@ -97,7 +97,7 @@ impl Settle {
     /// Lets a state run on until the bound, for its log.
     pub fn retell(&self, world: &mut World<'_>) {
         world.crowded = false;
-        let _ = world.wake_all();
+        let _ = world.calm();
         let end = world.now + self.bound;
         while self.come_to_rest(world).is_ok()
             && world.next_deadline().is_some_and(|next| next <= end)
@@ -199,13 +199,28 @@ impl Settle {
 /// Leaving takes at most its time; then a BACKUP that hears nobody waits out its master-down timer and advertises; who
 /// hears a better master yields within one period. Once more, because two masters whose advertisements cross may both
 /// yield. Where sending failed, the demotion for that is lifted on trial only after a while; refused addresses are
-/// tried again after 64 times the first wait at most.
+/// tried again after 64 times the first wait at most. Who changed its key last signs with the old one for the grace.
 pub fn bound(scenario: &Scenario) -> Duration {
     let maintenance = scenario.faults.contains(&Fault::Maintain);
-    let patience = scenario
-        .members
-        .iter()
-        .map(|member| reference::master_down(member.dialect, ADVBASE, member.advskew, maintenance));
+    let members = scenario.members.iter();
+    // Who is left alone is waited for as long as it needs.
+    let advbase = members
+        .clone()
+        .map(|member| member.advbase)
+        .max()
+        .unwrap_or_default();
+    let slowest = members.clone().map(|member| member.advskew).max();
+    let patience = members.clone().map(|member| match member.fast {
+        Some(ratio) if advbase == 0 => {
+            reference::fast_master_down(ratio, member.advskew, maintenance, slowest)
+        }
+        _ => reference::master_down(member.dialect, advbase, member.advskew, maintenance),
+    });
+    let grace = if scenario.faults.contains(&Fault::Rekey) {
+        scenario.policy.change_grace.as_micros()
+    } else {
+        0
+    };
     let on_trial = match scenario.policy.senderr_retry {
         Some(retry) if scenario.faults.contains(&Fault::SendErrors) => retry.as_micros(),
         _ => 0,
@@ -220,7 +235,8 @@ pub fn bound(scenario: &Scenario) -> Duration {
             + refused
             + scenario.policy.leave_wait.as_micros()
             + scenario.policy.linger.as_micros()
-            + 2 * (patience.max().unwrap_or(0) + reference::LONGEST_PERIOD),
+            + grace
+            + 2 * (patience.max().unwrap_or(0) + reference::longest_period(advbase)),
     )
 }
 

@@ -49,6 +49,10 @@ pub enum Step {
     Pause(u8),
     /// The adapter refuses addresses from now on, or takes them again.
     Refuse(u8),
+    /// A node gets the new key.
+    Rekey(u8),
+    /// A node can no longer send to the next one, or can again.
+    Unreachable(u8),
 }
 
 impl World<'_> {
@@ -122,6 +126,8 @@ impl World<'_> {
             (Fault::SendErrors, true, Step::SendErrors(index)),
             (Fault::Pause, true, Step::Pause(index)),
             (Fault::Refuse, true, Step::Refuse(index)),
+            (Fault::Rekey, !seat.rekeyed, Step::Rekey(index)),
+            (Fault::Unreachable, true, Step::Unreachable(index)),
         ];
         steps.extend(
             offers
@@ -175,6 +181,17 @@ impl World<'_> {
                 format!("{} can take the addresses again", name(index))
             }
             Step::Refuse(index) => format!("{} cannot take the addresses any more", name(index)),
+            Step::Rekey(index) => format!("{} gets the new key", name(index)),
+            Step::Unreachable(index) if seat(index).unreachable => {
+                format!("{} reaches {} again", name(index), name(self.next(index)))
+            }
+            Step::Unreachable(index) => {
+                format!(
+                    "{} does not reach {} any longer",
+                    name(index),
+                    name(self.next(index))
+                )
+            }
         }
     }
 }

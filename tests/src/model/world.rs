@@ -7,9 +7,9 @@ use carp_fsm::{Cause, GroupId, Instant, Node, State, Storage};
 
 use super::adapter::Message;
 use super::promises::Violation;
-use super::reference::{self, Rank};
-use super::scenario::{ADVBASE, DEMOTION, Scenario, TICK};
-use super::seat::{Seat, configuration, interface};
+use super::reference::Rank;
+use super::scenario::{DEMOTION, Fault, Scenario, Speak, TICK};
+use super::seat::{Seat, configuration, interface, peers};
 use super::step::Step;
 
 pub(super) const GROUP: GroupId = GroupId(0);
@@ -17,13 +17,21 @@ pub(super) const GROUP: GroupId = GroupId(0);
 /// Why a node acts.
 #[derive(Clone, Copy)]
 pub(super) enum Because {
-    Heard(Rank, bool),
+    Heard(Rank, Heard),
     /// It heard something that it should not believe.
     Repeated,
     Time,
     /// Of time, and it has not yet heard what waits.
     Unheard,
     Operator,
+}
+
+/// What else is known of an advertisement that is heard.
+#[derive(Clone, Copy)]
+pub(super) struct Heard {
+    /// It comes from the lower address.
+    pub(super) lower_source: bool,
+    pub(super) ipv6: bool,
 }
 
 /// One state of everything.
@@ -35,6 +43,10 @@ pub struct World<'s> {
     /// Messages beyond [`Scenario::in_flight`] are lost.
     pub(super) crowded: bool,
     pub(super) starts: u64,
+    /// When the first of the nodes got the new key.
+    pub(super) first_change: Option<Instant>,
+    /// A node started after that: it does not know the old one.
+    pub(super) restarted: bool,
     pub(super) log: Option<Vec<String>>,
 }
 
@@ -48,6 +60,8 @@ impl<'s> World<'s> {
             flight: Vec::new(),
             crowded: true,
             starts: 0,
+            first_change: None,
+            restarted: false,
             log: None,
         };
         for index in (0..).take(scenario.members.len()) {
@@ -70,6 +84,8 @@ impl<'s> World<'s> {
             flight: self.flight.clone(),
             crowded: self.crowded,
             starts: self.starts,
+            first_change: self.first_change,
+            restarted: self.restarted,
             log: None,
         }
     }
@@ -87,7 +103,12 @@ impl<'s> World<'s> {
     /// All on which the future depends, as 64 bits.
     pub fn fingerprint(&self) -> u64 {
         let mut state = DefaultHasher::new();
-        for (seat, member) in self.seats.iter().zip(self.scenario.members) {
+        let grace = self.scenario.policy.change_grace;
+        let ago = |at: Option<Instant>| at.map(|at| (self.now - at).min(grace + grace));
+        if self.scenario.faults.contains(&Fault::Rekey) {
+            (ago(self.first_change), self.restarted).hash(&mut state);
+        }
+        for (index, seat) in (0..).zip(&self.seats) {
             (
                 (seat.link, seat.isolated, seat.deaf, seat.demoted, seat.enabled),
                 (
@@ -99,6 +120,8 @@ impl<'s> World<'s> {
                 ),
                 (seat.sending, seat.paused, seat.refuses),
                 (seat.maintenance, seat.tied, seat.preempts),
+                (seat.left_fast, seat.unreachable),
+                (seat.rekeyed, ago(seat.changed)),
             )
                 .hash(&mut state);
             let Some((node, host)) = &seat.running else {
@@ -110,20 +133,16 @@ impl<'s> World<'s> {
             }
             if node.state(*host) == Some(State::Backup) {
                 // Longer than the master-down time is long enough.
-                let quiet = (self.now - seat.quiet_since).as_micros();
-                quiet
-                    .min(reference::master_down(
-                        member.dialect,
-                        ADVBASE,
-                        member.advskew,
-                        seat.maintenance,
-                    ))
-                    .hash(&mut state);
+                let patience = self.patience(index);
+                let quiet = |since| (self.now - since).min(patience);
+                (seat.quiet_since.map(quiet), patience).hash(&mut state);
             }
         }
         for message in &self.flight {
             let news = self.is_news(message);
-            (message.from, message.to, message.heard, message.copy, news).hash(&mut state);
+            let fresh = message.sent == Some(self.now);
+            (message.from, message.to, message.ipv6, message.heard).hash(&mut state);
+            (message.copy, news, message.new_key, fresh).hash(&mut state);
         }
         state.finish()
     }
@@ -169,6 +188,8 @@ impl<'s> World<'s> {
                 let old = &self.seats[usize::from(index)];
                 (seat.isolated, seat.deaf) = (old.isolated, old.deaf);
                 (seat.send_errors, seat.refuses) = (old.send_errors, old.refuses);
+                (seat.rekeyed, seat.unreachable) = (old.rekeyed, old.unreachable);
+                self.restarted |= self.first_change.is_some();
                 let maintenance = old.maintenance;
                 self.seats[usize::from(index)] = seat;
                 self.maintain(index, maintenance)?;
@@ -191,6 +212,11 @@ impl<'s> World<'s> {
             Step::Refuse(index) => {
                 let seat = &mut self.seats[usize::from(index)];
                 seat.refuses = !seat.refuses;
+            }
+            Step::Rekey(index) => self.rekey(index)?,
+            Step::Unreachable(index) => {
+                let seat = &mut self.seats[usize::from(index)];
+                seat.unreachable = !seat.unreachable;
             }
             Step::Pause(index) if self.seats[usize::from(index)].paused => self.wake(index)?,
             Step::Pause(index) => self.seats[usize::from(index)].paused = true,
@@ -240,14 +266,40 @@ impl<'s> World<'s> {
         self.with_node(index, Because::Time, |node, _, now| node.handle_drained(now))
     }
 
-    /// Every pause ends.
-    pub(super) fn wake_all(&mut self) -> Result<(), Violation> {
+    /// Every pause ends, every peer is reached, and the operator finishes what is begun.
+    pub(super) fn calm(&mut self) -> Result<(), Violation> {
         for index in (0..).take(self.seats.len()) {
-            if self.seats[usize::from(index)].paused {
-                self.apply(Step::Pause(index))?;
+            let seat = &self.seats[usize::from(index)];
+            let (paused, unreachable) = (seat.paused, seat.unreachable);
+            let old_key = self.first_change.is_some() && !seat.rekeyed;
+            for (applies, step) in [
+                (paused, Step::Pause(index)),
+                (unreachable, Step::Unreachable(index)),
+                (old_key, Step::Rekey(index)),
+            ] {
+                if applies {
+                    self.apply(step)?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whom [`Step::Unreachable`] is about.
+    pub(super) fn next(&self, index: u8) -> u8 {
+        (index + 1) % u8::try_from(self.seats.len()).unwrap_or(u8::MAX)
+    }
+
+    fn rekey(&mut self, index: u8) -> Result<(), Violation> {
+        let now = self.now;
+        self.first_change.get_or_insert(now);
+        let config = configuration(self.member(index), self.scenario.speak, true);
+        let seat = &mut self.seats[usize::from(index)];
+        seat.rekeyed = true;
+        seat.changed = seat.running.is_some().then_some(now);
+        self.with_node(index, Because::Operator, |node, host, now| {
+            let _ = node.reconfigure(now, host, config);
+        })
     }
 
     fn toggle_link(&mut self, index: u8) -> Result<(), Violation> {
@@ -263,7 +315,6 @@ impl<'s> World<'s> {
     fn maintain(&mut self, index: u8, maintenance: bool) -> Result<(), Violation> {
         let seat = &mut self.seats[usize::from(index)];
         seat.maintenance = maintenance;
-        seat.asked = false;
         self.with_node(index, Because::Operator, |node, _, now| {
             node.set_maintenance(now, maintenance);
         })?;
@@ -302,6 +353,8 @@ impl<'s> World<'s> {
             deaf: seat.deaf,
             send_errors: seat.send_errors,
             refuses: seat.refuses,
+            rekeyed: seat.rekeyed,
+            unreachable: seat.unreachable,
             maintenance: seat.maintenance,
             ..Seat::empty(self.now)
         };
@@ -309,7 +362,8 @@ impl<'s> World<'s> {
     }
 
     fn seat(&mut self, index: u8) -> Seat {
-        let member = self.member(index);
+        let rekeyed = self.seats.get(usize::from(index)).is_some_and(|old| old.rekeyed);
+        let config = configuration(self.member(index), self.scenario.speak, rekeyed);
         self.starts += 1;
         // Any two starts draw different counters.
         let seed = self.starts << 8 | u64::from(index);
@@ -318,9 +372,12 @@ impl<'s> World<'s> {
             seed,
             Storage::growing_with(8, 16),
         ));
-        let host = node
-            .insert(self.now, configuration(member))
-            .expect("a valid configuration");
+        let host = node.insert(self.now, config).expect("a valid configuration");
+        if self.scenario.speak == Speak::Unicast {
+            let peers = peers(index, self.scenario.members.len());
+            node.set_peers(self.now, host, false, &peers)
+                .expect("the other nodes");
+        }
         node.handle_interface(self.now, SEGMENT, interface(index, true));
         Seat {
             running: Some((node, host)),

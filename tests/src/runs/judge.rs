@@ -71,7 +71,8 @@ impl<'p> Judge<'p> {
                 seat.heard = Some((rank(interval, demotion), from.0));
                 if seat.state == State::Backup {
                     let (own, heard) = (seat.rank(member), rank(interval, demotion));
-                    let worse = reference::takes_over(member.host.dialect, member.host.preempt, own, heard);
+                    let worse =
+                        reference::takes_over(member.host.dialect, member.host.preempt, false, own, heard);
                     seat.preempts = seat.tied && worse && heard.interval != reference::BOW_OUT;
                     let family = usize::from(source.is_ipv6());
                     seat.quiet[family] = now;
@@ -201,7 +202,7 @@ impl<'p> Judge<'p> {
                 Some((heard, _)) if seat.maintenance && heard.interval != reference::BOW_OUT => {
                     Some("is in maintenance, and takes over from a living master".into())
                 }
-                Some((heard, _)) => (!reference::takes_over(dialect, member.host.preempt, own, heard))
+                Some((heard, _)) => (!reference::takes_over(dialect, member.host.preempt, false, own, heard))
                     .then(|| format!("takes over from {heard}, being {own}")),
             },
             (State::Master, State::Backup, Reason::MoreFrequentAdvertisement) => match seat.heard {

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::config::Profile;
+use crate::id::GroupId;
+use crate::ledger::Cause;
 
 /// Nodes of the fast profile with these advskews.
 fn fast(seed: u64, skews: &[u8], dead_ratio: u8) -> (Sim, Vec<NodeId>) {
@@ -229,4 +231,41 @@ fn impossible_values_are_refused() {
         }),
         Err(ConfigError::FastDialect)
     );
+}
+
+/// Its own three intervals are less than one of its successor's: it must know the other's when it becomes BACKUP, not
+/// only when it hears it for the second time.
+#[test]
+fn a_successor_that_is_much_slower_keeps_what_was_handed_over() {
+    let (mut sim, ids) = fast(3, &[16, 240], 3);
+    sim.run_for(seconds(5));
+    let host = sim.host(ids[0], vhid()).unwrap();
+    sim.command(ids[0], |node, now| node.hand_over(now, host).unwrap());
+    sim.run_for(Duration::from_millis(1));
+    assert_eq!(masters(&sim), [ids[1]]);
+    let before = sim.trace().len();
+    sim.run_for(seconds(20));
+    assert_eq!(transitions(&sim.trace()[before..], ids[0]), []);
+    // A change that starts the timers anew forgets nothing, either.
+    for weight in [true, false] {
+        sim.command(ids[0], |node, now| node.set_maintenance(now, weight));
+        sim.run_for(Duration::from_millis(300));
+    }
+    assert_eq!(transitions(&sim.trace()[before..], ids[0]), []);
+}
+
+/// By demotion the slower one wins, and the faster one must wait for it.
+#[test]
+fn who_yields_to_a_slower_one_that_is_less_demoted_waits_for_it() {
+    let (mut sim, ids) = fast(4, &[16, 240], 3);
+    // Before it has announced for the second time: later it would say a last word, and the other would answer it.
+    sim.run_for(Duration::from_millis(200));
+    sim.command(ids[0], |node, now| {
+        node.demote(now, GroupId(0), Cause::Operator, 1).unwrap();
+    });
+    sim.run_for(Duration::from_millis(1));
+    assert_eq!(masters(&sim), [ids[1]]);
+    let before = sim.trace().len();
+    sim.run_for(seconds(20));
+    assert_eq!(transitions(&sim.trace()[before..], ids[0]), []);
 }
