@@ -264,12 +264,6 @@ pub const MUTANTS: &[Mutant] = &[
         "interval.saturating_add(turn) / 2",
     ),
     mutant(
-        "a group follows what moved here and away again",
-        "node/split.rs",
-        "(group.moves_here && transition.from != State::Master)",
-        "group.moves_here",
-    ),
-    mutant(
         "a group follows where no master was heard",
         "node/groups.rs",
         "host.peer.filter(|peer| peer.at > host.machine.since())?",
