@@ -88,9 +88,17 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             }
         }
         for slot in self.hosts.ranks().filter_map(|rank| self.hosts.at_rank(rank)) {
-            if let Some(host) = self.hosts.get(slot) {
-                host.hash_election(now, state);
-            }
+            let Some(host) = self.hosts.get(slot) else {
+                continue;
+            };
+            host.hash_election(now, state);
+            self.keys.hash_election(now, slot, state);
+            // A BACKUP that has heard its master since the last change is what makes a split.
+            let group = self.groups.get(usize::from(host.config.group.0));
+            let changed = group.and_then(|group| group.changed);
+            let peer = host.peer.filter(|_| self.may_split());
+            let peer = peer.map(|peer| (peer.interval, changed.is_some_and(|changed| peer.at > changed)));
+            peer.hash(state);
         }
     }
 }

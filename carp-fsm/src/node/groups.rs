@@ -16,9 +16,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub fn handle_ready(&mut self, now: Instant) {
         let now = self.clamp(now);
         self.ready = true;
-        for group in 0..self.group_count() {
+        for group in self.group_ids() {
             // Cannot fail: not observed, and the group exists.
-            let _ = self.clear(now, GroupId(group), Cause::NotReady);
+            let _ = self.clear(now, group, Cause::NotReady);
         }
     }
 }
@@ -151,8 +151,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
     }
 
-    pub(super) fn group_count(&self) -> u8 {
-        u8::try_from(self.groups.len()).unwrap_or(u8::MAX)
+    /// All groups, 256 at most.
+    pub(super) fn group_ids(&self) -> impl Iterator<Item = GroupId> + use<ADDRS> {
+        (0..=u8::MAX).take(self.groups.len()).map(GroupId)
     }
 
     /// Sums up what demotes a group; if the sum changed, everybody in it says so at once.

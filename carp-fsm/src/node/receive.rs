@@ -6,7 +6,6 @@ use carp_proto::{Advertisement, CounterRule, Receiver, Rejection, RxMeta, Verifi
 
 use super::NeighbourKind;
 use super::Node;
-use super::keys::Age;
 use super::replay::Verdict;
 use crate::event::EventKind;
 use crate::host::PeerSeen;
@@ -35,7 +34,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Family::Ipv6 => &mut self.stats.ipackets6,
         });
         let found = self.verify(iface, family, meta, payload);
-        let (slot, advertisement, age) = found.inspect_err(|rejection| {
+        let (slot, advertisement) = found.inspect_err(|rejection| {
             self.stats.count(*rejection);
             self.note_rejected(now, iface, meta, payload, *rejection);
         })?;
@@ -77,10 +76,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 at: now,
             });
             left_fast = host.leaves_fast(interval);
-            // A change that does not show in the digest (a link-local address, for OpenBSD) proves nothing.
-            if age == Age::InForce && host.changing.is_some() && !self.keys.is_replaced(slot, payload) {
-                self.end_change(now, slot);
-            }
             if left_fast && let Some(host) = self.hosts.id(slot) {
                 let peer = meta.src;
                 let kind = EventKind::FastProfileLeft { host, peer, interval };
@@ -108,7 +103,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         family: Family,
         meta: &RxMeta,
         payload: &[u8],
-    ) -> Result<(u16, Verified<Advertisement>, Age), Rejection> {
+    ) -> Result<(u16, Verified<Advertisement>), Rejection> {
         let fallback = self.hosts.dialect_on(iface).unwrap_or_default();
         let mut listener = None;
         let found = carp_proto::receive(meta, payload, fallback, |vhid| {
@@ -129,10 +124,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Some((slot, receiver))
         });
         match (found, listener) {
-            (Ok((slot, advertisement)), _) => Ok((slot, advertisement, Age::InForce)),
+            (Ok((slot, advertisement)), _) => Ok((slot, advertisement)),
             (Err(Rejection::BadAuth), Some((slot, host))) => {
-                let (advertisement, age) = self.keys.verify(slot, host, payload).ok_or(Rejection::BadAuth)?;
-                Ok((slot, advertisement, age))
+                let advertisement = self.keys.verify(slot, host, payload).ok_or(Rejection::BadAuth)?;
+                Ok((slot, advertisement))
             }
             (Err(rejection), _) => Err(rejection),
         }

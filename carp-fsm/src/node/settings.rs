@@ -1,7 +1,7 @@
 //! Settings of the whole node that change while it runs.
 
 use super::Node;
-use crate::id::GroupId;
+use crate::ledger::{Cause, Holding};
 use crate::time::Instant;
 
 /// # Settings
@@ -11,10 +11,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// with the new weights at once.
     pub fn set_demotion_factors(&mut self, now: Instant, ifdown: u16, senderr: u16) {
         let now = self.clamp(now);
+        let links_change = self.policy.ifdown_demotion_factor != ifdown;
         self.policy.ifdown_demotion_factor = ifdown;
         self.policy.senderr_demotion_factor = senderr;
-        for group in (0..self.group_count()).map(GroupId) {
-            let fault = self.observed_causes(group).next();
+        for group in self.group_ids() {
+            // The event names one that weighs more or less than before.
+            let changed = |fault: &Holding| links_change || matches!(fault.cause, Cause::SendErrors(_));
+            let fault = self.observed_causes(group).find(changed);
             if let Some(fault) = fault {
                 self.weigh(now, group, fault.cause, true);
             }

@@ -274,7 +274,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a cable that is pulled does not demote",
         "node.rs",
-        "self.weigh(now, GroupId(group), Cause::LinkDown(iface), !usable);",
+        "self.weigh(now, group, Cause::LinkDown(iface), !usable);",
         "let _ = group;",
     ),
     mutant(

@@ -70,3 +70,37 @@ fn a_fault_that_lasts_counts_with_the_new_weight_at_once() {
         demotion(5, 0, false)
     ]));
 }
+
+#[test]
+fn the_event_names_a_fault_whose_weight_changed() {
+    let mut bench = Bench::new(Policy::HARDENED);
+    bench.link(ETH1, LinkState::Up);
+    let failing = bench.insert(config(7));
+    bench.insert(HostConfig {
+        iface: ETH1,
+        ..config(8)
+    });
+    bench.run_to_deadline();
+    bench.result = TransmitResult::Error;
+    bench.link(ETH1, LinkState::Down);
+    bench.run_for(Duration::from_secs(20));
+    assert_eq!(bench.node.demotion(GROUP0), 480);
+    bench.forget();
+    let now = bench.now;
+    for (ifdown, senderr) in [(240, 100), (50, 100)] {
+        bench.node.set_demotion_factors(now, ifdown, senderr);
+    }
+    bench.drain();
+    let demotion = |from, to, cause| EventKind::Demotion {
+        group: GROUP0,
+        from,
+        to,
+        cause,
+        holds: true,
+    };
+    let (sending, link) = (Cause::SendErrors(failing), Cause::LinkDown(ETH1));
+    assert_eq!(
+        bench.events,
+        [demotion(480, 340, sending), demotion(340, 150, link)]
+    );
+}
