@@ -134,7 +134,9 @@ impl Fixture {
         let id = self.backups.find(*iface, *vhid).expect("inserted");
         let mut config = self.backups.config(id).expect("inserted").clone();
         self.counter += 1;
-        config.key = Key::from_bytes([u8::from(self.counter.is_multiple_of(2)); 20]);
+        let mut key = [0; 20];
+        key[..8].copy_from_slice(&self.counter.to_be_bytes());
+        config.key = Key::from_bytes(key);
         self.backups.reconfigure(self.now, id, config).expect("possible");
         self.now = self.now + GRACE;
         self.backups.handle_timeout(self.now);
