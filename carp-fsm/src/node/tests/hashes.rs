@@ -38,13 +38,14 @@ fn when_it_was_heard_matters_if_that_is_before_or_after_the_last_change() {
     let hashes = [0, 1].map(|later| {
         let mut bench = Bench::with_storage(Policy::KERNEL, Storage::growing());
         bench.link(ETH1, LinkState::Up);
-        bench.insert(config(7));
+        let host = bench.insert(config(7));
         bench.insert(HostConfig {
             iface: ETH1,
             ..config(8)
         });
         // Both become MASTER now, which is the last change.
-        bench.run_to_deadline();
+        bench.run_for(Duration::from_micros(3_390_625));
+        assert_eq!(bench.state(host), State::Master);
         bench.now = bench.now + Duration::from_micros(later);
         bench.hear(&advertisement(1, 200)).unwrap();
         bench.now = bench.now + Duration::from_micros(1 - later);
