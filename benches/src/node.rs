@@ -26,7 +26,7 @@ pub struct Event {
 }
 
 /// All events.
-pub const EVENTS: [Event; 4] = [
+pub const EVENTS: [Event; 5] = [
     Event {
         name: "an advertisement is heard",
         prepare: |it, count| it.prepare(count, true),
@@ -43,6 +43,11 @@ pub const EVENTS: [Event; 4] = [
         run: Fixture::advertise,
     },
     Event {
+        name: "a key changes, and its grace ends",
+        prepare: |it, _| it.change_all(),
+        run: |it| it.change(),
+    },
+    Event {
         name: "next_deadline",
         prepare: |_, _| {},
         run: |it| {
@@ -51,6 +56,8 @@ pub const EVENTS: [Event; 4] = [
     },
 ];
 
+/// So short that nobody's master-down time is over after thousands of changes.
+const GRACE: Duration = Duration::from_micros(10);
 const PER_INTERFACE: usize = 255;
 const INTERFACES: usize = 17;
 
@@ -111,6 +118,29 @@ impl Fixture {
     fn hear(&mut self) -> bool {
         let (iface, payload) = self.packets.pop().expect("prepared");
         black_box(self.backups.handle_packet(self.now, iface, &META, &payload)).is_ok()
+    }
+
+    /// As after a reload: every host has had another key before.
+    fn change_all(&mut self) {
+        for _ in 0..self.places.len() {
+            self.change();
+        }
+    }
+
+    /// One host after the other has another key, and believes the old one no longer as soon as nothing else is due.
+    fn change(&mut self) {
+        self.next = (self.next + 1) % self.places.len();
+        let (iface, vhid, _) = &self.places[self.next];
+        let id = self.backups.find(*iface, *vhid).expect("inserted");
+        let mut config = self.backups.config(id).expect("inserted").clone();
+        self.counter += 1;
+        let mut key = [0; 20];
+        key[..8].copy_from_slice(&self.counter.to_be_bytes());
+        config.key = Key::from_bytes(key);
+        self.backups.reconfigure(self.now, id, config).expect("possible");
+        self.now = self.now + GRACE;
+        self.backups.handle_timeout(self.now);
+        self.backups.handle_drained(self.now);
     }
 
     /// The first timer fires, and what follows is done. No two are due at the same moment.
@@ -223,6 +253,7 @@ fn node(hosts: usize, key: &Key, advskew: u8) -> Node<'static, 4> {
     // One advertisement at a time: what would go along is an event of its own.
     let policy = Policy {
         brings_forward: Duration::ZERO,
+        change_grace: GRACE,
         ..Policy::HARDENED
     };
     let mut node = Node::new(policy, 1, Storage::growing_with(64, 8));

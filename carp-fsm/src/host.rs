@@ -21,9 +21,9 @@ const BUSY_RETRY: Duration = Duration::from_millis(2);
 #[derive(Clone, Debug)]
 pub(crate) struct Host<const ADDRS: usize> {
     pub(crate) config: HostConfig<ADDRS>,
-    /// Of the configuration and the form that is sent; signs, unless the node has an older one that still does.
+    /// Of the configuration and the form that is sent.
     pub(crate) authenticator: Authenticator,
-    /// Key or addresses changed lately: an older authenticator signs.
+    /// Key or addresses changed lately: an older authenticator signs, too.
     pub(crate) changing: Option<Changing>,
     pub(crate) machine: Machine,
     pub(crate) pending: Pending,
@@ -115,9 +115,12 @@ impl<const ADDRS: usize> Host<ADDRS> {
         if wishes.contains(Wishes::OWN) {
             self.waits_until = None;
         }
-        let to = self.destinations();
+        let (to, older) = (self.destinations(), self.older_destinations());
         self.sending.wish(wishes, to);
-        self.pending.add(wishes, to);
+        if wishes.contains(Wishes::BOW_OUT) || wishes.contains(Wishes::ADVERTISE) {
+            self.marks.put(BOWS_OUT, wishes.contains(Wishes::BOW_OUT));
+        }
+        self.pending.add(wishes, to, older, self.marks.has(BOWS_OUT));
     }
 
     /// Nothing more is said.
@@ -136,7 +139,9 @@ impl<const ADDRS: usize> Host<ADDRS> {
         // Where clients learn a new MAC address, they learn it before the old master hears us and lets go.
         let announce_first =
             self.config.mode == LinkMode::Plain || self.config.dialect.rules().announces_first;
-        self.pending.next(announce_first, self.config.addresses.len())
+        let bows_out = self.marks.has(BOWS_OUT);
+        self.pending
+            .next(announce_first, bows_out, self.config.addresses.len())
     }
 
     /// Writes the frame of an output; `None` if the interface lacks what it takes.
@@ -149,11 +154,11 @@ impl<const ADDRS: usize> Host<ADDRS> {
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         match output {
-            Output::Advertise(_) => {
+            Output::Advertise(..) => {
                 let interval = view.interval();
                 self.emit_advertisement(interval, view.demotion_byte(), interface, signed, buffer)
             }
-            Output::BowOut(_) => {
+            Output::BowOut(..) => {
                 self.emit_advertisement(Interval::BOW_OUT, view.demotion_byte(), interface, signed, buffer)
             }
             Output::Announce(index) => self.emit_announcement(index, interface, buffer),
@@ -284,8 +289,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// who bowed out does not advertise, and who has left MASTER has nothing more to say.
     pub(crate) fn restore(&mut self, now: Instant, output: Output) {
         let still_meant = match output {
-            Output::BowOut(_) => self.machine.is_leaving(),
-            Output::Advertise(_) => self.state() == State::Master && !self.machine.is_leaving(),
+            Output::BowOut(..) => self.machine.is_leaving(),
+            Output::Advertise(..) => self.state() == State::Master && !self.machine.is_leaving(),
             Output::Announce(_) => self.state() == State::Master,
             Output::Own | Output::Disown => false,
         };
@@ -333,8 +338,10 @@ use changing::authenticator;
 pub(crate) use changing::{Changing, Families};
 use destinations::Destinations;
 pub(crate) use destinations::{Destination, MAX_PEERS, Unicast};
-pub(crate) use marks::{ASKED_TO_HAND_OVER, FOLLOWS, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, Marks};
-pub(crate) use pending::{Output, Pending};
+pub(crate) use marks::{
+    ASKED_TO_HAND_OVER, BOWS_OUT, FOLLOWS, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, Marks,
+};
+pub(crate) use pending::{Output, Pending, Signature};
 #[cfg(feature = "sim")]
 use sending::SEND_THRESHOLD;
 use sending::SendHealth;

@@ -5,9 +5,9 @@ use carp_proto::MAX_FRAME_LEN;
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
 use crate::event::{Event, EventKind, EventQueue};
-use crate::host::{ASKED_TO_HAND_OVER, Host, IGNORES_LINK, LEFT_FAST, Output, Wanted};
+use crate::host::{ASKED_TO_HAND_OVER, Host, IGNORES_LINK, LEFT_FAST, Output, Signature, Wanted};
 use crate::hosts::Hosts;
-use crate::id::{GroupId, HostId, IfaceId, NoSuchHost};
+use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
 use crate::machine::{Departure, Input, Wishes};
 use crate::policy::Policy;
@@ -181,8 +181,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 }
             }
         }
-        for group in 0..self.group_count() {
-            self.weigh(now, GroupId(group), Cause::LinkDown(iface), !usable);
+        for group in self.group_ids() {
+            self.weigh(now, group, Cause::LinkDown(iface), !usable);
         }
     }
 
@@ -201,7 +201,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 host.restore(now, output);
                 false
             }
-            (_, Output::Advertise(to)) => {
+            (_, Output::Advertise(to, Signature::InForce)) => {
                 host.reported(now, to, result == TransmitResult::Sent, &self.policy)
             }
             _ => false,
@@ -298,8 +298,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     ///
     /// Nothing is interrupted (unless [`Policy::live_changes`] is off): a MASTER goes on, owns the new
     /// addresses, advertises and announces them at once. All members must change key and addresses within
-    /// [`Policy::change_grace`], in any order: for that long they go on signing with the old ones, and for
-    /// twice as long they believe both.
+    /// [`Policy::change_grace`], in any order: for that long each signs with the old ones and with the new ones,
+    /// and believes both.
     pub fn reconfigure(
         &mut self,
         now: Instant,

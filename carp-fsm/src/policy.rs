@@ -70,9 +70,10 @@ pub struct Policy {
     /// Addresses, key and timing change while the virtual host goes on. Kernels start it over when
     /// addresses change, and take over other changes as the dialect says.
     pub live_changes: bool,
-    /// When key or addresses change, how long a node goes on signing with the old ones unless it hears somebody
-    /// sign with the new ones; for twice as long it believes both. All nodes must change within this time, in
-    /// any order. Needs [`Storage::with_spare_keys`](crate::Storage::with_spare_keys); 0: at once.
+    /// When key or addresses change, how long a node says everything twice, signed with the old ones and with the new
+    /// ones, and believes both. All nodes must change within this time, in any order; kernels, which know one key
+    /// only, after the others and the MASTER. Needs
+    /// [`Storage::with_spare_keys`](crate::Storage::with_spare_keys); 0: at once.
     pub change_grace: Duration,
     /// Send errors add up until there are three successes in a row, in every dialect, and a round of
     /// advertisements to all destinations counts once: it failed if nothing left in one of its families. Kernels

@@ -320,9 +320,9 @@ pub struct KeySlot {
 #[derive(Clone, Debug)]
 pub(crate) struct Spare {
     pub(crate) authenticator: Authenticator,
-    /// It was in force when the first of the latest changes came, and signs as long as others may know no other.
+    /// It was in force when the first of the latest changes came, and signs, too: others may know no other.
     pub(crate) signs: bool,
-    /// When it ends to sign, or else to verify.
+    /// When the grace of the latest change is over.
     pub(crate) until: Instant,
 }
 

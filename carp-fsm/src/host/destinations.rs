@@ -63,12 +63,10 @@ impl Destinations {
         core::mem::replace(&mut self.0, rest) != rest
     }
 
-    /// Takes out the first: groups before peers.
-    pub(super) fn take_first(&mut self) -> Option<Destination> {
+    /// Groups before peers.
+    pub(super) fn first(self) -> Option<Destination> {
         let first = u8::try_from(self.0.trailing_zeros()).ok()?;
-        let rest = self.0 & self.0.checked_sub(1)?;
-        self.0 = rest;
-        Some(Destination(first))
+        (!self.is_empty()).then_some(Destination(first))
     }
 }
 
@@ -143,6 +141,15 @@ impl<const ADDRS: usize> Host<ADDRS> {
         take(families.ipv4, Family::Ipv4).or(take(families.ipv6, Family::Ipv6))
     }
 
+    /// To whom everything is said a second time, signed as before a change.
+    pub(super) fn older_destinations(&self) -> Destinations {
+        if self.changing.is_some() {
+            self.destinations()
+        } else {
+            Destinations::NONE
+        }
+    }
+
     /// Is there nobody who hears only a family in which nothing was sent?
     pub(super) fn reaches_each_family(&self, reached: Destinations) -> bool {
         [Family::Ipv4, Family::Ipv6].into_iter().all(|family| {
@@ -154,7 +161,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// What waits to be said to others is not said.
     pub(crate) fn keep_destinations(&mut self) {
         self.sending.forget_round();
-        self.pending.keep(self.destinations());
+        self.pending.keep(self.destinations(), self.older_destinations());
     }
 
     pub(crate) fn reaches_somebody(&self, unicast: Unicast) -> bool {

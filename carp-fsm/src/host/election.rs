@@ -2,7 +2,9 @@
 
 use core::hash::{Hash, Hasher};
 
-use super::{ASKED_TO_HAND_OVER, Host, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, SEND_THRESHOLD, SendHealth};
+use super::{
+    ASKED_TO_HAND_OVER, BOWS_OUT, Host, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, SEND_THRESHOLD, SendHealth,
+};
 use crate::machine::relative;
 use crate::time::Instant;
 
@@ -12,8 +14,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
         let Self {
             // Fixed from the start, or derived from what is.
             config: _,
-            unicast: _,
             authenticator: _,
+            unicast,
             changing,
             machine,
             pending,
@@ -27,7 +29,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
             // Only has to differ from others.
             counter: _,
             marks,
-            // Reported only.
+            // Matters where groups may be split, which the node knows.
             peer: _,
         } = self;
         let SendHealth {
@@ -40,7 +42,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
         } = sending;
         machine.hash_relative(now, state);
         (changing, self.sends(), self.waits()).hash(state);
-        (pending, wanted, asked).hash(state);
+        (pending, unicast, wanted, asked).hash(state);
+        (pending.tells() && marks.has(BOWS_OUT)).hash(state);
         // Counts that only matter up to a limit: from the sixth refusal on, the wait is the same. Successes make good
         // what errors there were.
         let successes = Some(successes.min(&SEND_THRESHOLD)).filter(|_| *errors > 0);

@@ -18,6 +18,8 @@ pub(crate) const IGNORES_LINK: Mark = Mark(1 << 2);
 pub(crate) const ASKED_TO_HAND_OVER: Mark = Mark(1 << 3);
 /// The demotion for sending that fails was reset; until sending works again.
 pub(crate) const IGNORES_SENDING: Mark = Mark(1 << 4);
+/// What waits to be said is a bow-out, and not an advertisement.
+pub(crate) const BOWS_OUT: Mark = Mark(1 << 5);
 
 impl Marks {
     pub(crate) const NONE: Self = Self(0);

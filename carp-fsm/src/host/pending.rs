@@ -7,19 +7,30 @@ use crate::machine::Wishes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Output {
     Own,
-    Advertise(Destination),
-    BowOut(Destination),
+    Advertise(Destination, Signature),
+    BowOut(Destination, Signature),
     /// The address of this index.
     Announce(u8),
     Disown,
+}
+
+/// With which key and addresses something is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Signature {
+    /// Those that are configured.
+    InForce,
+    /// Those from before a change that others may not have heard of (§11).
+    Older,
 }
 
 /// Wishes not yet carried out. Repeated ones coalesce, contrary ones replace each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pending {
     bits: u8,
-    advertise: Destinations,
-    bow_out: Destinations,
+    /// Who is still to be told, in advertisements or bow-outs; the host knows which.
+    tell: Destinations,
+    /// The same, signed as before a change.
+    tell_older: Destinations,
     /// The next address to announce.
     announced: u8,
 }
@@ -39,36 +50,38 @@ impl Pending {
     pub(super) fn disown() -> Self {
         Self {
             bits: DISOWN,
-            advertise: Destinations::NONE,
-            bow_out: Destinations::NONE,
+            tell: Destinations::NONE,
+            tell_older: Destinations::NONE,
             announced: 0,
         }
     }
 
     pub(crate) fn is_empty(self) -> bool {
-        self.bits == 0 && self.advertise.is_empty() && self.bow_out.is_empty()
+        self.bits == 0 && !self.tells()
+    }
+
+    /// Is there somebody to be told?
+    pub(super) fn tells(self) -> bool {
+        !(self.tell.is_empty() && self.tell_older.is_empty())
     }
 
     /// A node that is no longer MASTER has nothing to say.
     pub(crate) fn silence(&mut self) {
         self.bits &= DISOWN;
-        (self.advertise, self.bow_out) = (Destinations::NONE, Destinations::NONE);
+        self.keep(Destinations::NONE, Destinations::NONE);
     }
 
-    pub(super) fn keep(&mut self, kept: Destinations) {
-        self.advertise = self.advertise.and(kept);
-        self.bow_out = self.bow_out.and(kept);
+    pub(super) fn keep(&mut self, kept: Destinations, older: Destinations) {
+        self.tell = self.tell.and(kept);
+        self.tell_older = self.tell_older.and(older);
     }
 
-    pub(super) fn add(&mut self, wishes: Wishes, to: Destinations) {
+    pub(super) fn add(&mut self, wishes: Wishes, to: Destinations, older: Destinations, bows_out: bool) {
         if wishes.contains(Wishes::OWN) {
             self.bits = self.bits & !(DISOWN | PACED) | OWN;
         }
-        if wishes.contains(Wishes::BOW_OUT) {
-            (self.advertise, self.bow_out) = (Destinations::NONE, self.bow_out.or(to));
-        }
-        if wishes.contains(Wishes::ADVERTISE) {
-            (self.advertise, self.bow_out) = (self.advertise.or(to), Destinations::NONE);
+        if wishes.contains(Wishes::BOW_OUT) || wishes.contains(Wishes::ADVERTISE) {
+            (self.tell, self.tell_older) = (to, older);
         }
         if wishes.contains(Wishes::ANNOUNCE) {
             // Whoever waits for its turn already has one.
@@ -77,14 +90,14 @@ impl Pending {
         }
         if wishes.contains(Wishes::DISOWN) {
             // A bow-out that waits is still sent, unless nobody ever saw a MASTER here.
-            if self.bits & OWN != 0 {
-                self.bow_out = Destinations::NONE;
+            if self.bits & OWN != 0 || !bows_out {
+                self.keep(Destinations::NONE, Destinations::NONE);
             }
-            (self.bits, self.advertise) = (DISOWN, Destinations::NONE);
+            self.bits = DISOWN;
         }
     }
 
-    pub(super) fn next(&mut self, announce_first: bool, addresses: usize) -> Option<Output> {
+    pub(super) fn next(&mut self, announce_first: bool, bows_out: bool, addresses: usize) -> Option<Output> {
         if announce_first
             && self.bits & OWN == 0
             && let Some(output) = self.next_announcement(addresses)
@@ -95,11 +108,19 @@ impl Pending {
             self.bits &= !OWN;
             return Some(Output::Own);
         }
-        if let Some(to) = self.bow_out.take_first() {
-            return Some(Output::BowOut(to));
-        }
-        if let Some(to) = self.advertise.take_first() {
-            return Some(Output::Advertise(to));
+        if let Some(to) = self.tell.or(self.tell_older).first() {
+            // The older one first: whoever does not understand the other has heard from us already.
+            let by = if self.tell_older.remove(to) {
+                Signature::Older
+            } else {
+                self.tell.remove(to);
+                Signature::InForce
+            };
+            return Some(if bows_out {
+                Output::BowOut(to, by)
+            } else {
+                Output::Advertise(to, by)
+            });
         }
         if let Some(output) = self.next_announcement(addresses) {
             return Some(output);
@@ -148,8 +169,12 @@ impl Pending {
 
     pub(super) fn restore(&mut self, output: Output) {
         match output {
-            Output::Advertise(to) => self.advertise.add(to),
-            Output::BowOut(to) => self.bow_out.add(to),
+            Output::Advertise(to, Signature::InForce) | Output::BowOut(to, Signature::InForce) => {
+                self.tell.add(to);
+            }
+            Output::Advertise(to, Signature::Older) | Output::BowOut(to, Signature::Older) => {
+                self.tell_older.add(to);
+            }
             Output::Announce(index) => {
                 self.announced = if self.bits & ANNOUNCE == 0 {
                     index

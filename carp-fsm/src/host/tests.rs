@@ -13,10 +13,10 @@ const ADDS_UP: SendRule = SendRule {
     adds_up: true,
     forgives: true,
 };
-const AD4: Output = Output::Advertise(Destination::IPV4);
-const AD6: Output = Output::Advertise(Destination::IPV6);
-const BOW4: Output = Output::BowOut(Destination::IPV4);
-const BOW6: Output = Output::BowOut(Destination::IPV6);
+const AD4: Output = Output::Advertise(Destination::IPV4, Signature::InForce);
+const AD6: Output = Output::Advertise(Destination::IPV6, Signature::InForce);
+const BOW4: Output = Output::BowOut(Destination::IPV4, Signature::InForce);
+const BOW6: Output = Output::BowOut(Destination::IPV6, Signature::InForce);
 
 /// A host with two IPv4 and one IPv6 addresses, its first DISOWN drained.
 fn host(mode: LinkMode, dialect: Dialect) -> Host<4> {

@@ -5,9 +5,11 @@ use core::hash::{Hash, Hasher};
 use carp_proto::Counter;
 
 use super::Node;
+use crate::host::PeerSeen;
 use crate::id::{HostId, NoSuchHost};
 use crate::ledger::Holding;
 use crate::machine::{Input, relative};
+use crate::state::State;
 use crate::storage::{GroupSlot, InterfaceSlot};
 use crate::time::Instant;
 
@@ -69,7 +71,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             (info, down_since.is_some()).hash(state);
         }
         relative(now, self.look_at).hash(state);
-        self.keys.hash_relative(now, state);
         for slot in self.groups.iter() {
             let GroupSlot {
                 ledger,
@@ -90,9 +91,22 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             }
         }
         for slot in self.hosts.ranks().filter_map(|rank| self.hosts.at_rank(rank)) {
-            if let Some(host) = self.hosts.get(slot) {
-                host.hash_election(now, state);
-            }
+            let Some(host) = self.hosts.get(slot) else {
+                continue;
+            };
+            host.hash_election(now, state);
+            self.keys.hash_election(now, slot, state);
+            // A BACKUP that has heard its master since the last change is what makes a split; one that has heard it at
+            // all follows its group, from then on.
+            let group = self.groups.get(usize::from(host.config.group.0));
+            let changed = group.and_then(|group| group.changed);
+            let peer = host.peer.filter(|_| self.may_split());
+            let peer = peer.map(|PeerSeen { interval, at, .. }| {
+                let follows = host.state() == State::Backup && at > host.machine.since();
+                let since_change = changed.is_some_and(|changed| at > changed);
+                (interval, since_change, follows.then(|| relative(now, Some(at))))
+            });
+            peer.hash(state);
         }
     }
 }

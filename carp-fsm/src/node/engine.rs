@@ -9,11 +9,11 @@ use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
 use crate::host::{
-    ASKED_TO_HAND_OVER, Asked, Destination, Families, Host, LEFT_FAST, Output, Signed, Wanted,
+    ASKED_TO_HAND_OVER, Asked, Destination, Families, Host, LEFT_FAST, Output, Signature, Signed, Wanted,
 };
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
-use crate::machine::{Departure, HandOver, Input, View, Wishes};
+use crate::machine::{Departure, HandOver, Input, View, Wishes, earlier};
 use crate::state::{Family, InitReason, Reason, State};
 use crate::stats::bump;
 use crate::time::{Duration, Instant};
@@ -168,7 +168,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     }
 
     pub(super) fn reschedule(&mut self, slot: u16) {
-        let deadline = self.hosts.get(slot).and_then(Host::deadline);
+        let Some(host) = self.hosts.get(slot) else { return };
+        let change = host
+            .changing
+            .and_then(|_| (self.parts.keys?.until)(&self.keys, slot));
+        let deadline = earlier(host.deadline(), change);
         self.hosts.set_deadline(slot, deadline);
     }
 
@@ -185,9 +189,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Every timer that is due acts, the earliest first.
     pub(super) fn run_timers(&mut self, now: Instant) {
-        if let Some(keys) = self.parts.keys {
-            (keys.run_timers)(self, now);
-        }
         if let Some(splits) = self.parts.splits {
             (splits.hurry)(self, now);
         }
@@ -240,6 +241,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 host.wish(Wishes::DISOWN);
             }
             self.hosts.push_ready(slot);
+        }
+        if let Some(keys) = self.parts.keys {
+            (keys.end_change)(self, now, slot);
         }
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
@@ -405,21 +409,25 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                     seq: host.owner_seq.into(),
                 });
             }
-            Output::Advertise(_) => TransmitKind::Advertisement,
-            Output::BowOut(_) => TransmitKind::BowOut,
+            Output::Advertise(..) => TransmitKind::Advertisement,
+            Output::BowOut(..) => TransmitKind::BowOut,
             Output::Announce(_) => TransmitKind::Announcement,
         };
         let iface = host.config.iface;
         let interface = self.interfaces.get(usize::from(iface.0))?.info?;
         let host = self.hosts.get_mut(slot)?;
         let said = match output {
-            Output::Advertise(to) => Some((to, view.interval())),
-            Output::BowOut(to) => Some((to, Interval::BOW_OUT)),
+            Output::Advertise(to, by) => Some((to, by, view.interval())),
+            Output::BowOut(to, by) => Some((to, by, Interval::BOW_OUT)),
             Output::Announce(_) | Output::Own | Output::Disown => None,
         };
-        let peer = said.and_then(|(to, _)| to.peer());
+        let peer = said.and_then(|(to, ..)| to.peer());
         let signed = match said {
-            Some((to, interval)) => {
+            Some((to, by, interval)) => {
+                let older = match by {
+                    Signature::InForce => None,
+                    Signature::Older => Some((self.parts.keys?.signing)(&self.keys, slot)?),
+                };
                 let to = match peer {
                     Some(index) => (self.parts.peers?.address)(&self.peers, slot, index)?,
                     None if to == Destination::IPV4 => MULTICAST_V4.into(),
@@ -429,8 +437,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 if let Some(replays) = self.parts.replays {
                     (replays.sent)(&mut self.memory, self.now, slot, counter, interval);
                 }
-                let keys = self.parts.keys.filter(|_| host.changing.is_some());
-                let older = keys.and_then(|part| (part.signing)(&self.keys, slot));
                 let digest = older.unwrap_or(&host.authenticator).sign(counter);
                 Signed { to, counter, digest }
             }

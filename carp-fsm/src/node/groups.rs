@@ -22,9 +22,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub fn handle_ready(&mut self, now: Instant) {
         let now = self.clamp(now);
         self.ready = true;
-        for group in 0..self.group_count() {
+        for group in self.group_ids() {
             // Cannot fail: not observed, and the group exists.
-            let _ = self.clear(now, GroupId(group), Cause::NotReady);
+            let _ = self.clear(now, group, Cause::NotReady);
         }
     }
 }
@@ -131,11 +131,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         if self.look_at.is_none_or(|at| at > now) {
             return;
         }
-        for group in 0..self.group_count() {
-            let slot = self.groups.get_mut(usize::from(group));
+        for group in self.group_ids() {
+            let slot = self.groups.get_mut(usize::from(group.0));
             let moves_here = slot.is_some_and(|slot| core::mem::take(&mut slot.moves_here));
             if moves_here && self.policy.fails_over_as_group && !self.maintenance {
-                self.hurry(now, GroupId(group));
+                self.hurry(now, group);
             }
         }
     }
@@ -200,8 +200,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
     }
 
-    pub(super) fn group_count(&self) -> u8 {
-        u8::try_from(self.groups.len()).unwrap_or(u8::MAX)
+    /// All groups, 256 at most.
+    pub(super) fn group_ids(&self) -> impl Iterator<Item = GroupId> + use<ADDRS> {
+        (0..=u8::MAX).take(self.groups.len()).map(GroupId)
     }
 
     /// Sums up what demotes a group; if the sum changed, everybody in it says so at once.

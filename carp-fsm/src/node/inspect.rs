@@ -33,7 +33,7 @@ pub struct HostStatus {
     pub left_fast: bool,
     /// Sum of its group's demotion.
     pub demotion: u16,
-    /// Key or addresses changed: it signs with the old ones until then, for those who have not changed yet.
+    /// Key or addresses changed: until then it signs with the old ones as well, for those who have not changed yet.
     pub signs_old_until: Option<Instant>,
     /// The last valid advertisement of somebody else.
     pub peer: Option<PeerSeen>,
@@ -70,7 +70,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             advskew: view.interval().skew(),
             left_fast: host.marks.has(LEFT_FAST),
             demotion: view.demotion,
-            signs_old_until: host.changing.and_then(|_| self.keys.signs_until(slot)),
+            signs_old_until: self.keys.until(slot),
             peer: host.peer,
         })
     }
@@ -122,7 +122,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// `None`: only when something else happens. Once in the past, it stays there until handled.
     pub fn next_deadline(&self) -> Option<Instant> {
         let host = self.hosts.earliest().map(|(deadline, _)| deadline);
-        earlier(earlier(host, self.keys.next), self.look_at)
+        earlier(host, self.look_at)
     }
 
     /// After [`shutdown`](Self::shutdown): nothing is owned here any longer, nothing left to send.

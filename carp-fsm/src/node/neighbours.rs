@@ -12,6 +12,7 @@ use carp_proto::{
 use super::Node;
 use crate::config::HostConfig;
 use crate::event::EventKind;
+use crate::host::Host;
 use crate::id::IfaceId;
 use crate::state::Family;
 use crate::storage::{NeighbourSlot, Pool};
@@ -126,7 +127,7 @@ pub(super) fn note<const ADDRS: usize>(
     payload: &[u8],
 ) {
     let found = match spoke {
-        Spoke::Rejected(rejection) => who_sent(node, iface, meta, payload, rejection),
+        Spoke::Rejected(rejection) => who_sent(node, now, iface, meta, payload, rejection),
         Spoke::Again(vhid, kind) => Some((vhid, kind)),
     };
     let Some((vhid, mut kind)) = found else { return };
@@ -172,17 +173,22 @@ pub(super) fn note<const ADDRS: usize>(
 /// Who sent a packet that was rejected, as far as that is to be told.
 fn who_sent<const ADDRS: usize>(
     node: &Node<'_, ADDRS>,
+    now: Instant,
     iface: IfaceId,
     meta: &RxMeta,
     payload: &[u8],
     rejection: Rejection,
 ) -> Option<(Vhid, NeighbourKind)> {
-    // What a router let through has nothing to do with this segment.
-    let &[first, vhid] = payload.first_chunk().filter(|_| meta.ttl == u8::MAX)?;
+    // What a router let through has nothing to do with this segment, unless it is from one of our peers: then its
+    // TTL was accepted.
+    let concerns_us = meta.ttl == u8::MAX || rejection == Rejection::BadAuth;
+    let &[first, vhid] = payload.first_chunk().filter(|_| concerns_us)?;
     let vhid = Vhid::new(vhid)?;
-    let ours = node.hosts.find(iface, vhid);
+    let ours = node.hosts.find(iface, vhid).and_then(|slot| node.hosts.get(slot));
     let kind = match (Vrrp::recognise(payload), rejection, ours) {
         (Some(vrrp), ..) => NeighbourKind::Vrrp(vrrp.version),
+        // It is changing its key, and says everything twice.
+        (None, Rejection::BadAuth, Some(host)) if is_understood(now, host, meta.src) => return None,
         // Looked at more closely, if it is time.
         (None, Rejection::BadAuth, Some(_)) => NeighbourKind::OtherKey,
         (None, Rejection::BadVer, Some(_)) => NeighbourKind::OtherVersion(first >> 4),
@@ -262,6 +268,13 @@ impl<'s> Neighbours<'s> {
             look_from: self.look_from,
         })
     }
+}
+
+/// Was it understood a moment ago? Then this is the second of the two signatures of somebody who changes.
+fn is_understood<const ADDRS: usize>(now: Instant, host: &Host<ADDRS>, source: IpAddr) -> bool {
+    let in_one_breath = Duration::from_millis(100);
+    host.peer
+        .is_some_and(|peer| peer.source == source && now - peer.at <= in_one_breath)
 }
 
 /// Version 2 with a right checksum. NetBSD's over IPv6 is another, and is not looked for.

@@ -15,7 +15,7 @@ use super::peers::Peers;
 use super::replay::{Memory, Verdict};
 use crate::id::IfaceId;
 use crate::state::Transition;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
 /// The parts that are there.
 #[derive(Clone, Copy)]
@@ -63,25 +63,26 @@ impl ReplayPart {
     };
 }
 
+type Understood = Verified<Advertisement>;
+
 /// Authenticators of before a change: [`Storage::with_spare_keys`](crate::Storage::with_spare_keys).
 pub(crate) struct KeyPart<const ADDRS: usize> {
     pub(super) clear: fn(&mut Keys<'_>, u16),
-    pub(super) replace:
-        fn(&mut Keys<'_>, Instant, Duration, u16, Authenticator, Option<Authenticator>) -> bool,
-    pub(super) run_timers: fn(&mut Node<'_, ADDRS>, Instant),
-    pub(super) heard_new: fn(&mut Node<'_, ADDRS>, Instant, u16, &[u8]),
+    pub(super) replace: fn(&mut Keys<'_>, Instant, u16, Authenticator, Option<Authenticator>) -> bool,
+    pub(super) until: fn(&Keys<'_>, u16) -> Option<Instant>,
+    pub(super) end_change: fn(&mut Node<'_, ADDRS>, Instant, u16),
     pub(super) signing: for<'k> fn(&'k Keys<'_>, u16) -> Option<&'k Authenticator>,
-    pub(super) verify: fn(&Keys<'_>, u16, &[u8]) -> Option<Verified<Advertisement>>,
+    pub(super) verify: fn(&Keys<'_>, Instant, u16, &[u8]) -> Option<Understood>,
 }
 
 impl<const ADDRS: usize> KeyPart<ADDRS> {
     pub(crate) const LINKED: Self = Self {
         clear: |keys, host| keys.clear(host),
-        replace: |keys, until, grace, host, signed, other| keys.replace(until, grace, host, signed, other),
-        run_timers: |node, now| node.run_change_timers(now),
-        heard_new: |node, now, slot, payload| node.heard_new(now, slot, payload),
+        replace: |keys, until, host, signed, other| keys.replace(until, host, signed, other),
+        until: |keys, host| keys.until(host),
+        end_change: |node, now, slot| node.end_change(now, slot),
         signing: |keys, host| keys.signing(host),
-        verify: |keys, host, payload| keys.verify(host, payload),
+        verify: |keys, now, host, payload| keys.verify(now, host, payload),
     };
 }
 

@@ -6,7 +6,6 @@ use carp_proto::{Advertisement, CounterRule, Packet, Receiver, Rejection, RxMeta
 
 use super::NeighbourKind;
 use super::Node;
-use super::keys::Age;
 use super::neighbours::Spoke;
 use super::replay::Verdict;
 use crate::event::EventKind;
@@ -36,7 +35,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Family::Ipv6 => &mut self.stats.ipackets6,
         });
         let found = self.verify(iface, family, meta, payload);
-        let (slot, advertisement, age) = found.inspect_err(|rejection| {
+        let (slot, advertisement) = found.inspect_err(|rejection| {
             self.stats.count(*rejection);
             self.note(now, iface, meta, Spoke::Rejected(*rejection), payload);
         })?;
@@ -78,12 +77,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 at: now,
             });
             left_fast = host.leaves_fast(interval);
-            if age == Age::InForce
-                && host.changing.is_some()
-                && let Some(keys) = self.parts.keys
-            {
-                (keys.heard_new)(self, now, slot, payload);
-            }
             if left_fast && let Some(host) = self.hosts.id(slot) {
                 let peer = meta.src;
                 let kind = EventKind::FastProfileLeft { host, peer, interval };
@@ -111,7 +104,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         family: Family,
         meta: &RxMeta,
         payload: &[u8],
-    ) -> Result<(u16, Verified<Advertisement>, Age), Rejection> {
+    ) -> Result<(u16, Verified<Advertisement>), Rejection> {
         let fallback = self.hosts.dialect_on(iface).unwrap_or_default();
         let mut listener = None;
         let found = carp_proto::receive(meta, payload, fallback, |vhid| {
@@ -133,12 +126,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             Some((slot, receiver))
         });
         match (found, listener) {
-            (Ok((slot, advertisement)), _) => Ok((slot, advertisement, Age::InForce)),
+            (Ok((slot, advertisement)), _) => Ok((slot, advertisement)),
             (Err(Rejection::BadAuth), Some((slot, host))) => {
-                let (advertisement, age) = self
+                let advertisement = self
                     .verify_otherwise(slot, host, payload)
                     .ok_or(Rejection::BadAuth)?;
-                Ok((slot, advertisement, age))
+                Ok((slot, advertisement))
             }
             (Err(rejection), _) => Err(rejection),
         }
@@ -150,15 +143,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         slot: u16,
         host: &Host<ADDRS>,
         payload: &[u8],
-    ) -> Option<(Verified<Advertisement>, Age)> {
+    ) -> Option<Verified<Advertisement>> {
         let other_form = host.other_form().and_then(|other_form| {
             let packet = Packet::new_checked(payload).ok()?;
             other_form.verify(&packet).ok()
         });
-        if let Some(advertisement) = other_form {
-            return Some((advertisement, Age::InForce));
-        }
-        let found = (self.parts.keys?.verify)(&self.keys, slot, payload)?;
-        Some((found, Age::Replaced))
+        other_form.or_else(|| (self.parts.keys?.verify)(&self.keys, self.now, slot, payload))
     }
 }

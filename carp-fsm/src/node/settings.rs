@@ -1,7 +1,7 @@
 //! Settings of the whole node that change while it runs.
 
 use super::Node;
-use crate::id::GroupId;
+use crate::ledger::{Cause, Holding};
 use crate::policy::Policy;
 use crate::time::Instant;
 
@@ -18,9 +18,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// [`handle_ready`](Self::handle_ready); what was entered for others can be changed with [`demote`](Self::demote).
     pub fn set_policy(&mut self, now: Instant, policy: Policy) {
         let now = self.clamp(now);
+        let links_change = self.policy.ifdown_demotion_factor != policy.ifdown_demotion_factor;
         self.policy = policy;
-        for group in (0..self.group_count()).map(GroupId) {
-            let fault = self.observed_causes(group).next();
+        for group in self.group_ids() {
+            // The event names one that weighs more or less than before.
+            let changed = |fault: &Holding| links_change || matches!(fault.cause, Cause::SendErrors(_));
+            let fault = self.observed_causes(group).find(changed);
             if let Some(fault) = fault {
                 self.weigh(now, group, fault.cause, true);
             }

@@ -39,9 +39,7 @@ impl Sides {
 impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// A host changed its state: its group may be split now, or no longer, or move here.
     pub(super) fn look_later(&mut self, now: Instant, slot: u16, transition: Transition) {
-        let ranks = self.hosts.ranks();
-        let iface = |rank| Some(self.hosts.get(self.hosts.at_rank(rank)?)?.config.iface);
-        if iface(ranks.start) == iface(ranks.end.saturating_sub(1)) {
+        if !self.may_split() {
             return;
         }
         let Some(view) = self.view(slot) else { return };
@@ -61,6 +59,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.look_at = earlier(self.look_at, Some(look_at));
     }
 
+    /// Are there hosts on more than one interface?
+    pub(super) fn may_split(&self) -> bool {
+        let ranks = self.hosts.ranks();
+        let iface = |rank| Some(self.hosts.get(self.hosts.at_rank(rank)?)?.config.iface);
+        iface(ranks.start) != iface(ranks.end.saturating_sub(1))
+    }
+
     pub(super) fn is_split(&self, group: GroupId) -> bool {
         self.groups
             .get(usize::from(group.0))
@@ -69,8 +74,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     pub(super) fn look_for_splits(&mut self, now: Instant) {
         if self.look_at.take_if(|at| *at <= now).is_some() {
-            for group in 0..self.group_count() {
-                self.look_for_split(now, GroupId(group));
+            for group in self.group_ids() {
+                self.look_for_split(now, group);
             }
         }
     }

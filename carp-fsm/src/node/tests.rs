@@ -11,12 +11,15 @@ use carp_proto::{
 use super::*;
 use crate::config::LinkState;
 use crate::event::EventKind;
+use crate::id::GroupId;
 use crate::state::{InitReason, Reason};
 use crate::{Duration, EventSlot, GroupSlot, HostSlot, InterfaceSlot, LinkMode, TransmitKind};
 
 mod announcements;
 mod commands;
 mod demotion;
+#[cfg(feature = "sim")]
+mod hashes;
 mod ledger;
 mod maintenance;
 mod neighbours;

@@ -12,7 +12,7 @@ use carp_proto::{Advertisement, Counter, Dialect, FrameClass, MAX_FRAME_LEN, Pac
 use super::promises::Violation;
 use super::reference::{self, Rank};
 use super::scenario::Fault;
-use super::seat::{ADDRS, new_signer};
+use super::seat::{ADDRS, Seat, new_signer};
 use super::world::{Because, Heard, World};
 
 /// An advertisement under way. The order makes equal worlds look equal.
@@ -98,12 +98,14 @@ impl World<'_> {
         !remembered || counters_repeat || !self.scenario.policy.ignores_replays
     }
 
-    /// Has its receiver the key? If all nodes change theirs within the grace, everybody is understood all the time.
+    /// Has its receiver the key? If all nodes change theirs within the grace, everybody is understood all the time:
+    /// whoever has just changed says everything twice.
     fn understands(&self, message: &Message) -> Result<bool, Violation> {
         let seat = &self.seats[usize::from(message.to)];
         let grace = self.scenario.policy.change_grace;
-        let old = seat.changed.is_some_and(|at| self.now - at < grace + grace);
-        let understands = message.new_key == seat.rekeyed || seat.rekeyed && old;
+        let in_grace = |seat: &Seat| seat.changed.is_some_and(|at| self.now - at < grace);
+        let understands = message.new_key == seat.rekeyed || in_grace(seat);
+        let twice = in_grace(&self.seats[usize::from(message.from)]);
         let Some(first) = self.first_change else {
             return Ok(understands);
         };
@@ -112,7 +114,7 @@ impl World<'_> {
             .iter()
             .all(|seat| seat.changed.map_or(!seat.rekeyed, |at| at - first < grace));
         let orderly = in_time && !self.restarted && (self.now - first < grace || self.all_have_changed());
-        if !understands && orderly && message.sent == Some(self.now) {
+        if !understands && !twice && orderly && message.sent == Some(self.now) {
             return Err(self.blame(
                 message.to,
                 "cannot understand, though all change their keys in time",

@@ -298,8 +298,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "only the first peer is told",
         "host/destinations.rs",
-        "self.0 = rest;",
-        "self.0 = rest & 3;",
+        "core::mem::replace(&mut self.0, rest) != rest",
+        "core::mem::replace(&mut self.0, rest & 3) != rest",
     ),
     mutant(
         "one of several peers that cannot be reached is a send error",
@@ -309,16 +309,16 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     // Changes of the key.
     mutant(
-        "who has changed its key signs with the new one at once",
+        "who has changed its key signs with the new one alone",
         "node/engine.rs",
-        "keys.and_then(|part| (part.signing)(&self.keys, slot))",
-        "keys.and_then(|part| (part.signing)(&self.keys, slot)).filter(|_| false)",
+        "Signature::Older => Some((self.parts.keys?.signing)(&self.keys, slot)?),",
+        "Signature::Older => None,",
     ),
     mutant(
-        "the old key is not believed any longer when it no longer signs",
+        "who has changed its key does not believe the old one",
         "node/keys.rs",
-        "spare.until = spare.until + grace;",
-        "let _ = grace;",
+        "spares.find_map(|spare| spare.authenticator.verify(&packet).ok())",
+        "spares.find_map(|spare| spare.authenticator.verify(&packet).ok()).filter(|_| false)",
     ),
     // The fast profile.
     mutant(
@@ -386,7 +386,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a cable that is pulled does not demote",
         "node.rs",
-        "self.weigh(now, GroupId(group), Cause::LinkDown(iface), !usable);",
+        "self.weigh(now, group, Cause::LinkDown(iface), !usable);",
         "let _ = group;",
     ),
     mutant(

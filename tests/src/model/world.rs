@@ -104,7 +104,7 @@ impl<'s> World<'s> {
     pub fn fingerprint(&self) -> u64 {
         let mut state = DefaultHasher::new();
         let grace = self.scenario.policy.change_grace;
-        let ago = |at: Option<Instant>| at.map(|at| (self.now - at).min(grace + grace));
+        let ago = |at: Option<Instant>| at.map(|at| (self.now - at).min(grace));
         if self.scenario.faults.contains(&Fault::Rekey) {
             (ago(self.first_change), self.restarted).hash(&mut state);
         }

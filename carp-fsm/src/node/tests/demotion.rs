@@ -60,6 +60,20 @@ fn groups_do_not_share_demotion() {
 }
 
 #[test]
+fn the_last_of_all_groups_is_one_like_the_others() {
+    let mut bench = Bench::with_storage(Policy::HARDENED, borrowed(1, 1, 256, 8));
+    let last = GroupId(255);
+    bench.insert(HostConfig {
+        group: last,
+        ..config(7)
+    });
+    bench.link(ETH0, LinkState::Down);
+    assert_eq!(bench.node.demotion(last), 240);
+    bench.link(ETH0, LinkState::Up);
+    assert_eq!(bench.node.demotion(last), 0);
+}
+
+#[test]
 fn a_host_on_a_dead_interface_demotes_while_it_is_there() {
     let mut bench = Bench::new(Policy::HARDENED);
     bench.link(ETH1, LinkState::Down);

@@ -39,7 +39,7 @@ impl Bench {
 
     fn report(&mut self, host: HostId, result: TransmitResult) {
         // It was to advertise, and has.
-        let output = Output::Advertise(Destination::IPV4);
+        let output = Output::Advertise(Destination::IPV4, Signature::InForce);
         if let Some(slot) = self.node.hosts.resolve(host) {
             let host = self.node.hosts.get_mut(slot).unwrap();
             host.wish(Wishes::ADVERTISE);

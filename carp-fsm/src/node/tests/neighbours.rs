@@ -272,6 +272,31 @@ fn our_own_words_and_recorded_ones_are_told_once() {
     );
 }
 
+/// It is configured, so that it is expected to be understood.
+#[test]
+fn a_peer_behind_routers_with_another_password_is_named() {
+    let (mut bench, host) = backup(&["192.0.2.7"]);
+    let far = crate::Peer {
+        address: [198, 51, 100, 2].into(),
+        min_ttl: 250,
+    };
+    bench.node.set_peers(bench.now, host, false, &[far]).unwrap();
+    let other = of_another(b"other", &["192.0.2.7"]);
+    for (source, named) in [(IpAddr::from([198, 51, 100, 3]), 0), (far.address, 1)] {
+        let meta = RxMeta {
+            src: source,
+            dst: [10, 0, 0, 1].into(),
+            ttl: 252,
+            link: None,
+        };
+        bench
+            .node
+            .handle_packet(bench.now, ETH0, &meta, &other)
+            .unwrap_err();
+        assert_eq!(bench.node.neighbours().count(), named, "{source}");
+    }
+}
+
 #[test]
 fn without_memory_for_them_neighbours_are_only_counted() {
     let mut bench = Bench::with_storage(Policy::HARDENED, borrowed(1, 1, 1, 8));

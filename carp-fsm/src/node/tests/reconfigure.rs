@@ -23,13 +23,18 @@ fn add_address(config: &mut HostConfig<4>) {
 fn a_master_takes_another_address_without_leaving() {
     let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
     bench.reconfigure(host, add_address);
-    assert_eq!(bench.said(), ["own", "ad", "announce", "announce"]);
+    let twice = "with the old addresses and with the new ones";
+    assert_eq!(
+        bench.said(),
+        ["own", "ad", "ad", "announce", "announce"],
+        "{twice}"
+    );
     assert!(bench.events.is_empty());
     bench.forget();
     bench.reconfigure(host, |config| {
         config.addresses.remove(&[192, 0, 2, 200].into());
     });
-    assert_eq!(bench.said(), ["own", "ad", "announce"]);
+    assert_eq!(bench.said(), ["own", "ad", "ad", "announce"]);
     assert_eq!(bench.state(host), State::Master);
 }
 
@@ -45,17 +50,142 @@ fn a_backup_with_other_addresses_goes_on_waiting() {
     assert_eq!(bench.hear(&advertisement(1, 0)), Ok(host), "with the old list");
 }
 
+/// The digests of what is sent next, by the keys that made them.
+fn signed_with(bench: &mut Bench, passwords: &[&'static str]) -> Vec<&'static str> {
+    bench.now = bench.node.next_deadline().unwrap();
+    bench.node.handle_drained(bench.now);
+    said_with(bench, passwords)
+}
+
+fn said_with(bench: &mut Bench, passwords: &[&'static str]) -> Vec<&'static str> {
+    let (mut frame, mut signed) = ([0; MAX_FRAME_LEN], Vec::new());
+    while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
+        let Action::Transmit { tx, len, .. } = action else {
+            continue;
+        };
+        bench
+            .node
+            .handle_transmit_result(bench.now, tx, TransmitResult::Sent);
+        let carp_proto::frame::FrameClass::Carp { payload, .. } = carp_proto::frame::classify(&frame[..len])
+        else {
+            continue;
+        };
+        let packet = carp_proto::Packet::new_checked(payload).unwrap();
+        signed.extend(passwords.iter().copied().filter(|password| {
+            let key = Key::from_passphrase(password.as_bytes()).unwrap();
+            let authenticator = Authenticator::new(&key, vhid(7), &config(7).addresses, HmacVariant::Plain);
+            authenticator.verify(&packet).is_ok()
+        }));
+    }
+    signed
+}
+
+fn set_key(password: &'static str) -> impl FnOnce(&mut HostConfig<4>) {
+    move |config| config.key = Key::from_passphrase(password.as_bytes()).unwrap()
+}
+
 #[test]
-fn what_was_replaced_is_forgotten_after_twice_the_time() {
-    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
-    bench.reconfigure(host, add_address);
-    for _ in 0..119 {
+fn during_the_grace_everything_is_said_twice_and_whatever_is_heard_ends_it_no_earlier() {
+    let slow = HostConfig {
+        advbase: AdvBase::new(20),
+        ..config(7)
+    };
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, slow);
+    let passwords = ["secret", "other", "third"];
+    assert_eq!(signed_with(&mut bench, &passwords), ["secret"]);
+    bench.reconfigure(host, set_key("other"));
+    let ends = bench.now + Policy::HARDENED.change_grace;
+    let status = bench.node.status(host).unwrap();
+    assert_eq!(status.signs_old_until, Some(ends));
+    assert_eq!(signed_with(&mut bench, &passwords), ["secret", "other"]);
+
+    // Somebody who has changed, and does not know the old one.
+    let other = Key::from_passphrase(b"other").unwrap();
+    let authenticator = Authenticator::new(&other, vhid(7), &config(7).addresses, HmacVariant::Plain);
+    bench.hear(&signed_by(&authenticator, 100, 0, 1)).unwrap();
+    bench.node.hand_over(bench.now, host).unwrap();
+    assert_eq!(
+        said_with(&mut bench, &passwords),
+        ["secret", "other"],
+        "the bow-out"
+    );
+    bench.run_for(Duration::from_secs(2));
+
+    // Another change: the first of the old ones is what everybody knows.
+    bench.reconfigure(host, set_key("third"));
+    let ends = bench.now + Policy::HARDENED.change_grace;
+    while bench.node.next_deadline().unwrap() < ends {
+        assert_eq!(signed_with(&mut bench, &passwords), ["secret", "third"]);
+    }
+    bench.run_for(ends - bench.now);
+    assert_eq!(bench.node.status(host).unwrap().signs_old_until, None);
+    assert_eq!(signed_with(&mut bench, &passwords), ["third"]);
+}
+
+#[test]
+fn what_was_replaced_is_forgotten_after_the_grace_which_is_a_deadline() {
+    let slow = HostConfig {
+        advbase: AdvBase::new(200),
+        ..config(7)
+    };
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, slow);
+    bench.reconfigure(host, set_key("other"));
+    bench.hear_peer(200, 0);
+    let ends = bench.now + Policy::HARDENED.change_grace;
+    assert_eq!(bench.node.next_deadline(), Some(ends));
+    bench.run_for(Duration::from_secs(59));
+    bench.hear_peer(200, 0);
+    bench.run_for(Duration::from_secs(1));
+    assert_eq!(bench.hear(&advertisement(200, 0)), Err(Rejection::BadAuth));
+
+    // In INIT as well, and not beyond the end of the host.
+    bench.link(ETH0, LinkState::Down);
+    bench.reconfigure(host, set_key("third"));
+    let ends = bench.now + Policy::HARDENED.change_grace;
+    assert_eq!(bench.node.next_deadline(), Some(ends));
+    bench.node.remove(bench.now, host).unwrap();
+    bench.drain();
+    assert_eq!(bench.node.next_deadline(), None);
+}
+
+#[test]
+fn only_what_found_no_room_is_said_again() {
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
+    let passwords = ["secret", "other"];
+    bench
+        .node
+        .reconfigure(bench.now, host, changed(&bench, host, set_key("other")))
+        .unwrap();
+    let mut frame = [0; MAX_FRAME_LEN];
+    let mut told = 0;
+    while let Some(action) = bench.node.poll_action(bench.now, &mut frame) {
+        if let Action::Transmit { tx, .. } = action {
+            told += 1;
+            let result = [TransmitResult::Sent, TransmitResult::Busy][told - 1];
+            bench.node.handle_transmit_result(bench.now, tx, result);
+        }
+    }
+    assert_eq!(told, 2);
+    assert_eq!(signed_with(&mut bench, &passwords), ["other"]);
+}
+
+/// It has changed already, and we have not: that is no other password, as long as it says everything twice.
+#[test]
+fn who_is_understood_is_no_neighbour_with_another_password() {
+    let (mut bench, _) = Bench::with_host(Policy::HARDENED, config(7));
+    let other = Key::from_passphrase(b"other").unwrap();
+    let authenticator = Authenticator::new(&other, vhid(7), &config(7).addresses, HmacVariant::Plain);
+    for counter in 1..10 {
         bench.hear_peer(1, 0);
+        let new = signed_by(&authenticator, 1, 0, counter);
+        assert_eq!(bench.hear(&new), Err(Rejection::BadAuth));
         bench.run_for(Duration::from_secs(1));
     }
-    bench.hear_peer(1, 0);
-    bench.run_for(Duration::from_secs(1));
-    assert_eq!(bench.hear(&advertisement(1, 0)), Err(Rejection::BadAuth));
+    assert_eq!(bench.node.neighbours().count(), 0);
+    bench.run_for(Duration::from_secs(2));
+    let new = signed_by(&authenticator, 1, 0, 10);
+    assert_eq!(bench.hear(&new), Err(Rejection::BadAuth));
+    assert_eq!(bench.node.neighbours().count(), 1);
 }
 
 #[test]
@@ -98,13 +228,16 @@ fn a_family_comes_and_goes_with_its_addresses() {
     bench.reconfigure(host, |config| {
         config.addresses.insert(six).unwrap();
     });
-    assert_eq!(bench.said(), ["own", "ad", "ad", "announce", "announce"]);
-    assert_eq!(bench.node.stats().opackets6, 1);
+    assert_eq!(
+        bench.said(),
+        ["own", "ad", "ad", "ad", "ad", "announce", "announce"]
+    );
+    assert_eq!(bench.node.stats().opackets6, 2);
     // Others may still wait for IPv6.
     bench.reconfigure(host, |config| {
         config.addresses.remove(&six);
     });
-    assert_eq!(bench.node.stats().opackets6, 2);
+    assert_eq!(bench.node.stats().opackets6, 4);
     bench.run_for(Duration::from_secs(60));
     let sent = bench.node.stats().opackets6;
     bench.run_for(Duration::from_secs(10));

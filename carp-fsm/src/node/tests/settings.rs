@@ -92,3 +92,42 @@ fn a_new_weight_of_waiting_is_for_hosts_to_come() {
     bench.insert(config(9));
     assert_eq!(bench.node.demotion(GROUP0), 0, "they are up");
 }
+
+#[test]
+fn the_event_names_a_fault_whose_weight_changed() {
+    let mut bench = Bench::new(Policy::HARDENED);
+    bench.link(ETH1, LinkState::Up);
+    let failing = bench.insert(config(7));
+    bench.insert(HostConfig {
+        iface: ETH1,
+        ..config(8)
+    });
+    bench.run_to_deadline();
+    bench.result = TransmitResult::Error;
+    bench.link(ETH1, LinkState::Down);
+    bench.run_for(Duration::from_secs(20));
+    assert_eq!(bench.node.demotion(GROUP0), 480);
+    bench.forget();
+    let now = bench.now;
+    for (ifdown, senderr) in [(240, 100), (50, 100)] {
+        let policy = Policy {
+            ifdown_demotion_factor: ifdown,
+            senderr_demotion_factor: senderr,
+            ..Policy::HARDENED
+        };
+        bench.node.set_policy(now, policy);
+    }
+    bench.drain();
+    let demotion = |from, to, cause| EventKind::Demotion {
+        group: GROUP0,
+        from,
+        to,
+        cause,
+        holds: true,
+    };
+    let (sending, link) = (Cause::SendErrors(failing), Cause::LinkDown(ETH1));
+    assert_eq!(
+        bench.events,
+        [demotion(480, 340, sending), demotion(340, 150, link)]
+    );
+}
