@@ -22,11 +22,7 @@ enum Role {
         /// at the same moment at which an equal does it; or its group moves here, and these run out when the next
         /// advertisement is overdue.
         because: Reason,
-        /// Handed over on request: does not take the role back from its living successor.
-        resigned: bool,
-        /// Until the preempt delay has passed, a living master is left alone: services here are still
-        /// starting.
-        starting: bool,
+        stance: Stance,
         /// Yielded to an equal so many times in a row, and has heard no master since.
         ties: u8,
     },
@@ -34,16 +30,11 @@ enum Role {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
         reannounce: u8,
-        /// It has announced them again since it took over. Who has just taken over has no last word: when a master
-        /// bows out, every backup takes over for a moment, and further words of those that yield would make
-        /// others take over again.
-        settled: bool,
         /// Before this, a worse master gets no further answer.
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
         ties: u8,
-        /// At the next deadline, bow out for whoever is better instead of advertising.
-        offers: bool,
+        tenure: Tenure,
     },
     /// Bowed out; still owner, no longer advertising, until the successor is heard.
     Leaving {
@@ -51,6 +42,50 @@ enum Role {
         until: Instant,
         then: Departure,
     },
+}
+
+/// What a BACKUP thinks of taking over from a master that lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stance {
+    /// The better one is MASTER.
+    Ready,
+    /// Handed over on request: it does not take the role back from its successor.
+    Resigned,
+    /// It comes from INIT, and services here are still starting: not before the preempt delay has passed.
+    Starting,
+}
+
+/// What has happened to a MASTER. In one byte: with two a machine would take four more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Tenure {
+    /// It has taken over.
+    New,
+    /// It has announced its addresses again since. Who has just taken over has no last word: when a master bows out,
+    /// every backup takes over for a moment, and further words of those that yield would make others take over again.
+    Settled,
+    /// At the next deadline it bows out for whoever is better instead of advertising; it was new before.
+    NewAndOffers,
+    /// The same; it was settled before.
+    SettledAndOffers,
+}
+
+impl Tenure {
+    const fn is_settled(self) -> bool {
+        matches!(self, Self::Settled | Self::SettledAndOffers)
+    }
+
+    const fn offers(self) -> bool {
+        matches!(self, Self::NewAndOffers | Self::SettledAndOffers)
+    }
+
+    const fn offering(self, offers: bool) -> Self {
+        match (self.is_settled(), offers) {
+            (false, false) => Self::New,
+            (true, false) => Self::Settled,
+            (false, true) => Self::NewAndOffers,
+            (true, true) => Self::SettledAndOffers,
+        }
+    }
 }
 
 /// The election of one virtual host.
@@ -99,7 +134,7 @@ impl Machine {
 
     /// It will bow out for whoever is better, at the next deadline.
     pub const fn offers(&self) -> bool {
-        matches!(self.role, Role::Master { offers: true, .. })
+        matches!(self.role, Role::Master { tenure, .. } if tenure.offers())
     }
 
     const fn handing_over_since(&self) -> Option<Instant> {
@@ -158,7 +193,7 @@ impl Machine {
                 lower_source,
             } => match self.role {
                 Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
-                Role::Master { ties, settled, .. }
+                Role::Master { ties, tenure, .. }
                     if master_yields(interval, demotion, lower_source, view) =>
                 {
                     let tie = is_tie(interval, demotion, view);
@@ -170,7 +205,7 @@ impl Machine {
                     };
                     let reason = Reason::MoreFrequentAdvertisement;
                     let effects = self.follow(now, reason, interval, false, ties, view);
-                    if tie || !(settled && view.policy.answer_worse_master) {
+                    if tie || !(tenure.is_settled() && view.policy.answer_worse_master) {
                         return effects;
                     }
                     Effects {
@@ -227,14 +262,14 @@ impl Machine {
                 let because = *because;
                 self.become_master(now, because, view)
             }
-            Role::Master { offers: true, .. } if view.maintenance => {
+            Role::Master { tenure, .. } if tenure.offers() && view.maintenance => {
                 self.bow_out(now, Departure::HandOver, view)
             }
-            Role::Master { offers: true, .. } => self.bow_out(now, Departure::Offer, view),
+            Role::Master { tenure, .. } if tenure.offers() => self.bow_out(now, Departure::Offer, view),
             Role::Master {
                 next_ad,
                 reannounce,
-                settled,
+                tenure,
                 ties,
                 ..
             } => {
@@ -251,7 +286,7 @@ impl Machine {
                 let mut wishes = Wishes::ADVERTISE;
                 if *reannounce == 1 {
                     wishes = wishes.with(Wishes::ANNOUNCE);
-                    *settled = true;
+                    *tenure = Tenure::Settled;
                 }
                 *reannounce = match *reannounce {
                     1 => view.refresh(),
@@ -273,8 +308,8 @@ impl Machine {
     fn demotion_changed(&mut self, now: Instant, worse: bool, view: &View) -> Effects {
         let told = worse || view.policy.tells_recovery || view.dialect.rules().tells_recovery;
         match &mut self.role {
-            Role::Master { next_ad, offers, .. } => {
-                *offers &= worse;
+            Role::Master { next_ad, tenure, .. } => {
+                *tenure = tenure.offering(tenure.offers() && worse);
                 if told {
                     *next_ad = now + view.period(view.effective_skew());
                     return Effects {
@@ -316,12 +351,12 @@ impl Machine {
                 down6,
                 because,
                 ties,
-                resigned,
+                stance,
                 ..
             } => {
                 *ties = 0;
                 *because = Reason::MasterTimedOut;
-                let patient = *resigned || view.maintenance || view.dead_ratio.is_some();
+                let patient = *stance == Stance::Resigned || view.maintenance || view.dead_ratio.is_some();
                 let before = earlier(*down4, *down6).filter(|_| patient);
                 let wait = view.waits(0);
                 // What a slower master needs was heard before.
@@ -372,10 +407,9 @@ impl Machine {
         self.role = Role::Master {
             next_ad,
             reannounce: view.reannounce(),
-            settled: false,
             answer_from: now,
             ties,
-            offers: false,
+            tenure: Tenure::New,
         };
         let wishes = Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE);
         changed(from, State::Master, reason, wishes)
@@ -414,12 +448,16 @@ impl Machine {
     ) -> Effects {
         let from = self.state();
         let (down4, down6) = view.down_timers(now, wait);
+        let stance = match from {
+            _ if resigned => Stance::Resigned,
+            State::Init if view.preempt_delay > Duration::ZERO => Stance::Starting,
+            _ => Stance::Ready,
+        };
         self.role = Role::Backup {
             down4,
             down6,
             because: Reason::MasterTimedOut,
-            resigned,
-            starting: from == State::Init && view.preempt_delay > Duration::ZERO,
+            stance,
             ties,
         };
         let wishes = if from == State::Master {

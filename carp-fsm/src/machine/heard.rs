@@ -3,7 +3,7 @@
 use carp_proto::{Demotion, Interval};
 
 use super::compare::outlasted;
-use super::{Departure, Effects, Machine, Role, View, Wishes, earlier};
+use super::{Departure, Effects, Machine, Role, Stance, View, Wishes, earlier};
 use crate::state::{Family, Reason};
 use crate::time::{Duration, Instant};
 
@@ -18,16 +18,15 @@ impl Machine {
         view: &View,
     ) -> Effects {
         let started = self.since + view.preempt_delay <= now;
-        let Role::Backup {
-            resigned, starting, ..
-        } = &mut self.role
-        else {
+        let Role::Backup { stance, .. } = &mut self.role else {
             return Effects::default();
         };
-        *starting &= !started;
+        if started && *stance == Stance::Starting {
+            *stance = Stance::Ready;
+        }
         let bows_out = peer == Interval::BOW_OUT;
-        let willing = view.is_willing(peer, *resigned);
-        let preempts = bows_out || (willing && !*starting);
+        let willing = view.is_willing(peer, *stance == Stance::Resigned);
+        let preempts = bows_out || (willing && *stance != Stance::Starting);
         let compares_demotion = view.compares_demotion();
         let mine = view.demotion_byte();
         let reason =
@@ -79,8 +78,7 @@ impl Machine {
         if let Role::Backup {
             down4,
             down6,
-            resigned: false,
-            starting: false,
+            stance: Stance::Ready,
             because,
             ..
         } = &mut self.role
@@ -108,11 +106,11 @@ impl Machine {
             Role::Master {
                 next_ad,
                 answer_from,
-                offers,
+                tenure,
                 ..
             } if view.policy.answer_worse_master && *answer_from <= now => {
                 // A bow-out is not put off, however often somebody is answered.
-                if !*offers {
+                if !tenure.offers() {
                     *next_ad = now + period;
                 }
                 *answer_from = now + view.quarter(view.effective_skew());

@@ -2,7 +2,7 @@
 
 use carp_proto::Interval;
 
-use super::{Departure, Effects, HandOver, Machine, Role, View, Wishes};
+use super::{Departure, Effects, HandOver, Machine, Role, Tenure, View, Wishes};
 use crate::state::{InitReason, Reason};
 use crate::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ impl Machine {
             (_, Departure::Offer) => {
                 match &mut self.role {
                     // Without a wait nobody could answer.
-                    Role::Master { offers, next_ad, .. } if view.policy.leave_wait > Duration::ZERO => {
-                        *offers = true;
+                    Role::Master { tenure, next_ad, .. } if view.policy.leave_wait > Duration::ZERO => {
+                        *tenure = tenure.offering(true);
                         // A peer that preempts does so as soon as it hears us.
                         let soon = now + view.quarter(view.base_skew());
                         *next_ad = soon.min(*next_ad);
@@ -85,10 +85,9 @@ impl Machine {
         self.role = Role::Master {
             next_ad: now + view.period(view.effective_skew()),
             reannounce: view.refresh(),
-            settled: true,
             answer_from: now,
             ties: 0,
-            offers: false,
+            tenure: Tenure::Settled,
         };
         Effects {
             wishes: Wishes::ADVERTISE,

@@ -2,7 +2,7 @@
 
 use core::hash::{Hash, Hasher};
 
-use super::{Machine, Role};
+use super::{Machine, Role, Stance};
 use crate::time::Instant;
 
 impl Machine {
@@ -15,24 +15,22 @@ impl Machine {
                 down4,
                 down6,
                 because,
-                resigned,
-                starting,
+                stance,
                 ties,
             } => {
                 let downs = (relative(now, down4), relative(now, down6));
-                let starting = starting.then(|| relative(now, Some(self.since)));
-                (downs, because, resigned, starting, ties).hash(state);
+                let starting = (stance == Stance::Starting).then(|| relative(now, Some(self.since)));
+                (downs, because, stance, starting, ties).hash(state);
             }
             Role::Master {
                 next_ad,
                 reannounce,
-                settled,
                 answer_from,
                 ties,
-                offers,
+                tenure,
             } => (
-                (relative(now, Some(next_ad)), reannounce, settled),
-                (answer_from - now, ties, offers),
+                (relative(now, Some(next_ad)), reannounce),
+                (answer_from - now, ties, tenure),
             )
                 .hash(state),
             // When it began is only reported.

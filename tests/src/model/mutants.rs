@@ -125,8 +125,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a BACKUP without a master-down timer",
         "machine.rs",
-        "            down4,\n            down6,\n            because: Reason::MasterTimedOut,\n            resigned,",
-        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            because: Reason::MasterTimedOut,\n            resigned,",
+        "            down4,\n            down6,\n            because: Reason::MasterTimedOut,\n            stance,",
+        "            down4: down4.filter(|_| view.ipv6),\n            down6,\n            because: Reason::MasterTimedOut,\n            stance,",
     ),
     mutant(
         "a demoted BACKUP waits longer",

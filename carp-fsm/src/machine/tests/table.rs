@@ -36,12 +36,11 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         until,
         then,
     };
-    let backup = |resigned| Role::Backup {
+    let backup = |stance| Role::Backup {
         down4: later,
         down6: None,
         because: Reason::MasterTimedOut,
-        resigned,
-        starting: false,
+        stance,
         ties: 0,
     };
     let role = match letter {
@@ -50,15 +49,14 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
             reason: InitReason::AddressRefused,
             retry: later,
         },
-        'B' => backup(false),
-        'R' => backup(true),
+        'B' => backup(Stance::Ready),
+        'R' => backup(Stance::Resigned),
         'M' | 'O' => Role::Master {
             next_ad: until,
             reannounce: view.reannounce(),
-            settled: false,
             answer_from: now,
             ties: 0,
-            offers: letter == 'O',
+            tenure: Tenure::New.offering(letter == 'O'),
         },
         'H' => leaving(Departure::HandOver),
         'X' => leaving(Departure::Offer),
@@ -72,10 +70,13 @@ fn letter_of(machine: &Machine) -> char {
     match machine.role {
         Role::Init { retry: None, .. } => 'I',
         Role::Init { retry: Some(_), .. } => 'W',
-        Role::Backup { resigned: false, .. } => 'B',
-        Role::Backup { resigned: true, .. } => 'R',
-        Role::Master { offers: false, .. } => 'M',
-        Role::Master { offers: true, .. } => 'O',
+        Role::Backup {
+            stance: Stance::Resigned,
+            ..
+        } => 'R',
+        Role::Backup { .. } => 'B',
+        Role::Master { tenure, .. } if tenure.offers() => 'O',
+        Role::Master { .. } => 'M',
         Role::Leaving {
             then: Departure::HandOver,
             ..
