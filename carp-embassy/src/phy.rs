@@ -52,15 +52,7 @@ impl<'s, D: Device, S: Seats, const ADDRS: usize> PhyShim<'s, D, S, ADDRS> {
 
     /// Everything that is to be done when somebody polls, before a frame is received.
     fn serve(&mut self, timestamp: time::Instant) {
-        let now = instant(timestamp);
-        self.engine.handle_timeout(now);
-        while self.seats.is_waiting() {
-            let Some(token) = self.device.transmit(timestamp) else {
-                break;
-            };
-            self.seats
-                .send_next(|frame| token.consume(frame.len(), |room| fill(room, frame)));
-        }
+        self.engine.handle_timeout(instant(timestamp));
         self.send(timestamp);
     }
 
@@ -79,6 +71,14 @@ impl<'s, D: Device, S: Seats, const ADDRS: usize> PhyShim<'s, D, S, ADDRS> {
             if result == TransmitResult::Busy {
                 return;
             }
+        }
+        // After the engine: it may have taken the virtual MAC address away from them, and the last room is not theirs.
+        while !self.engine.keeps_room(now) && self.seats.is_waiting() {
+            let Some(token) = self.device.transmit(timestamp) else {
+                return;
+            };
+            self.seats
+                .send_next(|frame| token.consume(frame.len(), |room| fill(room, frame)));
         }
     }
 

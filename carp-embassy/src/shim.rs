@@ -46,13 +46,6 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> 
             Carrier::Down => LinkState::Down,
         };
         self.seats.register(cx);
-        while self.seats.is_waiting() {
-            let Some(token) = self.device.transmit(cx) else {
-                break;
-            };
-            self.seats
-                .send_next(|frame| token.consume(frame.len(), |room| fill(room, frame)));
-        }
         let mut frame = [0; MAX_FRAME_LEN];
         loop {
             let next = self.carp.with_at(now, |shared| {
@@ -61,10 +54,13 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> 
                     shared.engine.set_link(now, link);
                     shared.heard();
                 }
-                shared.engine.poll_transmit(now, &mut self.seats, &mut frame)
+                let next = shared.engine.poll_transmit(now, &mut self.seats, &mut frame);
+                next.ok_or_else(|| shared.engine.keeps_room(now))
             });
-            let Some((len, ticket)) = next.flatten() else {
-                return;
+            let (len, ticket) = match next {
+                Some(Ok(next)) => next,
+                Some(Err(false)) => break,
+                Some(Err(true)) | None => return,
             };
             let result = match (self.device.transmit(cx), frame.get(..len)) {
                 (Some(token), Some(frame)) => {
@@ -78,6 +74,14 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> 
             if result == TransmitResult::Busy {
                 return;
             }
+        }
+        // After the engine: it may have taken the virtual MAC address away from them, and the last room is not theirs.
+        while self.seats.is_waiting() {
+            let Some(token) = self.device.transmit(cx) else {
+                return;
+            };
+            self.seats
+                .send_next(|frame| token.consume(frame.len(), |room| fill(room, frame)));
         }
     }
 }

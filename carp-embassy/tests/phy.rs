@@ -200,6 +200,38 @@ fn a_flood_keeps_nobody_from_taking_over() {
     assert!((16..64).contains(&taken), "after {taken} frames");
 }
 
+/// Else it would follow the new master's announcement, and lead the switches back.
+#[test]
+fn nothing_leaves_from_the_virtual_mac_address_once_a_better_one_was_heard() {
+    let (left, right) = cable();
+    let to_right = Rc::clone(&right.incoming);
+    let packets = Box::leak(Box::new(SeatPackets::<3>::EMPTY));
+    let (seat, mut second): (Seat<NoopRawMutex, 3>, SeatDriver<NoopRawMutex, 3>) =
+        Box::leak(Box::new(SeatState::new(VHID, packets))).split();
+    let mut a = Machine::new(left, 1, 100, [seat]);
+    let mut b = Machine::new(right, 2, 0, ());
+    // Each alone, so that both are MASTER.
+    for millis in 0..3_500 {
+        a.poll(time::Instant::from_millis(millis));
+    }
+    to_right.borrow_mut().clear();
+    for millis in 0..3_100 {
+        b.poll(time::Instant::from_millis(millis));
+    }
+    assert_eq!((a.state(), b.state()), (State::Master, State::Master));
+    to_right.borrow_mut().clear();
+
+    let now = time::Instant::from_millis(3_500);
+    let (frame, _) = a.shim.receive(now).expect("an advertisement");
+    let room = second.transmit(now).expect("the seat is up");
+    room.consume(60, |frame| frame.fill(0x42));
+    frame.consume(|_| ());
+    assert_eq!(a.state(), State::Backup);
+    a.poll(now);
+    let sent = to_right.borrow();
+    assert!(sent.is_empty(), "{sent:?}");
+}
+
 #[test]
 fn a_second_stack_answers_while_master() {
     let (left, _right) = cable();
