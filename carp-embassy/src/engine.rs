@@ -111,6 +111,7 @@ pub struct Engine<'s, const ADDRS: usize> {
     resolver: Option<&'s mut (dyn Resolve + Send)>,
     /// For the last frame there was no room.
     busy: bool,
+    unresolved: u32,
 }
 
 /// Who owns the addresses of a virtual host while this node is MASTER.
@@ -192,6 +193,7 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
             replies: Deque::new(),
             resolver,
             busy: false,
+            unresolved: 0,
         }
     }
 
@@ -255,6 +257,12 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
         if let Some(resolver) = &mut self.resolver {
             resolver.set_gateways([ipv4, ipv6]);
         }
+    }
+
+    /// Advertisements for unicast peers that were lost here, as nobody answered where the peer is. The node takes them
+    /// for sent: an operator may look here why a peer hears nothing.
+    pub fn unresolved(&self) -> u32 {
+        self.unresolved
     }
 
     /// A whole Ethernet frame came in. Nobody but the holder of a key causes more than a counter to rise, and an
@@ -375,7 +383,11 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
                             return Some((len, Ticket(Origin::Node(tx))));
                         }
                         (Err(Unresolved::Wait), _) => TransmitResult::Busy,
-                        _ => TransmitResult::Error,
+                        // Sent and lost, as on every other system: a peer that is off is no fault of ours.
+                        _ => {
+                            self.unresolved = self.unresolved.saturating_add(1);
+                            TransmitResult::Sent
+                        }
                     };
                     self.node.handle_transmit_result(now, tx, result);
                 }

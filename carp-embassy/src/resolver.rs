@@ -10,7 +10,7 @@ use carp_proto::{MAX_FRAME_LEN, MacAddr};
 const PACE: Duration = Duration::from_secs(1);
 /// What is known is asked for again after so long, and used meanwhile.
 const REFRESH: Duration = Duration::from_secs(30);
-/// An advertisement waits so long for an answer, and for the first questions only: then it cannot be sent. Those for
+/// An advertisement waits so long for an answer, and for the first questions only: then it is lost. Those for
 /// other peers wait behind it.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// One question when a peer is configured, when nobody may hear yet, and one with the first advertisement.
