@@ -22,7 +22,7 @@ pub struct Shim<D, M: RawMutex + 'static, S, const ADDRS: usize> {
     in_a_row: u8,
 }
 
-/// More than wait in a card: a flood does not keep timers from acting.
+/// More than wait in a card: after so many a flood lets timers act, and other tasks run.
 pub(crate) const IN_A_ROW: u8 = 32;
 
 impl<D, M: RawMutex, S, const ADDRS: usize> Shim<D, M, S, ADDRS> {
@@ -101,6 +101,9 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Driver for Shim<D, M,
         if self.in_a_row >= IN_A_ROW {
             self.in_a_row = 0;
             drained(self.carp, now);
+            self.serve(now, cx);
+            cx.waker().wake_by_ref();
+            return None;
         }
         self.serve(now, cx);
         let Some((rx, tx)) = self.device.receive(cx) else {

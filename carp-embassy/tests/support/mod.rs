@@ -65,6 +65,13 @@ pub(crate) struct Port {
 #[derive(Default)]
 pub(crate) struct Flag(AtomicBool);
 
+impl Flag {
+    /// Was somebody woken since this was last asked?
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
@@ -157,7 +164,7 @@ impl Lab {
         loop {
             let mut idle = true;
             for (task, flag) in &mut self.tasks {
-                if flag.0.swap(false, Ordering::Relaxed) {
+                if flag.take() {
                     idle = false;
                     self.polls += 1;
                     let waker = Waker::from(Arc::clone(flag));
