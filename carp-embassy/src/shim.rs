@@ -37,20 +37,22 @@ impl<D, M: RawMutex, S, const ADDRS: usize> Shim<D, M, S, ADDRS> {
 }
 
 impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> {
-    /// Everything that is to be done at `now`, when somebody polls, before a frame is received. To read a clock may be
-    /// dear: it is read once for each poll.
+    /// Everything that is to be done at `now`, when somebody polls, before a frame is received. To ask a clock or a
+    /// transceiver may be dear: the first is asked once for each frame, the second once until no frame waits.
     #[inline(never)]
     fn serve(&mut self, now: Instant, cx: &mut Context<'_>) {
-        let link = match self.device.link_state(cx) {
+        let link = (self.in_a_row == 0).then(|| match self.device.link_state(cx) {
             Carrier::Up => LinkState::Up,
             Carrier::Down => LinkState::Down,
-        };
+        });
         self.seats.register(cx);
         let mut frame = [0; MAX_FRAME_LEN];
         loop {
             let next = self.carp.with_at(now, |shared| {
                 shared.register_driver(cx);
-                if shared.engine.link() != link {
+                if let Some(link) = link
+                    && shared.engine.link() != link
+                {
                     shared.engine.set_link(now, link);
                     shared.heard();
                 }
@@ -99,9 +101,9 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Driver for Shim<D, M,
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
         let now = now();
         if self.in_a_row >= IN_A_ROW {
-            self.in_a_row = 0;
             drained(self.carp, now);
             self.serve(now, cx);
+            self.in_a_row = 0;
             cx.waker().wake_by_ref();
             return None;
         }
