@@ -194,6 +194,27 @@ fn one_that_never_answers_is_asked_once_a_second_and_is_no_fault_of_ours() {
     assert!(a.control.unresolved() <= 15, "{}", a.control.unresolved());
 }
 
+/// A question that left a moment after the advertisement is not too young for the next one.
+#[test]
+fn one_that_is_silent_is_asked_with_each_advertisement() {
+    let mut lab = Lab::new();
+    let (a, _) = member(&mut lab, host(0), &[peer(ipv4(77))]);
+    lab.run_for_millis(5_990);
+    let room = |lab: &Lab, room| {
+        let port = &mut lab.wire.borrow_mut().ports[a.port];
+        port.room = room;
+        port.wake();
+    };
+    lab.take_log();
+    for _ in 0..10 {
+        room(&lab, 0);
+        lab.run_for_millis(50);
+        room(&lab, usize::MAX);
+        lab.run_for_millis(950);
+    }
+    assert_eq!(count(&lab, is_question), 10);
+}
+
 /// Boards that are switched on one after the other.
 #[test]
 fn a_peer_that_comes_up_later_costs_no_transition() {
