@@ -256,8 +256,8 @@ impl<const HOSTS: usize, const PEERS: usize> Resolve for Table<[[Entry; PEERS]; 
                 (Some(IpAddr::V6(hop)), _, Some(own)) => {
                     return Some(emit_neighbor_solicitation(mac, own, hop, frame));
                 }
-                // Nobody to ask as.
-                _ => entry.asked(now),
+                // Nobody to ask as: later.
+                _ => entry.question = Question::Open(now),
             }
         }
         None

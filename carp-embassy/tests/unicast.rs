@@ -215,6 +215,32 @@ fn one_that_is_silent_is_asked_with_each_advertisement() {
     assert_eq!(count(&lab, is_question), 10);
 }
 
+/// With DHCP, peers are often configured before there is an address to ask from.
+#[test]
+fn a_question_that_could_not_be_asked_does_not_count() {
+    let mut lab = Lab::new();
+    let (a, ha) = member(&mut lab, host(0), &[peer(ipv4(77))]);
+    a.control.set_addresses(None, None);
+    for _ in 0..3 {
+        a.control.set_peers(ha, false, &[peer(ipv4(77))]).unwrap();
+        lab.run_for_millis(1_100);
+    }
+    assert_eq!(count(&lab, is_question), 0);
+    let (ipv4_own, ipv6_own) = own_addresses(a.mac);
+    a.control.set_addresses(Some(ipv4_own), Some(ipv6_own));
+    // 3 s after the last change.
+    lab.run_for_millis(1_908);
+    assert_eq!(count(&lab, is_question), 1);
+    lab.inject(&reply(OTHER, ipv4(77), a.mac));
+    lab.run_for_millis(4);
+    assert_eq!(
+        count(&lab, is_advertisement),
+        1,
+        "the first one waits for the answer"
+    );
+    assert_eq!(a.control.unresolved(), 0);
+}
+
 /// Boards that are switched on one after the other.
 #[test]
 fn a_peer_that_comes_up_later_costs_no_transition() {
