@@ -423,7 +423,7 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
 
     /// There was no room for a frame that is about to come again: what room there is by now is kept for it.
     pub(crate) fn keeps_room(&mut self, now: Instant) -> bool {
-        self.busy &= self.next_deadline().is_some_and(|at| at <= now + ROOM_RETRY);
+        self.busy = self.busy && self.next_deadline().is_some_and(|at| at <= now + ROOM_RETRY);
         self.busy
     }
 

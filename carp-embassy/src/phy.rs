@@ -80,7 +80,7 @@ impl<'s, D: Device, S: Seats, const ADDRS: usize> PhyShim<'s, D, S, ADDRS> {
             }
         }
         // After the engine: it may have taken the virtual MAC address away from them, and the last room is not theirs.
-        while !self.engine.keeps_room(now) && self.seats.is_waiting() {
+        while self.seats.is_waiting() && !self.engine.keeps_room(now) {
             let Some(token) = self.device.transmit(timestamp) else {
                 return;
             };

@@ -56,13 +56,10 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> 
                     shared.engine.set_link(now, link);
                     shared.heard();
                 }
-                let next = shared.engine.poll_transmit(now, &mut self.seats, &mut frame);
-                next.ok_or_else(|| shared.engine.keeps_room(now))
+                shared.engine.poll_transmit(now, &mut self.seats, &mut frame)
             });
-            let (len, ticket) = match next {
-                Some(Ok(next)) => next,
-                Some(Err(false)) => break,
-                Some(Err(true)) | None => return,
+            let Some((len, ticket)) = next.flatten() else {
+                break;
             };
             let result = match (self.device.transmit(cx), frame.get(..len)) {
                 (Some(token), Some(frame)) => {
@@ -78,13 +75,19 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> 
             }
         }
         // After the engine: it may have taken the virtual MAC address away from them, and the last room is not theirs.
-        while self.seats.is_waiting() {
+        while self.seats.is_waiting() && !self.keeps_room(now) {
             let Some(token) = self.device.transmit(cx) else {
                 return;
             };
             self.seats
                 .send_next(|frame| token.consume(frame.len(), |room| fill(room, frame)));
         }
+    }
+}
+
+impl<D, M: RawMutex, S, const ADDRS: usize> Shim<D, M, S, ADDRS> {
+    fn keeps_room(&self, now: Instant) -> bool {
+        self.carp.with_at(now, |shared| shared.engine.keeps_room(now)) != Some(false)
     }
 }
 
