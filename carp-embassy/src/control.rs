@@ -78,6 +78,14 @@ impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
         self.read(|node| Some(*node.stats())).unwrap_or_default()
     }
 
+    /// Advertisements for unicast peers that were lost here, as nobody answered where the peer is: see
+    /// [`Engine::unresolved`](crate::Engine::unresolved).
+    pub fn unresolved(&self) -> u32 {
+        self.carp
+            .with(|_, shared| shared.engine.unresolved())
+            .unwrap_or_default()
+    }
+
     /// Sum of what demotes this node.
     pub fn demotion(&self) -> u16 {
         self.read(|node| Some(node.demotion(GROUP))).unwrap_or_default()

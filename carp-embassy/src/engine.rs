@@ -3,8 +3,8 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use carp_fsm::{
-    Action, HostId, IfaceId, Instant, InterfaceInfo, LinkMode, LinkState, Node, OwnerError, Peer, PeersError,
-    Policy, TransmitResult, TxId,
+    Action, Duration, HostId, IfaceId, Instant, InterfaceInfo, LinkMode, LinkState, Node, OwnerError, Peer,
+    PeersError, Policy, TransmitResult, TxId,
 };
 use carp_proto::frame::{FrameClass, classify, emit_arp_reply, emit_neighbor_advertisement};
 use carp_proto::{MAX_FRAME_LEN, MacAddr, Vhid};
@@ -18,6 +18,9 @@ pub const IFACE: IfaceId = IfaceId(0);
 
 /// Answers to ARP and neighbour solicitations that wait to be sent. Whoever gets none asks again.
 const REPLIES: usize = 4;
+
+/// The node asks again so soon after there was no room.
+const ROOM_RETRY: Duration = Duration::from_millis(2);
 
 /// A [`Node`] on one Ethernet interface, between frames received and frames to be sent.
 ///
@@ -106,6 +109,9 @@ pub struct Engine<'s, const ADDRS: usize> {
     replies: Deque<Reply, REPLIES>,
     /// Where unicast peers are, if there can be any.
     resolver: Option<&'s mut (dyn Resolve + Send)>,
+    /// For the last frame there was no room.
+    busy: bool,
+    unresolved: u32,
 }
 
 /// Who owns the addresses of a virtual host while this node is MASTER.
@@ -186,6 +192,8 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
             interface,
             replies: Deque::new(),
             resolver,
+            busy: false,
+            unresolved: 0,
         }
     }
 
@@ -249,6 +257,12 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
         if let Some(resolver) = &mut self.resolver {
             resolver.set_gateways([ipv4, ipv6]);
         }
+    }
+
+    /// Advertisements for unicast peers that were lost here, as nobody answered where the peer is. The node takes them
+    /// for sent: an operator may look here why a peer hears nothing.
+    pub fn unresolved(&self) -> u32 {
+        self.unresolved
     }
 
     /// A whole Ethernet frame came in. Nobody but the holder of a key causes more than a counter to rise, and an
@@ -369,7 +383,11 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
                             return Some((len, Ticket(Origin::Node(tx))));
                         }
                         (Err(Unresolved::Wait), _) => TransmitResult::Busy,
-                        _ => TransmitResult::Error,
+                        // Sent and lost, as on every other system: a peer that is off is no fault of ours.
+                        _ => {
+                            self.unresolved = self.unresolved.saturating_add(1);
+                            TransmitResult::Sent
+                        }
                     };
                     self.node.handle_transmit_result(now, tx, result);
                 }
@@ -388,6 +406,7 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
     /// What became of a frame from [`poll_transmit`](Self::poll_transmit). [`TransmitResult::Busy`] if there is no
     /// room now, which is no fault.
     pub fn sent(&mut self, now: Instant, ticket: Ticket, result: TransmitResult) {
+        self.busy = result == TransmitResult::Busy;
         match ticket.0 {
             Origin::Node(tx) => self.node.handle_transmit_result(now, tx, result),
             Origin::Reply | Origin::Question if result == TransmitResult::Busy => {}
@@ -400,6 +419,12 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
                 }
             }
         }
+    }
+
+    /// There was no room for a frame that is about to come again: what room there is by now is kept for it.
+    pub(crate) fn keeps_room(&mut self, now: Instant) -> bool {
+        self.busy = self.busy && self.next_deadline().is_some_and(|at| at <= now + ROOM_RETRY);
+        self.busy
     }
 
     /// Somebody asks who has an address. Only the owner of it answers.

@@ -24,6 +24,8 @@ pub struct PhyShim<'s, D, S, const ADDRS: usize> {
     seats: S,
     /// Frames since none waited.
     in_a_row: u8,
+    /// So many that more may wait.
+    is_flooded: bool,
 }
 
 impl<'s, D: Device, S: Seats, const ADDRS: usize> PhyShim<'s, D, S, ADDRS> {
@@ -34,6 +36,7 @@ impl<'s, D: Device, S: Seats, const ADDRS: usize> PhyShim<'s, D, S, ADDRS> {
             engine,
             seats,
             in_a_row: 0,
+            is_flooded: false,
         }
     }
 
@@ -42,8 +45,12 @@ impl<'s, D: Device, S: Seats, const ADDRS: usize> PhyShim<'s, D, S, ADDRS> {
         &mut self.engine
     }
 
-    /// When the interface has to be polled again for CARP's sake.
+    /// When the interface has to be polled again for CARP's sake. At once, if a poll ended before all frames were
+    /// taken: in a flood it lets the rest of the program run.
     pub fn poll_at(&self) -> Option<time::Instant> {
+        if self.is_flooded {
+            return Some(time::Instant::ZERO);
+        }
         let deadline = self.engine.next_deadline()?.as_micros();
         Some(time::Instant::from_micros(
             i64::try_from(deadline).unwrap_or(i64::MAX),
@@ -52,15 +59,7 @@ impl<'s, D: Device, S: Seats, const ADDRS: usize> PhyShim<'s, D, S, ADDRS> {
 
     /// Everything that is to be done when somebody polls, before a frame is received.
     fn serve(&mut self, timestamp: time::Instant) {
-        let now = instant(timestamp);
-        self.engine.handle_timeout(now);
-        while self.seats.is_waiting() {
-            let Some(token) = self.device.transmit(timestamp) else {
-                break;
-            };
-            self.seats
-                .send_next(|frame| token.consume(frame.len(), |room| fill(room, frame)));
-        }
+        self.engine.handle_timeout(instant(timestamp));
         self.send(timestamp);
     }
 
@@ -79,6 +78,14 @@ impl<'s, D: Device, S: Seats, const ADDRS: usize> PhyShim<'s, D, S, ADDRS> {
             if result == TransmitResult::Busy {
                 return;
             }
+        }
+        // After the engine: it may have taken the virtual MAC address away from them, and the last room is not theirs.
+        while self.seats.is_waiting() && !self.engine.keeps_room(now) {
+            let Some(token) = self.device.transmit(timestamp) else {
+                return;
+            };
+            self.seats
+                .send_next(|frame| token.consume(frame.len(), |room| fill(room, frame)));
         }
     }
 
@@ -115,10 +122,15 @@ impl<D: Device, S: Seats, const ADDRS: usize> Device for PhyShim<'_, D, S, ADDRS
     fn receive(&mut self, timestamp: time::Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
         if self.in_a_row >= IN_A_ROW {
             self.drained(timestamp);
+            self.is_flooded = true;
+            return None;
         }
-        self.in_a_row = self.in_a_row.saturating_add(1);
         self.serve(timestamp);
-        let (inner, tx) = self.device.receive(timestamp)?;
+        let Some((inner, tx)) = self.device.receive(timestamp) else {
+            self.is_flooded = false;
+            return None;
+        };
+        self.in_a_row = self.in_a_row.saturating_add(1);
         let rx = PhyRxToken {
             inner,
             engine: &mut self.engine,

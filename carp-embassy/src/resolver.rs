@@ -6,11 +6,12 @@ use carp_fsm::{Duration, Instant, InterfaceInfo, PeerSlot, Storage};
 use carp_proto::frame::{Answer, emit_arp_request, emit_neighbor_solicitation};
 use carp_proto::{MAX_FRAME_LEN, MacAddr};
 
-/// The next question for one that was not answered, or not asked for lately, comes no sooner.
-const PACE: Duration = Duration::from_secs(1);
+/// The next question for one that was not answered, or not asked for lately, comes no sooner. A little less than a second:
+/// each advertisement asks, though a question leaves later than its advertisement was due.
+const PACE: Duration = Duration::from_millis(900);
 /// What is known is asked for again after so long, and used meanwhile.
 const REFRESH: Duration = Duration::from_secs(30);
-/// An advertisement waits so long for an answer, and for the first questions only: then it cannot be sent. Those for
+/// An advertisement waits so long for an answer, and for the first questions only: then it is lost. Those for
 /// other peers wait behind it.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// One question when a peer is configured, when nobody may hear yet, and one with the first advertisement.
@@ -255,8 +256,8 @@ impl<const HOSTS: usize, const PEERS: usize> Resolve for Table<[[Entry; PEERS]; 
                 (Some(IpAddr::V6(hop)), _, Some(own)) => {
                     return Some(emit_neighbor_solicitation(mac, own, hop, frame));
                 }
-                // Nobody to ask as.
-                _ => entry.asked(now),
+                // Nobody to ask as: later.
+                _ => entry.question = Question::Open(now),
             }
         }
         None

@@ -22,7 +22,7 @@ pub struct Shim<D, M: RawMutex + 'static, S, const ADDRS: usize> {
     in_a_row: u8,
 }
 
-/// More than wait in a card: a flood does not keep timers from acting.
+/// More than wait in a card: after so many a flood lets timers act, and other tasks run.
 pub(crate) const IN_A_ROW: u8 = 32;
 
 impl<D, M: RawMutex, S, const ADDRS: usize> Shim<D, M, S, ADDRS> {
@@ -37,34 +37,29 @@ impl<D, M: RawMutex, S, const ADDRS: usize> Shim<D, M, S, ADDRS> {
 }
 
 impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> {
-    /// Everything that is to be done at `now`, when somebody polls, before a frame is received. To read a clock may be
-    /// dear: it is read once for each poll.
+    /// Everything that is to be done at `now`, when somebody polls, before a frame is received. To ask a clock or a
+    /// transceiver may be dear: the first is asked once for each frame, the second once until no frame waits.
     #[inline(never)]
     fn serve(&mut self, now: Instant, cx: &mut Context<'_>) {
-        let link = match self.device.link_state(cx) {
+        let link = (self.in_a_row == 0).then(|| match self.device.link_state(cx) {
             Carrier::Up => LinkState::Up,
             Carrier::Down => LinkState::Down,
-        };
+        });
         self.seats.register(cx);
-        while self.seats.is_waiting() {
-            let Some(token) = self.device.transmit(cx) else {
-                break;
-            };
-            self.seats
-                .send_next(|frame| token.consume(frame.len(), |room| fill(room, frame)));
-        }
         let mut frame = [0; MAX_FRAME_LEN];
         loop {
             let next = self.carp.with_at(now, |shared| {
                 shared.register_driver(cx);
-                if shared.engine.link() != link {
+                if let Some(link) = link
+                    && shared.engine.link() != link
+                {
                     shared.engine.set_link(now, link);
                     shared.heard();
                 }
                 shared.engine.poll_transmit(now, &mut self.seats, &mut frame)
             });
             let Some((len, ticket)) = next.flatten() else {
-                return;
+                break;
             };
             let result = match (self.device.transmit(cx), frame.get(..len)) {
                 (Some(token), Some(frame)) => {
@@ -79,6 +74,20 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Shim<D, M, S, ADDRS> 
                 return;
             }
         }
+        // After the engine: it may have taken the virtual MAC address away from them, and the last room is not theirs.
+        while self.seats.is_waiting() && !self.keeps_room(now) {
+            let Some(token) = self.device.transmit(cx) else {
+                return;
+            };
+            self.seats
+                .send_next(|frame| token.consume(frame.len(), |room| fill(room, frame)));
+        }
+    }
+}
+
+impl<D, M: RawMutex, S, const ADDRS: usize> Shim<D, M, S, ADDRS> {
+    fn keeps_room(&self, now: Instant) -> bool {
+        self.carp.with_at(now, |shared| shared.engine.keeps_room(now)) != Some(false)
     }
 }
 
@@ -95,8 +104,11 @@ impl<D: Driver, M: RawMutex, S: Seats, const ADDRS: usize> Driver for Shim<D, M,
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
         let now = now();
         if self.in_a_row >= IN_A_ROW {
-            self.in_a_row = 0;
             drained(self.carp, now);
+            self.serve(now, cx);
+            self.in_a_row = 0;
+            cx.waker().wake_by_ref();
+            return None;
         }
         self.serve(now, cx);
         let Some((rx, tx)) = self.device.receive(cx) else {

@@ -4,11 +4,13 @@ mod support;
 
 use std::task::{Context, Waker};
 
-use carp_embassy::{SeatDriver, SeatPackets, SeatState};
+use carp_embassy::{Seat, SeatDriver, SeatPackets, SeatState};
 use carp_fsm::{HostConfig, HostId, InitReason, LinkMode, State};
 use carp_proto::MacAddr;
+use carp_proto::frame::{FrameClass, classify};
 use embassy_net_driver::{Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_time::{Duration, MockDriver};
 use support::{Lab, Member, VHID, adapter, host};
 
 /// Buffers of a seat.
@@ -16,11 +18,15 @@ const PACKETS: usize = 3;
 
 type Second = SeatDriver<NoopRawMutex, PACKETS>;
 
+fn seat() -> (Seat<NoopRawMutex, PACKETS>, Second) {
+    let packets = Box::leak(Box::new(SeatPackets::<PACKETS>::EMPTY));
+    Box::leak(Box::new(SeatState::new(VHID, packets))).split()
+}
+
 fn member(lab: &mut Lab, config: HostConfig<2>) -> (Member, HostId, Second) {
     let port = lab.port();
     let (number, mac) = (port.number(), port.mac());
-    let packets = Box::leak(Box::new(SeatPackets::<PACKETS>::EMPTY));
-    let (seat, driver) = Box::leak(Box::new(SeatState::new(VHID, packets))).split();
+    let (seat, driver) = seat();
     let carp = adapter(mac);
     let (member, hosts) = lab.start(number, mac, carp, carp.accept(port, [seat]), vec![config]);
     (member, hosts[0], driver)
@@ -121,6 +127,74 @@ fn what_the_second_stack_sends_leaves_only_while_master() {
     assert!(send(&mut second, &frame));
     lab.settle();
     assert_eq!(lab.take_log(), []);
+}
+
+/// Else it would follow the new master's announcement, and lead the switches back.
+#[test]
+fn nothing_leaves_from_the_virtual_mac_address_once_a_better_one_was_heard() {
+    let mut lab = Lab::new();
+    let port = lab.port();
+    let (number, carp) = (port.number(), adapter(port.mac()));
+    let (seat, mut second) = seat();
+    let (mut shim, control) = (carp.accept(port, [seat]), carp.control());
+    assert!(shim.receive(&mut cx()).is_none(), "nothing but the link is seen");
+    control.set_addresses(Some([10, 0, 0, 1].into()), None);
+    let id = control.insert(host(100)).unwrap();
+    MockDriver::get().advance(Duration::from_secs(4));
+    for _ in 0..3 {
+        assert!(shim.receive(&mut cx()).is_none());
+    }
+    assert_eq!(control.state(id), Some(State::Master));
+    assert!(is_up(&mut second));
+
+    let (b, hb) = lab.member(vec![host(0)]);
+    lab.run_for_millis(3_100);
+    assert_eq!(b.state(hb[0]), State::Master);
+    let (frame, _) = shim.receive(&mut cx()).expect("its advertisement");
+    assert!(
+        send(&mut second, &packet(MacAddr::BROADCAST, 1)),
+        "of a task on another executor"
+    );
+    frame.consume(|_| ());
+    assert_eq!(control.state(id), Some(State::Backup));
+    lab.take_log();
+    while shim.receive(&mut cx()).is_some() {}
+    let sent: Vec<_> = lab
+        .take_log()
+        .into_iter()
+        .filter(|(port, _)| *port == number)
+        .collect();
+    assert_eq!(sent, []);
+    assert!(!is_up(&mut second));
+}
+
+/// Room for one frame comes every millisecond, and the second stack always has one.
+#[test]
+fn an_advertisement_goes_before_what_the_second_stack_sends() {
+    let mut lab = Lab::new();
+    let (a, _, mut second) = member(&mut lab, host(0));
+    lab.run_for_millis(3_100);
+    lab.wire.borrow_mut().ports[a.port].room = 0;
+    let out = packet(MacAddr::BROADCAST, 1);
+    while send(&mut second, &out) {}
+    while a.control.stats().onomem == 0 {
+        lab.run_for_millis(1);
+    }
+    lab.take_log();
+    for _ in 0..100 {
+        while send(&mut second, &out) {}
+        lab.wire.borrow_mut().ports[a.port].room = 1;
+        lab.wire.borrow_mut().ports[a.port].wake();
+        lab.run_for_millis(1);
+    }
+    let log = lab.take_log();
+    let is_carp = |frame: &[u8]| matches!(classify(frame), FrameClass::Carp { .. });
+    assert!(is_carp(&log[0].1), "{log:?}");
+    assert!(
+        log.len() > 90,
+        "the second stack has all other room: {} frames",
+        log.len()
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Over smoltcp's own devices, without embassy.
 #![cfg(feature = "smoltcp")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
@@ -26,11 +26,13 @@ struct Card {
     incoming: Queue,
     outgoing: Queue,
     log: Rc<RefCell<Vec<Vec<u8>>>>,
+    /// Frames that can be sent before there is no room any more.
+    room: Rc<Cell<usize>>,
 }
 
 struct Received(Vec<u8>);
 
-struct Room(Queue, Rc<RefCell<Vec<Vec<u8>>>>);
+struct Room(Queue, Rc<RefCell<Vec<Vec<u8>>>>, Rc<Cell<usize>>);
 
 impl RxToken for Received {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
@@ -42,6 +44,7 @@ impl TxToken for Room {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut frame = vec![0; len];
         let result = f(&mut frame);
+        self.2.update(|room| room - 1);
         self.1.borrow_mut().push(frame.clone());
         self.0.borrow_mut().push_back(frame);
         result
@@ -49,8 +52,15 @@ impl TxToken for Room {
 }
 
 impl Card {
-    fn room(&self) -> Room {
-        Room(Rc::clone(&self.outgoing), Rc::clone(&self.log))
+    fn room(&self) -> Option<Room> {
+        let room = || {
+            Room(
+                Rc::clone(&self.outgoing),
+                Rc::clone(&self.log),
+                Rc::clone(&self.room),
+            )
+        };
+        (self.room.get() > 0).then(room)
     }
 }
 
@@ -59,12 +69,13 @@ impl Device for Card {
     type TxToken<'a> = Room;
 
     fn receive(&mut self, _: time::Instant) -> Option<(Received, Room)> {
+        let room = self.room()?;
         let frame = self.incoming.borrow_mut().pop_front()?;
-        Some((Received(frame), self.room()))
+        Some((Received(frame), room))
     }
 
     fn transmit(&mut self, _: time::Instant) -> Option<Room> {
-        Some(self.room())
+        self.room()
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -128,8 +139,14 @@ fn cable() -> (Card, Card) {
         incoming: Rc::clone(incoming),
         outgoing: Rc::clone(outgoing),
         log: Rc::clone(&log),
+        room: Rc::new(Cell::new(usize::MAX)),
     };
     (card(&left, &right), card(&right, &left))
+}
+
+fn seat() -> (Seat<NoopRawMutex, 3>, SeatDriver<NoopRawMutex, 3>) {
+    let packets = Box::leak(Box::new(SeatPackets::EMPTY));
+    Box::leak(Box::new(SeatState::new(VHID, packets))).split()
 }
 
 fn question() -> Vec<u8> {
@@ -185,28 +202,92 @@ fn two_machines_elect_one_and_that_one_answers() {
 }
 
 #[test]
-fn a_flood_keeps_nobody_from_taking_over() {
+fn a_flood_keeps_nobody_from_taking_over_nor_the_rest_of_the_program_from_running() {
     let (card, _peer) = cable();
-    for _ in 0..100 {
-        card.incoming.borrow_mut().push_back(question());
-    }
+    let (incoming, outgoing) = (Rc::clone(&card.incoming), Rc::clone(&card.outgoing));
     let mut machine = Machine::new(card, 1, 0, ());
-    let mut taken = 0;
-    while machine.state() == State::Backup {
-        let received = machine.shim.receive(time::Instant::from_millis(4_000));
-        let (frame, _) = received.expect("the flood goes on");
-        frame.consume(|_| taken += 1);
+    for _ in 0..100 {
+        incoming.borrow_mut().push_back(question());
     }
-    assert!((16..64).contains(&taken), "after {taken} frames");
+    let now = time::Instant::from_millis(4_000);
+    let mut polls = 0;
+    while !incoming.borrow().is_empty() {
+        machine
+            .interface
+            .poll(now, &mut machine.shim, &mut SocketSet::new(&mut [][..]));
+        polls += 1;
+        assert_eq!(machine.state(), State::Master);
+        assert!(!outgoing.borrow().is_empty(), "its advertisement");
+        let left = incoming.borrow().len();
+        assert_eq!(
+            machine.shim.poll_at() <= Some(now),
+            left > 0,
+            "{left} frames left"
+        );
+    }
+    assert!((2..8).contains(&polls), "{polls} polls");
+}
+
+/// Else it would follow the new master's announcement, and lead the switches back.
+#[test]
+fn nothing_leaves_from_the_virtual_mac_address_once_a_better_one_was_heard() {
+    let (left, right) = cable();
+    let to_right = Rc::clone(&right.incoming);
+    let (seat, mut second) = seat();
+    let mut a = Machine::new(left, 1, 100, [seat]);
+    let mut b = Machine::new(right, 2, 0, ());
+    // Each alone, so that both are MASTER.
+    for millis in 0..3_500 {
+        a.poll(time::Instant::from_millis(millis));
+    }
+    to_right.borrow_mut().clear();
+    for millis in 0..3_100 {
+        b.poll(time::Instant::from_millis(millis));
+    }
+    assert_eq!((a.state(), b.state()), (State::Master, State::Master));
+    to_right.borrow_mut().clear();
+
+    let now = time::Instant::from_millis(3_500);
+    let (frame, _) = a.shim.receive(now).expect("an advertisement");
+    let room = second.transmit(now).expect("the seat is up");
+    room.consume(60, |frame| frame.fill(0x42));
+    frame.consume(|_| ());
+    assert_eq!(a.state(), State::Backup);
+    a.poll(now);
+    let sent = to_right.borrow();
+    assert!(sent.is_empty(), "{sent:?}");
+}
+
+/// Room for one frame comes every millisecond, and the second stack always has one.
+#[test]
+fn an_advertisement_goes_before_what_the_second_stack_sends() {
+    let (left, _right) = cable();
+    let (log, room) = (Rc::clone(&left.log), Rc::clone(&left.room));
+    let (seat, mut second) = seat();
+    let mut machine = Machine::new(left, 1, 0, [seat]);
+    for millis in 0..3_900 {
+        machine.poll(time::Instant::from_millis(millis));
+    }
+    assert_eq!(machine.state(), State::Master);
+    log.borrow_mut().clear();
+    for millis in 3_900..4_200 {
+        let now = time::Instant::from_millis(millis);
+        while let Some(room) = second.transmit(now) {
+            room.consume(60, |frame| frame.fill(0x42));
+        }
+        room.set((millis > 4_100).into());
+        machine.poll(now);
+    }
+    let log = log.borrow();
+    assert_eq!(log[0][..6], [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12]);
+    assert!(log.len() > 90, "the second stack has all other room");
 }
 
 #[test]
 fn a_second_stack_answers_while_master() {
     let (left, _right) = cable();
     let (log, to_left) = (Rc::clone(&left.log), Rc::clone(&left.incoming));
-    let packets = Box::leak(Box::new(SeatPackets::<3>::EMPTY));
-    let (seat, mut second): (Seat<NoopRawMutex, 3>, SeatDriver<NoopRawMutex, 3>) =
-        Box::leak(Box::new(SeatState::new(VHID, packets))).split();
+    let (seat, mut second) = seat();
     let mut machine = Machine::new(left, 1, 0, [seat]);
     let mut second_interface = interface(&mut second, VHID.mac(), VIP);
     for millis in 0..3_200 {

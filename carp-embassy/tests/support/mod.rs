@@ -54,6 +54,8 @@ pub(crate) struct PortState {
     pub(crate) room: usize,
     /// Neither hears nor is heard, but for all it knows the link is up.
     pub(crate) cut: bool,
+    /// How often the driver was asked for its link.
+    pub(crate) link_reads: usize,
 }
 
 pub(crate) struct Port {
@@ -64,6 +66,13 @@ pub(crate) struct Port {
 
 #[derive(Default)]
 pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    /// Was somebody woken since this was last asked?
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
 
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
@@ -107,6 +116,7 @@ impl Lab {
             up: true,
             room: usize::MAX,
             cut: false,
+            link_reads: 0,
         });
         let last = u8::try_from(number).unwrap() + 1;
         Port {
@@ -157,7 +167,7 @@ impl Lab {
         loop {
             let mut idle = true;
             for (task, flag) in &mut self.tasks {
-                if flag.0.swap(false, Ordering::Relaxed) {
+                if flag.take() {
                     idle = false;
                     self.polls += 1;
                     let waker = Waker::from(Arc::clone(flag));
@@ -289,7 +299,7 @@ impl Member {
 }
 
 impl Wire {
-    fn send(&mut self, from: usize, frame: &[u8]) {
+    pub(crate) fn send(&mut self, from: usize, frame: &[u8]) {
         if self.ports.get(from).is_some_and(|port| port.cut || !port.up) {
             return;
         }
@@ -348,11 +358,11 @@ impl Driver for Port {
     }
 
     fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {
-        if self.state(cx, |state| state.up) {
-            LinkState::Up
-        } else {
-            LinkState::Down
-        }
+        let is_up = self.state(cx, |state| {
+            state.link_reads += 1;
+            state.up
+        });
+        if is_up { LinkState::Up } else { LinkState::Down }
     }
 
     fn capabilities(&self) -> Capabilities {

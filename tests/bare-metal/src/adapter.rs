@@ -196,7 +196,7 @@ fn command(carp: &'static Carp<Mutex, ADDRS>) {
     control.set_ready(any());
     black_box(control.demote(Cause::External(any()), any()).is_ok());
     black_box(control.clear(Cause::External(any())).is_ok());
-    black_box((control.stats(), control.demotion()));
+    black_box((control.stats(), control.demotion(), control.unresolved()));
     control.causes(|holding| _ = black_box(holding));
     control.shutdown();
     black_box(control.is_quiet());
