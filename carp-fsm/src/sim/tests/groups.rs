@@ -1,5 +1,6 @@
 //! Groups of virtual hosts on several interfaces: they move together.
 
+use core::net::Ipv6Addr;
 use std::vec;
 use std::vec::Vec;
 
@@ -217,6 +218,32 @@ fn where_the_peer_is_as_badly_off_nothing_moves_for_good() {
         let moves = transitions(sim.trace(), ids[0]);
         let moves = moves.iter().filter(|(at, to)| *at > died && *to == State::Backup);
         assert_eq!(moves.count(), 0, "it offers, but keeps them");
+    }
+}
+
+/// Everybody but the first takes over from the bow-out and says so, with two families twice; the first may yield to none of
+/// those words, for whoever hears it yields as well.
+#[test]
+fn where_equals_speak_more_than_once_somebody_owns_all_the_time() {
+    for (count, ipv6) in [(2, true), (3, false), (3, true)] {
+        for dialect in [Dialect::FreeBsd, Dialect::NetBsd] {
+            let (mut sim, ids) = routers(&[Policy::HARDENED; 3][..count], |_, host| {
+                host.dialect = dialect;
+                if ipv6 {
+                    let number = host.vhid.get();
+                    let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into());
+                    host.addresses.insert(address.into()).unwrap();
+                }
+            });
+            let died = sim.now();
+            for id in &ids {
+                sim.set_link_on(*id, WAN, LinkState::Down);
+            }
+            sim.run_for(seconds(30));
+            assert_eq!(owners(&sim), [vec![], vec![ids[0]], vec![ids[0]]]);
+            never_without_owner(&sim, LAN, died);
+            never_without_owner(&sim, DMZ, died);
+        }
     }
 }
 
