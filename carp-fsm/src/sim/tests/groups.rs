@@ -133,7 +133,7 @@ fn all_have_moved_within_one_advertisement() {
             let pulled = sim.now();
             sim.set_link_on(ids[0], WAN, LinkState::Down);
             // One interval, the grace and the turn of 100.
-            sim.run_for(Duration::from_millis(1_035));
+            sim.run_for(Duration::from_millis(1_088));
             // The third one may be MASTER for a moment, too.
             for owners in owners(&sim) {
                 let owns = [0, 1].map(|node| owners.contains(&ids[node]));
@@ -156,6 +156,25 @@ fn all_have_moved_within_one_advertisement() {
             }
         }
     }
+}
+
+/// It is handed over by itself, and the others are just late.
+#[test]
+fn what_is_handed_over_takes_nothing_along_that_is_a_little_late() {
+    let (mut sim, ids) = routers(&[Policy::HARDENED; 2], |_, _| {});
+    let late = Duration::from_millis(50);
+    sim.set_network(Network {
+        delay_min: late,
+        delay_max: late,
+        ..Network::default()
+    });
+    let host = sim.host(ids[0], on(LAN)).unwrap();
+    sim.command(ids[0], |node, now| node.hand_over(now, host).unwrap());
+    sim.run_for(seconds(10));
+    assert_eq!(owners(&sim), [vec![ids[0]], vec![ids[1]], vec![ids[0]]]);
+    let moves = transitions(sim.trace(), ids[1]);
+    let moves = moves.iter().filter(|(_, to)| *to == State::Master);
+    assert_eq!(moves.count(), 1, "not even for a moment");
 }
 
 /// As wished: the LAN's master is another node, which lives.
