@@ -140,6 +140,11 @@ impl Machine {
         matches!(self.role, Role::Master { tenure, .. } if tenure.offers())
     }
 
+    /// It bowed out to hand over, and not because it stops.
+    pub(crate) const fn hands_over(&self) -> bool {
+        self.handing_over_since().is_some()
+    }
+
     const fn handing_over_since(&self) -> Option<Instant> {
         match self.role {
             Role::Leaving {

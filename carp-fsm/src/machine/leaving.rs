@@ -26,9 +26,10 @@ impl Machine {
             }
             // Already on its way: a stop overrides a hand-over, never the other way round, and does not wait
             // longer.
-            (Role::Leaving { then, .. }, Departure::HandOver) if then != Departure::Offer => {
-                Effects::default()
-            }
+            (Role::Leaving { then, .. }, Departure::HandOver) if then != Departure::Offer => Effects {
+                hand_over: (then != Departure::HandOver).then_some(HandOver::NotMaster),
+                ..Effects::default()
+            },
             (Role::Leaving { since, until, .. }, _) => {
                 self.role = Role::Leaving {
                     since,
