@@ -67,11 +67,14 @@ enum Tenure {
     NewAndOffers,
     /// The same; it was settled before.
     SettledAndOffers,
+    /// It bowed out and stayed. Equals that took over meanwhile yield to what it says now; were it to yield to what they
+    /// have said or say in another family, nobody would be left. Settled with the next advertisement.
+    Kept,
 }
 
 impl Tenure {
     const fn is_settled(self) -> bool {
-        matches!(self, Self::Settled | Self::SettledAndOffers)
+        matches!(self, Self::Settled | Self::SettledAndOffers | Self::Kept)
     }
 
     const fn offers(self) -> bool {
@@ -198,6 +201,9 @@ impl Machine {
                 lower_source,
             } => match self.role {
                 Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
+                Role::Master {
+                    tenure: Tenure::Kept, ..
+                } if !view.maintenance && is_tie(interval, demotion, view) => Effects::default(),
                 Role::Master { ties, tenure, .. }
                     if master_yields(interval, demotion, lower_source, view) =>
                 {
@@ -279,6 +285,9 @@ impl Machine {
                 ..
             } => {
                 *ties = 0;
+                if *tenure == Tenure::Kept {
+                    *tenure = Tenure::Settled;
+                }
                 // Counted from the deadline, not from now, so that lateness does not add up; what was
                 // slept through is not made up for.
                 let period = view.period(view.effective_skew());
