@@ -60,10 +60,12 @@ fn run(states: String, word: &str) -> Result<usize, Box<dyn Error>> {
         fs::write(&path, plant(mutant, &source)?)?;
         let found = copy.check();
         fs::write(&path, source)?;
-        let verdict = found?.unwrap_or_else(|| {
-            missed += 1;
-            "NOT FOUND".into()
-        });
+        missed += usize::from(!matches!(found, Ok(Some(_))));
+        // One that does not build any more must not hide the others.
+        let verdict = match found {
+            Ok(found) => found.unwrap_or_else(|| "NOT FOUND".into()),
+            Err(error) => error.to_string().to_uppercase(),
+        };
         println!(
             "{}\n    {verdict} ({:.1} s)",
             mutant.what,

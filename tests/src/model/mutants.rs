@@ -181,7 +181,7 @@ pub const MUTANTS: &[Mutant] = &[
         "forced while stopping, it takes part again",
         "machine.rs",
         "                State::Backup,\n            ) => self.become_init(reason, None),",
-        "                State::Backup,\n            ) => self.become_backup(now, Reason::Stopped(reason), false, view),",
+        "                State::Backup,\n            ) => self.become_backup(now, Reason::Stopped(reason), view),",
     ),
     mutant(
         "a node that shuts down takes part on",
