@@ -12,7 +12,7 @@ use carp_proto::{Advertisement, Counter, Dialect, FrameClass, MAX_FRAME_LEN, Pac
 use super::promises::Violation;
 use super::reference::{self, Rank};
 use super::scenario::Fault;
-use super::seat::{ADDRS, Seat, new_signer};
+use super::seat::{ADDRS, new_signer};
 use super::world::{Because, Heard, World};
 
 /// An advertisement under way. The order makes equal worlds look equal.
@@ -103,9 +103,8 @@ impl World<'_> {
     fn understands(&self, message: &Message) -> Result<bool, Violation> {
         let seat = &self.seats[usize::from(message.to)];
         let grace = self.scenario.policy.change_grace;
-        let in_grace = |seat: &Seat| seat.changed.is_some_and(|at| self.now - at < grace);
-        let understands = message.new_key == seat.rekeyed || in_grace(seat);
-        let twice = in_grace(&self.seats[usize::from(message.from)]);
+        let understands = message.new_key == seat.rekeyed || self.in_grace(message.to);
+        let twice = self.in_grace(message.from);
         let Some(first) = self.first_change else {
             return Ok(understands);
         };
@@ -121,6 +120,12 @@ impl World<'_> {
             ));
         }
         Ok(understands)
+    }
+
+    /// It has changed its key, and the others may not have.
+    fn in_grace(&self, index: u8) -> bool {
+        let changed = self.seats[usize::from(index)].changed;
+        changed.is_some_and(|at| self.now - at < self.scenario.policy.change_grace)
     }
 
     fn all_have_changed(&self) -> bool {
@@ -250,11 +255,19 @@ impl World<'_> {
         let changing = self.scenario.faults.contains(&Fault::Rekey);
         let new_key = changing && new_signer(self.scenario.speak).verify(&packet).is_ok();
         let sent = changing.then_some(self.now);
+        let twice = self.in_grace(from);
         let frame: Rc<[u8]> = frame.into();
         for (to, seat) in (0..).zip(&self.seats) {
             let reached = seat.running.is_some() && seat.link && !seat.isolated && !seat.deaf;
             let room = !self.crowded || self.flight.len() < self.scenario.in_flight;
             if to != from && only.is_none_or(|only| only == to) && reached && room {
+                let the_same = |message: &&Message| {
+                    (message.from, message.to, message.ipv6, message.sent) == (from, to, ipv6, sent)
+                };
+                let said = self.flight.iter().filter(the_same);
+                if twice && new_key && !self.crowded && said.clone().all(|message| message.new_key) {
+                    return Err(self.blame(from, "says something with its new key alone"));
+                }
                 let frame = Rc::clone(&frame);
                 self.flight.push(Message {
                     from,
