@@ -242,6 +242,9 @@ pub enum ReconfigureError {
     Identity,
     /// The new values are impossible.
     Config(ConfigError),
+    /// One of the new addresses is that of a unicast peer, or none of the peers is of a family in which there are
+    /// addresses now: nobody would hear it. Change the peers first ([`Node::set_peers`](crate::Node::set_peers)).
+    Peers(PeersError),
 }
 
 impl fmt::Display for ReconfigureError {
@@ -252,6 +255,7 @@ impl fmt::Display for ReconfigureError {
                 "interface, vhid, group, dialect and mode cannot be changed; remove the virtual host and insert it anew",
             ),
             Self::Config(error) => error.fmt(f),
+            Self::Peers(error) => write!(f, "{error}; change the peers first"),
         }
     }
 }

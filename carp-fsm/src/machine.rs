@@ -67,11 +67,14 @@ enum Tenure {
     NewAndOffers,
     /// The same; it was settled before.
     SettledAndOffers,
+    /// It bowed out and stayed. Equals that took over meanwhile yield to what it says now; were it to yield to what they
+    /// have said or say in another family, nobody would be left. Settled with the next advertisement.
+    Kept,
 }
 
 impl Tenure {
     const fn is_settled(self) -> bool {
-        matches!(self, Self::Settled | Self::SettledAndOffers)
+        matches!(self, Self::Settled | Self::SettledAndOffers | Self::Kept)
     }
 
     const fn offers(self) -> bool {
@@ -137,6 +140,11 @@ impl Machine {
         matches!(self.role, Role::Master { tenure, .. } if tenure.offers())
     }
 
+    /// It bowed out to hand over, and not because it stops.
+    pub(crate) const fn hands_over(&self) -> bool {
+        self.handing_over_since().is_some()
+    }
+
     const fn handing_over_since(&self) -> Option<Instant> {
         match self.role {
             Role::Leaving {
@@ -193,6 +201,9 @@ impl Machine {
                 lower_source,
             } => match self.role {
                 Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
+                Role::Master {
+                    tenure: Tenure::Kept, ..
+                } if !view.maintenance && is_tie(interval, demotion, view) => Effects::default(),
                 Role::Master { ties, tenure, .. }
                     if master_yields(interval, demotion, lower_source, view) =>
                 {
@@ -274,6 +285,9 @@ impl Machine {
                 ..
             } => {
                 *ties = 0;
+                if *tenure == Tenure::Kept {
+                    *tenure = Tenure::Settled;
+                }
                 // Counted from the deadline, not from now, so that lateness does not add up; what was
                 // slept through is not made up for.
                 let period = view.period(view.effective_skew());

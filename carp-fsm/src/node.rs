@@ -310,6 +310,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         config.check().map_err(ReconfigureError::Config)?;
         let unknown = ReconfigureError::NoSuchHost(NoSuchHost(id));
         let slot = self.hosts.resolve(id).ok_or(unknown)?;
+        self.suits_peers(slot, &config).map_err(ReconfigureError::Peers)?;
         let host = self.hosts.get_mut(slot).ok_or(unknown)?;
         let old = &host.config;
         let same = (old.iface, old.vhid, old.group) == (config.iface, config.vhid, config.group)
@@ -365,7 +366,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub fn hand_over(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
         self.command(now, host, Input::Leave(Departure::HandOver))?;
         if let Some(host) = self.hosts.get_mut(host.slot) {
-            host.marks.put(ASKED_TO_HAND_OVER, host.machine.is_leaving());
+            host.marks.put(ASKED_TO_HAND_OVER, host.machine.hands_over());
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU8;
 
-use carp_proto::{AdvBase, Authenticator, HmacVariant, Interval};
+use carp_proto::{AddressSet, AdvBase, Authenticator, HmacVariant, Interval};
 
 use super::{Host, LEFT_FAST};
 use crate::config::{HostConfig, Profile};
@@ -35,6 +35,14 @@ pub(crate) struct Families {
 }
 
 impl Families {
+    /// Those of the addresses; without any, IPv4.
+    pub(super) fn of<const ADDRS: usize>(addresses: &AddressSet<ADDRS>) -> Self {
+        Self {
+            ipv4: addresses.has_ipv4() || !addresses.has_ipv6(),
+            ipv6: addresses.has_ipv6(),
+        }
+    }
+
     fn bits(self) -> u8 {
         u8::from(self.ipv4) | u8::from(self.ipv6) << 1
     }
@@ -131,11 +139,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
     }
 
     pub(super) fn address_families(&self) -> Families {
-        let addresses = &self.config.addresses;
-        Families {
-            ipv4: addresses.has_ipv4() || !addresses.has_ipv6(),
-            ipv6: addresses.has_ipv6(),
-        }
+        Families::of(&self.config.addresses)
     }
 }
 

@@ -1,5 +1,7 @@
 //! To whom a virtual host advertises.
 
+use carp_proto::AddressSet;
+
 use super::{Families, Host};
 use crate::node::Peer;
 use crate::state::Family;
@@ -109,6 +111,12 @@ impl Unicast {
         self.ipv4.0 & 1 != 0
     }
 
+    /// Would somebody hear a virtual host with these addresses?
+    pub(crate) fn reaches_somebody<const ADDRS: usize>(self, addresses: &AddressSet<ADDRS>) -> bool {
+        let reached = self.reaches(Families::of(addresses));
+        reached.ipv4 || reached.ipv6
+    }
+
     fn reaches(self, families: Families) -> Families {
         Families {
             ipv4: families.ipv4 && !self.ipv4.is_empty(),
@@ -162,10 +170,5 @@ impl<const ADDRS: usize> Host<ADDRS> {
     pub(crate) fn keep_destinations(&mut self) {
         self.sending.forget_round();
         self.pending.keep(self.destinations(), self.older_destinations());
-    }
-
-    pub(crate) fn reaches_somebody(&self, unicast: Unicast) -> bool {
-        let reached = unicast.reaches(self.address_families());
-        reached.ipv4 || reached.ipv6
     }
 }

@@ -82,6 +82,6 @@ pub enum HandOver {
     /// unless the link went down, the state was forced or a stop was asked for meanwhile, which has a transition
     /// of its own.
     NobodyTookOver(Duration),
-    /// There was nothing to hand over.
+    /// There was nothing to hand over, or it is stopping.
     NotMaster,
 }

@@ -73,7 +73,8 @@ impl Machine {
     }
 
     /// The group moves here: a master that is not heard by then is dead. One that lives is left alone by whoever
-    /// does not preempt on purpose, so its silence is given the full time there.
+    /// does not preempt on purpose, so its silence is given the full time there. Where one family is silent for so long
+    /// that it takes over sooner anyway, that is the reason.
     pub(super) fn hurry(&mut self, at: Instant) -> Effects {
         if let Role::Backup {
             down4,
@@ -82,11 +83,12 @@ impl Machine {
             because,
             ..
         } = &mut self.role
+            && earlier(*down4, *down6).is_some_and(|down| at < down)
         {
-            for down in [down4, down6].into_iter().flatten().filter(|down| at < **down) {
+            for down in [down4, down6].into_iter().flatten() {
                 *down = at;
-                *because = Reason::FollowingGroup;
             }
+            *because = Reason::FollowingGroup;
         }
         Effects::default()
     }

@@ -26,9 +26,10 @@ impl Machine {
             }
             // Already on its way: a stop overrides a hand-over, never the other way round, and does not wait
             // longer.
-            (Role::Leaving { then, .. }, Departure::HandOver) if then != Departure::Offer => {
-                Effects::default()
-            }
+            (Role::Leaving { then, .. }, Departure::HandOver) if then != Departure::Offer => Effects {
+                hand_over: (then != Departure::HandOver).then_some(HandOver::NotMaster),
+                ..Effects::default()
+            },
             (Role::Leaving { since, until, .. }, _) => {
                 self.role = Role::Leaving {
                     since,
@@ -68,7 +69,7 @@ impl Machine {
         let mut effects = match then {
             Departure::Offer if better => self.follow(now, Reason::HandedOver, peer, false, 0, view),
             Departure::Offer => {
-                // It yields when it hears us, and has announced the addresses meanwhile.
+                // It yields when it hears us, we not to its second word, and it has announced the addresses meanwhile.
                 let mut effects = self.stay_master(now, view);
                 effects.wishes = effects.wishes.with(Wishes::ANNOUNCE);
                 return effects;
@@ -87,7 +88,7 @@ impl Machine {
             reannounce: view.refresh(),
             answer_from: now,
             ties: 0,
-            tenure: Tenure::Settled,
+            tenure: Tenure::Kept,
         };
         Effects {
             wishes: Wishes::ADVERTISE,

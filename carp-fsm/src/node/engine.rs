@@ -472,9 +472,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub(super) fn has_lower_source(&self, slot: u16, iface: IfaceId, peer: IpAddr) -> bool {
         let raw = |address: core::net::Ipv4Addr| u32::from_le_bytes(address.octets());
         let ties = |host: &Host<ADDRS>| host.config.dialect.rules().tie == TieRule::HigherLittleEndianSource;
-        match (peer, self.interface(iface).and_then(|interface| interface.ipv4)) {
-            (IpAddr::V4(peer), Some(own)) => self.hosts.get(slot).is_some_and(ties) && raw(peer) < raw(own),
-            _ => false,
-        }
+        let Some(host) = self.hosts.get(slot).filter(|host| ties(host)) else {
+            return false;
+        };
+        // Without an address of its own it sends from a virtual one.
+        let own = self.interface(iface).and_then(|interface| interface.ipv4);
+        let own = own.or_else(|| host.config.addresses.ipv4().next());
+        matches!((peer, own), (IpAddr::V4(peer), Some(own)) if raw(peer) < raw(own))
     }
 }

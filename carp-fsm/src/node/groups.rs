@@ -11,9 +11,10 @@ use crate::ledger::{Cause, Holding, LedgerError};
 use crate::machine::{Departure, Input};
 use crate::time::{Duration, Instant};
 
-/// How much later than its interval an advertisement may come before it is overdue: masters send some milliseconds
-/// before or after their time.
-const GRACE: Duration = Duration::from_millis(10);
+/// How much later than its interval an advertisement may come before it is overdue, at least: masters send some
+/// milliseconds before or after their time. Where there is time it is 1/16 of the interval: many a group does not move
+/// because a link is lost, but because one virtual host is handed over, and a living master may be late.
+const LEAST_GRACE: Duration = Duration::from_millis(10);
 
 /// # Inputs from the world
 impl<const ADDRS: usize> Node<'_, ADDRS> {
@@ -165,7 +166,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let interval = dialect.advertisement_interval_micros(heard.interval.base(), heard.interval.skew());
         let worse_off = dialect.effective_skew(advskew, self.demotion(group));
         let turn = Interval::new(AdvBase::new(0), worse_off).micros() / 16;
-        Some(heard.at + Duration::from_micros(interval.saturating_add(turn)) + GRACE)
+        let grace = Duration::from_micros(interval / 16).max(LEAST_GRACE);
+        Some(heard.at + Duration::from_micros(interval.saturating_add(turn)) + grace)
     }
 
     fn has_group(&self, group: GroupId) -> bool {

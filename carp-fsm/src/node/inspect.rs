@@ -125,7 +125,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         earlier(host, self.look_at)
     }
 
-    /// After [`shutdown`](Self::shutdown): nothing is owned here any longer, nothing left to send.
+    /// After [`shutdown`](Self::shutdown): nothing is to be owned here any longer, nothing left to send. Addresses that
+    /// could not be taken off ([`OwnerError`](crate::OwnerError)) may still be there.
     pub fn is_quiet(&self) -> bool {
         self.hosts.front_ready().is_none()
             && self.hosts.ranks().all(|rank| {

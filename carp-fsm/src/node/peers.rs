@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use super::Node;
+use crate::config::HostConfig;
 use crate::host::{MAX_PEERS, Unicast};
 use crate::id::{HostId, NoSuchHost};
 use crate::machine::Input;
@@ -69,7 +70,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             }
         }
         let unicast = Unicast::new(multicast, peers);
-        if !host.reaches_somebody(unicast) {
+        if !unicast.reaches_somebody(&host.config.addresses) {
             return Err(PeersError::Nobody);
         }
         if peers.len() > MAX_PEERS || !self.peers.set(slot, peers) {
@@ -85,6 +86,23 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub fn peers(&self, host: HostId) -> impl Iterator<Item = &Peer> {
         let slot = self.hosts.resolve(host);
         slot.into_iter().flat_map(|slot| self.peers.of(slot))
+    }
+}
+
+impl<const ADDRS: usize> Node<'_, ADDRS> {
+    /// Can a virtual host with the peers that it has be changed to this?
+    pub(super) fn suits_peers(&self, slot: u16, config: &HostConfig<ADDRS>) -> Result<(), PeersError> {
+        let (Some(part), Some(host)) = (self.parts.peers, self.hosts.get(slot)) else {
+            return Ok(());
+        };
+        let mut peers = (0..MAX_PEERS).filter_map(|index| (part.address)(&self.peers, slot, index));
+        if let Some(address) = peers.find(|address| config.addresses.contains(address)) {
+            return Err(PeersError::Unusable(address));
+        }
+        if !host.unicast.reaches_somebody(&config.addresses) {
+            return Err(PeersError::Nobody);
+        }
+        Ok(())
     }
 }
 

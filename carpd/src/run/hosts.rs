@@ -158,10 +158,18 @@ pub(super) fn apply(carp: &mut Carp, journal: &mut Journal, wanted: Vec<Wanted>,
 /// Changes a virtual host while it goes on.
 fn change(carp: &mut Carp, member: &Member, wanted: &Wanted, now: Instant) -> Result<(), Box<dyn Error>> {
     let Wanted { config, host, .. } = wanted;
-    carp.reconfigure(now, member.id, config.clone(), prefixes(host))?;
-    if member.host.destinations != host.destinations {
+    let others = member.host.destinations != host.destinations;
+    if others {
+        // The old peers may not suit the new addresses, nor the new peers the old ones; nothing is sent before all is
+        // changed.
+        carp.node_mut().set_peers(now, member.id, true, &[])?;
+    }
+    let changed = carp.reconfigure(now, member.id, config.clone(), prefixes(host));
+    if others {
+        let host = if changed.is_ok() { host } else { &member.host };
         set_destinations(carp, member.id, host, now)?;
     }
+    changed?;
     carp.set_on_removal(member.id, host.on_removal);
     Ok(())
 }

@@ -74,8 +74,9 @@ pub const GROUP_SCENARIOS: &[GroupScenario] = &[
 /// Where messages are lost, those beyond this are.
 const IN_FLIGHT: usize = 4;
 
-/// How long after its time an advertisement is overdue at the latest.
-const TURN: Duration = Duration::from_millis(75);
+/// How long after its interval and its grace, 1/16 of that, an advertisement is overdue at the latest: 1/16 of the
+/// highest advskew, and a little.
+const TURN: Duration = Duration::from_millis(65);
 
 /// Leaving, two master-down times, an interval until the split is seen and another until it ends; twice.
 const BOUND: Duration = Duration::from_secs(30);
@@ -426,7 +427,8 @@ impl Net {
             let Some(interval) = router.heard[on].filter(|_| follows) else {
                 continue;
             };
-            let soon = router.quiet_since[on] + Duration::from_micros(interval.micros()) + TURN;
+            let interval = interval.micros();
+            let soon = router.quiet_since[on] + Duration::from_micros(interval + interval / 16) + TURN;
             if router
                 .node
                 .next_deadline()

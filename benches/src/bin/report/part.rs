@@ -7,6 +7,8 @@ use crate::{crypto, failover, fire, footprint, proof, scale};
 
 /// Said of what is left out without root.
 pub(crate) const NEEDS_ROOT: &str = "needs root";
+/// Said of what is left out of a quick run.
+pub(crate) const NEEDS_TIME: &str = "takes longer than --quick may";
 
 /// How is measured.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +73,7 @@ impl Step {
     pub(crate) fn lacks(&self, options: Options) -> Option<String> {
         self.needs.iter().find_map(|need| match need {
             Need::Root if options.rootless || !is_root() => Some(NEEDS_ROOT.to_owned()),
-            Need::Time if options.quick => Some("takes longer than --quick may".to_owned()),
+            Need::Time if options.quick => Some(NEEDS_TIME.to_owned()),
             Need::Tool(program, package) if !installed(program) => {
                 Some(format!("needs {program} (apt-get install {package})"))
             }

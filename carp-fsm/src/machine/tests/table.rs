@@ -3,28 +3,28 @@
 use super::*;
 
 /// I INIT, W INIT and waiting to try again, B BACKUP, R BACKUP that resigned, M MASTER, O MASTER that offers itself
-/// at its next advertisement or sooner, H handing over, X bowed out for who is better, S stopping; then what is wished. FreeBSD
-/// 1/100 with preempt, hardened.
+/// at its next advertisement or sooner, K MASTER that bowed out and stayed, H handing over, X bowed out for who is better,
+/// S stopping; then what is wished. FreeBSD 1/100 with preempt, hardened.
 const TABLE: &str = "
-                   I   W   B                   R                   M               O               H              X               S
-start            | B | W | B                 | R                 | M             | O             | H            | X             | M ad
-stop             | I | I | I                 | I                 | I disown      | I disown      | I disown     | I disown      | I disown
-refused          | I | W | B                 | R                 | W bow disown  | W bow disown  | W bow disown | W bow disown  | I disown
-hand over        | I | W | B                 | R                 | H bow         | H bow         | H            | H             | S
-offer            | I | W | B                 | R                 | O             | O             | X            | X             | S
-leave            | I | I | I                 | I                 | S bow         | S bow         | S            | S             | S
-heard better     | I | W | B                 | R                 | B disown      | B disown      | R disown     | B disown      | I disown
-heard equal      | I | W | B                 | R                 | B disown      | B disown      | R disown     | M ad announce | I disown
-heard worse      | I | W | M own ad announce | R                 | M ad announce | O ad announce | R disown     | M ad announce | I disown
-heard bow-out    | I | W | M own ad announce | M own ad announce | M ad announce | O ad announce | H            | X             | S
-timeout          | I | B | M own ad announce | M own ad announce | M ad          | X bow         | M ad         | M ad          | I disown
-early timeout    | I | W | B                 | R                 | M             | O             | H            | X             | S
-demotion changed | I | W | B                 | R                 | M ad          | M ad          | H            | X             | S
-reconfigured     | I | W | B                 | R                 | M ad          | O ad          | H            | X             | S
-overdue          | I | W | B                 | R                 | M             | O             | H            | X             | S
-force INIT       | I | W | B                 | R                 | M             | O             | H            | X             | S
-force BACKUP     | I | W | B                 | R                 | B disown      | B disown      | B disown     | B disown      | I disown
-force MASTER     | I | W | M own ad announce | M own ad announce | M             | O             | H            | X             | S
+                   I   W   B                   R                   M               O               K               H              X               S
+start            | B | W | B                 | R                 | M             | O             | K             | H            | X             | K ad
+stop             | I | I | I                 | I                 | I disown      | I disown      | I disown      | I disown     | I disown      | I disown
+refused          | I | W | B                 | R                 | W bow disown  | W bow disown  | W bow disown  | W bow disown | W bow disown  | I disown
+hand over        | I | W | B                 | R                 | H bow         | H bow         | H bow         | H            | H             | S
+offer            | I | W | B                 | R                 | O             | O             | O             | X            | X             | S
+leave            | I | I | I                 | I                 | S bow         | S bow         | S bow         | S            | S             | S
+heard better     | I | W | B                 | R                 | B disown      | B disown      | B ad disown   | R disown     | B disown      | I disown
+heard equal      | I | W | B                 | R                 | B disown      | B disown      | K             | R disown     | K ad announce | I disown
+heard worse      | I | W | M own ad announce | R                 | M ad announce | O ad announce | K ad announce | R disown     | K ad announce | I disown
+heard bow-out    | I | W | M own ad announce | M own ad announce | M ad announce | O ad announce | K ad announce | H            | X             | S
+timeout          | I | B | M own ad announce | M own ad announce | M ad          | X bow         | M ad          | K ad         | K ad          | I disown
+early timeout    | I | W | B                 | R                 | M             | O             | K             | H            | X             | S
+demotion changed | I | W | B                 | R                 | M ad          | M ad          | M ad          | H            | X             | S
+reconfigured     | I | W | B                 | R                 | M ad          | O ad          | K ad          | H            | X             | S
+overdue          | I | W | B                 | R                 | M             | O             | K             | H            | X             | S
+force INIT       | I | W | B                 | R                 | M             | O             | K             | H            | X             | S
+force BACKUP     | I | W | B                 | R                 | B disown      | B disown      | B disown      | B disown     | B disown      | I disown
+force MASTER     | I | W | M own ad announce | M own ad announce | M             | O             | K             | H            | X             | S
 ";
 
 fn in_role(letter: char, now: Instant, view: &View) -> Machine {
@@ -51,12 +51,16 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
         },
         'B' => backup(Stance::Ready),
         'R' => backup(Stance::Resigned),
-        'M' | 'O' => Role::Master {
+        'M' | 'O' | 'K' => Role::Master {
             next_ad: until,
             reannounce: view.reannounce(),
             answer_from: now,
             ties: 0,
-            tenure: Tenure::New.offering(letter == 'O'),
+            tenure: match letter {
+                'O' => Tenure::NewAndOffers,
+                'K' => Tenure::Kept,
+                _ => Tenure::New,
+            },
         },
         'H' => leaving(Departure::HandOver),
         'X' => leaving(Departure::Offer),
@@ -76,6 +80,9 @@ fn letter_of(machine: &Machine) -> char {
         } => 'R',
         Role::Backup { .. } => 'B',
         Role::Master { tenure, .. } if tenure.offers() => 'O',
+        Role::Master {
+            tenure: Tenure::Kept, ..
+        } => 'K',
         Role::Master { .. } => 'M',
         Role::Leaving {
             then: Departure::HandOver,
@@ -115,7 +122,7 @@ fn every_role_and_every_input() {
     let now = at(1000 * SECOND);
     let mut lines = TABLE.lines().filter(|line| !line.is_empty());
     let roles: Vec<char> = lines.next().unwrap().chars().filter(|c| *c != ' ').collect();
-    assert_eq!(roles.len(), 9);
+    assert_eq!(roles.len(), 10);
     let mut rows = 0;
     for line in lines {
         let mut cells = line.split('|').map(str::trim);

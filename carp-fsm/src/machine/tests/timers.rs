@@ -185,6 +185,28 @@ fn an_overdue_advertisement_is_waited_for_in_both_families_until_it_is_heard_in_
 }
 
 #[test]
+fn whose_time_is_up_before_an_advertisement_is_overdue_does_not_follow_its_group() {
+    let view = View {
+        ipv6: true,
+        ..hardened(1, 100)
+    };
+    let mut machine = backup(&view);
+    // In IPv4 only: the timer of IPv6 is the earlier one.
+    machine.step(at(2 * SECOND), heard(1, 0), &view);
+    let before = machine;
+    let due = machine.deadline().unwrap();
+    machine.step(at(2 * SECOND), Input::Overdue(due), &view);
+    machine.step(
+        at(2 * SECOND),
+        Input::Overdue(due + Duration::from_micros(1)),
+        &view,
+    );
+    assert_eq!(machine, before);
+    let effects = machine.step(due, Input::Timeout, &view);
+    assert_eq!(effects.transition.unwrap().reason, Reason::MasterTimedOut);
+}
+
+#[test]
 fn who_may_not_preempt_a_living_master_waits_its_full_time() {
     let view = View {
         preempt_delay: Duration::from_secs(60),

@@ -73,3 +73,27 @@ fn a_hand_over_that_is_over_says_nothing_about_the_next_one() {
     bench.hear_peer(1, 200);
     assert_eq!(bench.state(host), State::Master);
 }
+
+#[test]
+fn who_stops_hands_nothing_over_and_says_so() {
+    let (mut bench, host) = Bench::with_master(Policy::HARDENED, preempting());
+    bench.node.set_enabled(bench.now, host, false).unwrap();
+    bench.drain();
+    bench.node.hand_over(bench.now, host).unwrap();
+    bench.node.set_enabled(bench.now, host, true).unwrap();
+    bench.drain();
+    let expected = EventKind::HandOver {
+        host,
+        outcome: HandOver::NotMaster,
+        peer: None,
+    };
+    assert_eq!(bench.events, [expected]);
+    // Nothing of it is left for a later time.
+    for maintenance in [true, false] {
+        bench.node.set_maintenance(bench.now, maintenance);
+        bench.drain();
+    }
+    bench.run_for(Duration::from_millis(1));
+    bench.hear_peer(1, 200);
+    assert_eq!(bench.state(host), State::Master, "the other is worse");
+}

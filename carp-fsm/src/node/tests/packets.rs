@@ -198,6 +198,33 @@ fn ucarps_tie_goes_to_the_lower_little_endian_source() {
 }
 
 #[test]
+fn ucarps_tie_is_broken_by_the_virtual_address_where_there_is_no_other() {
+    for (last_octet, yields) in [(0, true), (8, false)] {
+        let config = HostConfig {
+            dialect: carp_proto::Dialect::Ucarp,
+            ..config(7)
+        };
+        let ours = config.addresses.ipv4().next().unwrap();
+        let (mut bench, host) = Bench::with_master(Policy::KERNEL, config);
+        let info = InterfaceInfo {
+            ipv4: None,
+            ..*bench.node.interface(ETH0).unwrap()
+        };
+        bench.node.handle_interface(bench.now, ETH0, info);
+        let [a, b, c, _] = ours.octets();
+        let meta = RxMeta {
+            src: [a, b, c, last_octet].into(),
+            ..from_peer()
+        };
+        let heard = bench
+            .node
+            .handle_packet(bench.now, ETH0, &meta, &advertisement(1, 100));
+        heard.unwrap();
+        assert_eq!(bench.state(host) == State::Backup, yields, "{ours}");
+    }
+}
+
+#[test]
 fn openbsd_takes_the_digest_with_and_without_link_local_addresses() {
     let mut config = config(7);
     config.addresses.insert("fe80::7".parse().unwrap()).unwrap();

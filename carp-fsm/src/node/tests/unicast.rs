@@ -1,7 +1,9 @@
 use core::net::IpAddr;
 
 use super::*;
-use crate::{Peer, PeerSlot, PeersError};
+use carp_proto::AddressSet;
+
+use crate::{Peer, PeerSlot, PeersError, ReconfigureError};
 
 fn peer(address: &str) -> Peer {
     Peer {
@@ -381,4 +383,37 @@ fn a_host_in_the_place_of_another_has_none_of_its_peers() {
     bench.forget();
     bench.run_to_deadline();
     assert_eq!(bench.next_hops(), [None]);
+}
+
+#[test]
+fn addresses_that_do_not_suit_the_peers_are_refused_and_nothing_changes() {
+    let (mut bench, host) = master();
+    let before = bench.node.config(host).unwrap().clone();
+    for (address, error) in [
+        ("2001:db8::7", PeersError::Nobody),
+        ("10.0.0.3", PeersError::Unusable("10.0.0.3".parse().unwrap())),
+    ] {
+        let mut addresses = AddressSet::new();
+        addresses.insert(address.parse().unwrap()).unwrap();
+        let config = HostConfig {
+            addresses,
+            ..before.clone()
+        };
+        let refused = bench.node.reconfigure(bench.now, host, config.clone());
+        assert_eq!(refused, Err(ReconfigureError::Peers(error)));
+        assert!(
+            bench
+                .node
+                .config(host)
+                .unwrap()
+                .addresses
+                .iter()
+                .eq(before.addresses.iter())
+        );
+        // With multicast and without peers everything suits.
+        bench.node.set_peers(bench.now, host, true, &[]).unwrap();
+        bench.node.reconfigure(bench.now, host, config).unwrap();
+        bench.node.reconfigure(bench.now, host, before.clone()).unwrap();
+        bench.node.set_peers(bench.now, host, false, &peers()).unwrap();
+    }
 }

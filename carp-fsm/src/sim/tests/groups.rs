@@ -1,5 +1,6 @@
 //! Groups of virtual hosts on several interfaces: they move together.
 
+use core::net::Ipv6Addr;
 use std::vec;
 use std::vec::Vec;
 
@@ -132,7 +133,7 @@ fn all_have_moved_within_one_advertisement() {
             let pulled = sim.now();
             sim.set_link_on(ids[0], WAN, LinkState::Down);
             // One interval, the grace and the turn of 100.
-            sim.run_for(Duration::from_millis(1_035));
+            sim.run_for(Duration::from_millis(1_088));
             // The third one may be MASTER for a moment, too.
             for owners in owners(&sim) {
                 let owns = [0, 1].map(|node| owners.contains(&ids[node]));
@@ -155,6 +156,25 @@ fn all_have_moved_within_one_advertisement() {
             }
         }
     }
+}
+
+/// It is handed over by itself, and the others are just late.
+#[test]
+fn what_is_handed_over_takes_nothing_along_that_is_a_little_late() {
+    let (mut sim, ids) = routers(&[Policy::HARDENED; 2], |_, _| {});
+    let late = Duration::from_millis(50);
+    sim.set_network(Network {
+        delay_min: late,
+        delay_max: late,
+        ..Network::default()
+    });
+    let host = sim.host(ids[0], on(LAN)).unwrap();
+    sim.command(ids[0], |node, now| node.hand_over(now, host).unwrap());
+    sim.run_for(seconds(10));
+    assert_eq!(owners(&sim), [vec![ids[0]], vec![ids[1]], vec![ids[0]]]);
+    let moves = transitions(sim.trace(), ids[1]);
+    let moves = moves.iter().filter(|(_, to)| *to == State::Master);
+    assert_eq!(moves.count(), 1, "not even for a moment");
 }
 
 /// As wished: the LAN's master is another node, which lives.
@@ -217,6 +237,32 @@ fn where_the_peer_is_as_badly_off_nothing_moves_for_good() {
         let moves = transitions(sim.trace(), ids[0]);
         let moves = moves.iter().filter(|(at, to)| *at > died && *to == State::Backup);
         assert_eq!(moves.count(), 0, "it offers, but keeps them");
+    }
+}
+
+/// Everybody but the first takes over from the bow-out and says so, with two families twice; the first may yield to none of
+/// those words, for whoever hears it yields as well.
+#[test]
+fn where_equals_speak_more_than_once_somebody_owns_all_the_time() {
+    for (count, ipv6) in [(2, true), (3, false), (3, true)] {
+        for dialect in [Dialect::FreeBsd, Dialect::NetBsd] {
+            let (mut sim, ids) = routers(&[Policy::HARDENED; 3][..count], |_, host| {
+                host.dialect = dialect;
+                if ipv6 {
+                    let number = host.vhid.get();
+                    let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into());
+                    host.addresses.insert(address.into()).unwrap();
+                }
+            });
+            let died = sim.now();
+            for id in &ids {
+                sim.set_link_on(*id, WAN, LinkState::Down);
+            }
+            sim.run_for(seconds(30));
+            assert_eq!(owners(&sim), [vec![], vec![ids[0]], vec![ids[0]]]);
+            never_without_owner(&sim, LAN, died);
+            never_without_owner(&sim, DMZ, died);
+        }
     }
 }
 
