@@ -38,15 +38,15 @@ impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
         Self { carp }
     }
 
-    /// Adds a virtual host, best made with [`virtual_host`]. It starts as BACKUP as soon as there is a carrier and a
-    /// source address.
+    /// Adds a virtual host, best made with [`virtual_host`]. It starts as BACKUP as soon as there is a carrier.
     pub fn insert(&self, config: HostConfig<ADDRS>) -> Result<HostId, ConfigError> {
         self.command(|now, shared| shared.engine.node_mut().insert(now, config))
             .unwrap_or(Err(ConfigError::NoRoom))
     }
 
     /// The addresses of the interface itself: what advertisements are sent from. Tell them whenever they change; for
-    /// IPv6, the link-local one. A virtual host waits in INIT for an address of the family of its own ones.
+    /// IPv6, the link-local one. Without one, advertisements leave from the first virtual address of that family, as a
+    /// kernel's do, and nobody can be asked where a unicast peer is.
     pub fn set_addresses(&self, ipv4: Option<Ipv4Addr>, ipv6: Option<Ipv6Addr>) {
         self.command(|now, shared| shared.engine.set_addresses(now, ipv4, ipv6));
     }

@@ -95,6 +95,21 @@ fn what_is_sent() {
     assert_eq!(a.control.stats().opackets, 1);
 }
 
+/// DHCP may be slower than the election.
+#[test]
+fn without_an_address_of_its_own_it_sends_from_the_virtual_one() {
+    let mut lab = Lab::new();
+    let (a, ha) = lab.member(vec![host(0)]);
+    a.control.set_addresses(None, None);
+    let (b, hb) = lab.member(vec![host(100)]);
+    b.control.set_addresses(None, None);
+    lab.run_for_millis(10_000);
+    assert_eq!((a.state(ha[0]), b.state(hb[0])), (State::Master, State::Backup));
+    let log = lab.take_log();
+    let mut advertisements = log.iter().filter(|(_, frame)| is_carp(frame));
+    assert!(advertisements.all(|(_, frame)| frame[26..30] == VIP.octets()));
+}
+
 #[test]
 fn the_stack_sees_nothing_of_it() {
     let mut lab = Lab::new();

@@ -208,15 +208,44 @@ fn command(carp: &'static Carp<Mutex, ADDRS>) {
     poll(control.log_events());
 }
 
-/// The same over smoltcp's devices, and the engine itself.
+/// The same over smoltcp's devices, with peers and seats, and the engine itself.
 pub fn phy() {
-    let mut slots = Slots::<1, ADDRS>::EMPTY;
-    let mut engine = Engine::new(&mut slots, Policy::HARDENED, any(), any_mac());
+    static PACKETS: ConstStaticCell<SeatPackets<4>> = ConstStaticCell::new(SeatPackets::EMPTY);
+    static SEAT: StaticCell<SeatState<Mutex, 4>> = StaticCell::new();
+
+    let Some(packets) = PACKETS.try_take() else {
+        return;
+    };
+    let state = SeatState::new(any_vhid(), packets);
+    let Some(state) = SEAT.try_uninit().map(|cell| cell.write(state)) else {
+        return;
+    };
+    let (seat, mut second) = state.split();
+    phy_traffic(());
+    phy_traffic([seat]);
+    let now = time::Instant::from_micros(any::<i64>());
+    if let Some((rx, tx)) = phy::Device::receive(&mut second, now) {
+        phy::RxToken::consume(rx, |frame| _ = black_box(frame));
+        phy::TxToken::consume(tx, any(), |frame| _ = black_box(frame));
+    }
+    black_box(phy::Device::transmit(&mut second, now).is_some());
+    black_box(phy::Device::capabilities(&second));
+}
+
+fn phy_traffic<S: Seats>(seats: S) {
+    let (mut slots, mut peers) = (Slots::<1, ADDRS>::EMPTY, PeerSlots::<1, 3>::EMPTY);
+    let mut engine = Engine::new(slots.with_peers(&mut peers), Policy::HARDENED, any(), any_mac());
     let now = Instant::from_micros(any());
-    black_box(engine.node_mut().insert(now, any_config()).is_ok());
+    if let Ok(host) = engine.node_mut().insert(now, any_config()) {
+        black_box(
+            engine
+                .set_peers(now, host, any(), &[any_peer(), any_peer()])
+                .is_ok(),
+        );
+    }
     engine.set_addresses(now, any::<bool>().then(any_ipv4), any::<bool>().then(any_ipv6));
     black_box((engine.mac(), engine.link(), engine.node().is_quiet()));
-    let mut shim = PhyShim::new(Nic, engine, ());
+    let mut shim = PhyShim::new(Nic, engine, seats);
     let now = time::Instant::from_micros(any::<i64>());
     shim.set_link(now, black_box(LinkState::Up));
     if let Some((rx, _)) = shim.receive(now) {
