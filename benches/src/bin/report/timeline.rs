@@ -97,7 +97,8 @@ pub(crate) fn picture(results: &Results) -> Result<Option<String>, Failure> {
             }
             let due = vec![(lane.formula, a + 0.1), (lane.formula, client - 0.1)];
             chart.draw_series([PathElement::new(due, TEXT.color())])?;
-            let outage: f64 = lane.outages.iter().map(|(from, to)| to - from).sum();
+            let since_crash = |(from, to): &(f64, f64)| (to - from.max(0.0)).max(0.0);
+            let outage: f64 = lane.outages.iter().map(since_crash).sum();
             let (x, y) = chart.backend_coord(&(0.08, client));
             let label = format!("not answered for {outage:.2} s");
             area.draw(&Text::new(label, (x - left, y - above - 24), text(BAD)))?;
