@@ -8,89 +8,6 @@ use carp_proto::Interval;
 use crate::state::{InitReason, Reason, State, Transition};
 use crate::time::{Duration, Instant};
 
-/// Role and the deadlines that exist only in that role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Role {
-    Init {
-        reason: InitReason,
-        retry: Option<Instant>,
-    },
-    Backup {
-        down4: Option<Instant>,
-        down6: Option<Instant>,
-        /// Why it becomes MASTER when these have passed: nobody was heard; or a worse master is to be preempted, but not
-        /// at the same moment at which an equal does it; or its group moves here, and these run out when the next
-        /// advertisement is overdue.
-        because: Reason,
-        stance: Stance,
-        /// Yielded to an equal so many times in a row, and has heard no master since.
-        ties: u8,
-    },
-    Master {
-        next_ad: Instant,
-        /// Periodic advertisements until the addresses are announced again; 0: not again.
-        reannounce: u8,
-        /// Before this, a worse master gets no further answer.
-        answer_from: Instant,
-        /// As in BACKUP before; forgotten with the first periodic advertisement.
-        ties: u8,
-        tenure: Tenure,
-    },
-    /// Bowed out; still owner, no longer advertising, until the successor is heard.
-    Leaving {
-        since: Instant,
-        until: Instant,
-        then: Departure,
-    },
-}
-
-/// What a BACKUP thinks of taking over from a master that lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Stance {
-    /// The better one is MASTER.
-    Ready,
-    /// Handed over on request: it does not take the role back from its successor.
-    Resigned,
-    /// It comes from INIT, and services here are still starting: not before the preempt delay has passed.
-    Starting,
-}
-
-/// What has happened to a MASTER. In one byte: with two a machine would take four more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Tenure {
-    /// It has taken over.
-    New,
-    /// It has announced its addresses again since. Who has just taken over has no last word: when a master bows out,
-    /// every backup takes over for a moment, and further words of those that yield would make others take over again.
-    Settled,
-    /// At the next deadline it bows out for whoever is better instead of advertising; it was new before.
-    NewAndOffers,
-    /// The same; it was settled before.
-    SettledAndOffers,
-    /// It bowed out and stayed. Equals that took over meanwhile yield to what it says now; were it to yield to what they
-    /// have said or say in another family, nobody would be left. Settled with the next advertisement.
-    Kept,
-}
-
-impl Tenure {
-    const fn is_settled(self) -> bool {
-        matches!(self, Self::Settled | Self::SettledAndOffers | Self::Kept)
-    }
-
-    const fn offers(self) -> bool {
-        matches!(self, Self::NewAndOffers | Self::SettledAndOffers)
-    }
-
-    const fn offering(self, offers: bool) -> Self {
-        match (self.is_settled(), offers) {
-            (false, false) => Self::New,
-            (true, false) => Self::Settled,
-            (false, true) => Self::NewAndOffers,
-            (true, true) => Self::SettledAndOffers,
-        }
-    }
-}
-
 /// The election of one virtual host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
@@ -519,6 +436,7 @@ mod input;
 mod leaving;
 #[cfg(feature = "sim")]
 mod relative;
+mod role;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -528,4 +446,5 @@ pub use effects::{Effects, HandOver, Wishes};
 pub use input::{Departure, Input};
 #[cfg(feature = "sim")]
 pub(crate) use relative::relative;
+use role::{Role, Stance, Tenure};
 pub use view::View;
