@@ -34,9 +34,9 @@ const ROOM_RETRY: Duration = Duration::from_millis(2);
 /// 4. [`poll_transmit`](Self::poll_transmit) and [`sent`](Self::sent) until there is nothing to send, or no room;
 /// 5. sleep until [`next_deadline`](Self::next_deadline), or a frame, or room to send.
 ///
-/// One task does that. Commands of others, [`node_mut`](Self::node_mut), need a lock of your system around the engine, and
-/// have to wake that task; so do a carrier that comes or goes, and addresses that change. Events are read with
-/// [`Node::poll_event`].
+/// One task does that. Commands of others, [`node_mut`](Self::node_mut), need a lock of your system around the
+/// engine, and have to wake that task; so do a carrier that comes or goes, and addresses that change. Events are read
+/// with [`Node::poll_event`].
 ///
 /// ```
 /// use carp_embassy::{Engine, Slots, Verdict, virtual_host};

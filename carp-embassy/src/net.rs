@@ -12,8 +12,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// # With embassy-net
 impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
-    /// Tells CARP the addresses and gateways of the main network stack, whenever they change, for ever: for DHCP. While the stack
-    /// has none, nor has CARP: see [`set_addresses`](Self::set_addresses).
+    /// Tells CARP the addresses and gateways of the main network stack, whenever they change, for ever: for DHCP.
+    /// While the stack has none, nor has CARP: see [`set_addresses`](Self::set_addresses).
     ///
     /// embassy-net has one IPv6 address, which is normally not the link-local one that CARP sends from: give that here
     /// (`None`: no IPv6).

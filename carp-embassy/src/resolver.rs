@@ -6,8 +6,8 @@ use carp_fsm::{Duration, Instant, InterfaceInfo, PeerSlot, Storage};
 use carp_proto::frame::{Answer, emit_arp_request, emit_neighbor_solicitation};
 use carp_proto::{MAX_FRAME_LEN, MacAddr};
 
-/// The next question for one that was not answered, or not asked for lately, comes no sooner. A little less than a second:
-/// each advertisement asks, though a question leaves later than its advertisement was due.
+/// The next question for one that was not answered, or not asked for lately, comes no sooner. A little less than a
+/// second: each advertisement asks, though a question leaves later than its advertisement was due.
 const PACE: Duration = Duration::from_millis(900);
 /// What is known is asked for again after so long, and used meanwhile.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -21,7 +21,8 @@ const FIRST_QUESTIONS: u8 = 2;
 const VIRTUAL: [u8; 5] = [0x00, 0x00, 0x5e, 0x00, 0x01];
 
 /// The memory for up to `PEERS` unicast peers (6 at most) of each of `HOSTS` virtual hosts, and for their MAC
-/// addresses: about 80 bytes for each, and 70 more. Place it in a static, and give it to [`Slots::with_peers`](crate::Slots::with_peers).
+/// addresses: about 80 bytes for each, and 70 more. Place it in a static, and give it to
+/// [`Slots::with_peers`](crate::Slots::with_peers).
 pub struct PeerSlots<const HOSTS: usize, const PEERS: usize> {
     peers: [[PeerSlot; PEERS]; HOSTS],
     table: Table<[[Entry; PEERS]; HOSTS]>,
@@ -48,8 +49,8 @@ impl<const HOSTS: usize, const PEERS: usize> PeerSlots<HOSTS, PEERS> {
     }
 }
 
-/// What [`Carp::new`](crate::Carp::new) and [`Engine::new`](crate::Engine::new) live in: `&mut` [`Slots`](crate::Slots),
-/// or those [with peers](crate::Slots::with_peers).
+/// What [`Carp::new`](crate::Carp::new) and [`Engine::new`](crate::Engine::new) live in: `&mut`
+/// [`Slots`](crate::Slots), or those [with peers](crate::Slots::with_peers).
 pub struct Memory<'s, const ADDRS: usize> {
     pub(crate) storage: Storage<'s, ADDRS>,
     pub(crate) resolver: Option<&'s mut (dyn Resolve + Send)>,

@@ -323,8 +323,8 @@ fn the_link_is_read_once_for_a_poll_not_for_each_frame() {
     assert_eq!(reads(), 1);
 }
 
-/// 3 s of waiting, then one advertisement a second, with four polls each: the runner sees that it is time, the stack that
-/// no frame waits, then it sends, and the runner sets its timer. Nobody polls for anything else.
+/// 3 s of waiting, then one advertisement a second, with four polls each: the runner sees that it is time, the stack
+/// that no frame waits, then it sends, and the runner sets its timer. Nobody polls for anything else.
 #[test]
 fn an_idle_second_costs_a_few_polls() {
     let mut lab = Lab::new();

@@ -93,7 +93,8 @@ pub enum EventKind {
         host: HostId,
     },
     /// Somebody speaks here what is not understood, or should not be here. Once, then again if it is found to be
-    /// something else, or comes back after a minute; needs [`Storage::with_neighbours`](crate::Storage::with_neighbours).
+    /// something else, or comes back after a minute; needs
+    /// [`Storage::with_neighbours`](crate::Storage::with_neighbours).
     Neighbour {
         /// The virtual host of ours whose vhid it has, if it is ours.
         host: Option<HostId>,

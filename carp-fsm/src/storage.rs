@@ -32,8 +32,8 @@ use crate::time::Instant;
 ///
 /// On a host, [`Storage::growing`].
 ///
-/// What the `with_` methods bring memory for is linked only if they are called: a firmware pays in flash for nothing that
-/// it does not use.
+/// What the `with_` methods bring memory for is linked only if they are called: a firmware pays in flash for nothing
+/// that it does not use.
 pub struct Storage<'s, const ADDRS: usize> {
     pub(crate) hosts: Pool<'s, HostSlot<ADDRS>>,
     pub(crate) interfaces: Pool<'s, InterfaceSlot>,

@@ -47,7 +47,8 @@ impl Sum {
     }
 
     pub(crate) fn finish(self) -> u16 {
-        // The upper half of a number counts as much as the lower: the four quarters in 32 bits, and their carries twice.
+        // The upper half of a number counts as much as the lower: the four quarters in 32 bits, and their carries
+        // twice.
         let (high, low) = self.halves();
         let sum = (high >> 16)
             .wrapping_add(high & 0xffff)

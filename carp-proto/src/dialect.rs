@@ -63,7 +63,8 @@ pub struct Rules {
     /// A packet with the counter that the receiver itself sent last (0 before the first) is its own come
     /// back, and is dropped as [`Rejection::BadAuth`]. Only the caller knows what it sent.
     pub own_counter_is_loop: bool,
-    /// In INIT a virtual host hears nothing: what comes for it is [`Rejection::BadVhid`]. Only the caller knows its state.
+    /// In INIT a virtual host hears nothing: what comes for it is [`Rejection::BadVhid`]. Only the caller knows its
+    /// state.
     pub deaf_in_init: bool,
     /// What byte 4 says.
     pub byte4: Byte4,

@@ -106,8 +106,8 @@ fn a_demoted_openbsd_backup_and_a_master_three_times_slower_never_settle() {
     assert!(changes(4) > 10);
 }
 
-/// A third node, which is demoted but waits the shortest time for silence, becomes MASTER again and again as long as both
-/// equals preempt it at the moment at which they hear it. Who has tied does not.
+/// A third node, which is demoted but waits the shortest time for silence, becomes MASTER again and again as long as
+/// both equals preempt it at the moment at which they hear it. Who has tied does not.
 #[test]
 fn two_equals_that_preempt_a_demoted_third_at_the_same_moment_part_unless_they_are_kernels() {
     assert_eq!(changes_beside_a_demoted_third(Policy::HARDENED), 0);

@@ -1,6 +1,6 @@
-//! Golden transcripts: `tests/vectors/fsm/*.carp`, each a short history of one virtual host. `docs/conformance.md` lists
-//! them. `CARP_BLESS=1 cargo test -p carp-tests --test transcripts` writes what the node does into them; read the
-//! difference before you commit it.
+//! Golden transcripts: `tests/vectors/fsm/*.carp`, each a short history of one virtual host. `docs/conformance.md`
+//! lists them. `CARP_BLESS=1 cargo test -p carp-tests --test transcripts` writes what the node does into them; read
+//! the difference before you commit it.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -52,7 +52,8 @@ impl Machine {
         } = &mut self.role
         {
             if *because != Reason::MasterTimedOut {
-                // The equal was first, the master is no longer worse, or it lives, whatever was lost in the other family.
+                // The equal was first, the master is no longer worse, or it lives, whatever was lost in the other
+                // family.
                 *because = Reason::MasterTimedOut;
                 (*down4, *down6) = view.down_timers(now, view.waits(*ties));
             }

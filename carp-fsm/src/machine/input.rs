@@ -10,9 +10,9 @@ use crate::time::Instant;
 pub enum Departure {
     /// To BACKUP, if a successor is heard; else it stays MASTER.
     HandOver,
-    /// To BACKUP, if somebody better is heard; else it stays MASTER. Bows out not now, but a quarter of an
-    /// interval later, or with the next periodic advertisement if that comes first: until then a peer that preempts takes over by itself. A hand-over under way becomes
-    /// an offer: it is no longer wished.
+    /// To BACKUP, if somebody better is heard; else it stays MASTER. Bows out not now, but a quarter of an interval
+    /// later, or with the next periodic advertisement if that comes first: until then a peer that preempts takes over
+    /// by itself. A hand-over under way becomes an offer: it is no longer wished.
     Offer,
     /// To INIT, successor or not.
     Stop(InitReason),

@@ -95,8 +95,9 @@ impl View {
         self.and_more(wait, ties)
     }
 
-    /// How long a BACKUP waits that comes from INIT. In the fast profile a living master may be one that does not have it,
-    /// and is heard once a second: whoever is to leave it alone listens for that long, but no longer than it is to.
+    /// How long a BACKUP waits that comes from INIT. In the fast profile a living master may be one that does not
+    /// have it, and is heard once a second: whoever is to leave it alone listens for that long, but no longer than it
+    /// is to.
     pub(super) fn waits_at_first(&self) -> Duration {
         let slow = self.dialect.master_down_micros(AdvBase::new(1), self.base_skew());
         let listens = match self.dead_ratio {

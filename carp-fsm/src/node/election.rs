@@ -62,9 +62,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             .is_some_and(|slot| self.memory.knows(slot, counter))
     }
 
-    /// Feeds all that the election reads, with every deadline counted from `now`: two nodes of the same
-    /// configuration that feed the same will do the same from here on, counters of advertisements aside. What it remembers of those must be asked for: see
-    /// [`remembers`](Self::remembers).
+    /// Feeds all that the election reads, with every deadline counted from `now`: two nodes of the same configuration
+    /// that feed the same will do the same from here on, counters of advertisements aside. What it remembers of those
+    /// must be asked for: see [`remembers`](Self::remembers).
     pub fn hash_election(&self, now: Instant, state: &mut impl Hasher) {
         (self.shutting_down, self.maintenance, self.ready).hash(state);
         for InterfaceSlot { info, down_since } in self.interfaces.iter() {

@@ -66,9 +66,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Strikes every cause from the ledger of a group.
     ///
-    /// Refused while something holds that ends by itself or is reported to have ended: a link that is down, sending that
-    /// fails, services that are not ready, an external cause. With `force` they go all the same; a link that is down and
-    /// sending that fails then count nothing until they end, and count again the next time.
+    /// Refused while something holds that ends by itself or is reported to have ended: a link that is down, sending
+    /// that fails, services that are not ready, an external cause. With `force` they go all the same; a link that is
+    /// down and sending that fails then count nothing until they end, and count again the next time.
     pub fn clear_all(&mut self, now: Instant, group: GroupId, force: bool) -> Result<(), LedgerError> {
         let now = self.clamp(now);
         if !self.has_group(group) {
@@ -153,8 +153,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         }
     }
 
-    /// When the next advertisement that a BACKUP waits for is overdue, if it has heard one since it is BACKUP. Whoever is worse
-    /// off waits a little longer, so that not everybody takes over at once.
+    /// When the next advertisement that a BACKUP waits for is overdue, if it has heard one since it is BACKUP.
+    /// Whoever is worse off waits a little longer, so that not everybody takes over at once.
     fn overdue_at(&self, host: &Host<ADDRS>) -> Option<Instant> {
         let heard = host.peer.filter(|peer| peer.at > host.machine.since())?;
         let HostConfig {

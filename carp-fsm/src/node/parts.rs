@@ -112,7 +112,8 @@ impl<const ADDRS: usize> NeighbourPart<ADDRS> {
     };
 }
 
-/// Groups on several interfaces, which are split or move: not with [`Storage::on_one_interface`](crate::Storage::on_one_interface).
+/// Groups on several interfaces, which are split or move: not with
+/// [`Storage::on_one_interface`](crate::Storage::on_one_interface).
 pub(crate) struct SplitPart<const ADDRS: usize> {
     pub(super) look_later: fn(&mut Node<'_, ADDRS>, Instant, u16, Transition),
     pub(super) hurry: fn(&mut Node<'_, ADDRS>, Instant),

@@ -36,7 +36,8 @@ mod tests;
 
 use runner::Runner;
 
-/// Runs a whole script with [`Policy::KERNEL`](crate::Policy::KERNEL) and the timer ticks of the kernel of that dialect.
+/// Runs a whole script with [`Policy::KERNEL`](crate::Policy::KERNEL) and the timer ticks of the kernel of that
+/// dialect.
 pub fn run(dialect: Dialect, script: &str) -> Result<Vec<ScriptEvent>, ScriptError> {
     let mut runner = Runner::new(dialect);
     let mut at = Instant::ZERO;

@@ -152,9 +152,9 @@ impl LinuxLink {
     /// Starts a second process, which takes our addresses off when this one ends without having done so:
     /// killed, crashed, or by mistake.
     ///
-    /// `command` must start a program that calls [`guard`](super::guard()) at once. Usually it is this program again with
-    /// an argument that says so, as `/proc/self/exe guard`: the file itself may have been replaced since
-    /// the start. Standard input and output are ours; what goes wrong should go to standard error.
+    /// `command` must start a program that calls [`guard`](super::guard()) at once. Usually it is this program again
+    /// with an argument that says so, as `/proc/self/exe guard`: the file itself may have been replaced since the
+    /// start. Standard input and output are ours; what goes wrong should go to standard error.
     ///
     /// A guard that is killed is started again; [`guard_error`](Self::guard_error) tells while there is
     /// none. The program must ignore SIGPIPE, as Rust programs do, and must not `fork` without `exec`: a

@@ -178,8 +178,8 @@ pub(super) enum ForcedState {
 /// How a fail-over is tested.
 #[derive(Debug, Args)]
 pub(super) struct TestFailover {
-    /// The control socket of the other machine, for example forwarded by ssh -L; without it, the other machine counts as
-    /// MASTER when it is heard
+    /// The control socket of the other machine, for example forwarded by ssh -L; without it, the other machine counts
+    /// as MASTER when it is heard
     #[arg(long, value_name = "PATH")]
     pub(super) peer: Option<PathBuf>,
     /// A TCP port that must accept connections on every virtual address; without it, any answer is enough

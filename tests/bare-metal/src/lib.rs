@@ -1,4 +1,5 @@
-//! Calls the public API of `carp-proto`, and in [`node`] that of `carp-fsm`, with input that the compiler knows nothing about.
+//! Calls the public API of `carp-proto`, and in [`node`] that of `carp-fsm`, with input that the compiler knows
+//! nothing about.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,5 +1,5 @@
-//! Groups: two nodes with two virtual hosts each, on two interfaces. Cables are pulled and plugged in every order, and in
-//! the end the group is at one node. Smaller than the other search, with the same node.
+//! Groups: two nodes with two virtual hosts each, on two interfaces. Cables are pulled and plugged in every order,
+//! and in the end the group is at one node. Smaller than the other search, with the same node.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -415,7 +415,8 @@ impl Net {
         Err(Violation("wishes something done without end".into()))
     }
 
-    /// Once its group moves here, and for as long as it stays, a BACKUP has a deadline soon after its master's next advertisement.
+    /// Once its group moves here, and for as long as it stays, a BACKUP has a deadline soon after its master's next
+    /// advertisement.
     fn check_hurry(&self, index: usize) -> Result<(), Violation> {
         let router = &self.routers[index];
         for on in [0, 1] {

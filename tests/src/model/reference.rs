@@ -61,8 +61,8 @@ pub fn rank(dialect: Dialect, advbase: u8, advskew: u8, demotion: u16) -> Rank {
     }
 }
 
-/// May (and must) a BACKUP of `own` rank take over from the sender of `heard`? In the fast profile (§13) a bow-out counts,
-/// and a slower master is waited for.
+/// May (and must) a BACKUP of `own` rank take over from the sender of `heard`? In the fast profile (§13) a bow-out
+/// counts, and a slower master is waited for.
 pub fn takes_over(dialect: Dialect, preempt: bool, fast: bool, own: Rank, heard: Rank) -> bool {
     let by_demotion = dialect == Dialect::OpenBsd;
     let preempts =

@@ -276,8 +276,8 @@ fn masters(world: &World<'_>) -> Masters {
     Masters::Proper(bits)
 }
 
-/// Where everybody preempts (and nobody has handed over on request), nobody who is not in maintenance is better than the
-/// MASTER in the end.
+/// Where everybody preempts (and nobody has handed over on request), nobody who is not in maintenance is better than
+/// the MASTER in the end.
 fn best_wins(world: &World<'_>) -> Result<(), Violation> {
     let mut best = None;
     let mut master = None;

@@ -12,8 +12,8 @@
 //! 4 end
 //! ```
 //!
-//! Lines with `>` are what the shipping [`Node`](carp_fsm::Node) did; all others are written by hand. `README.md` beside
-//! the transcripts lists the commands. Frames are real: the peer signs, and what we send is decoded again.
+//! Lines with `>` are what the shipping [`Node`](carp_fsm::Node) did; all others are written by hand. `README.md`
+//! beside the transcripts lists the commands. Frames are real: the peer signs, and what we send is decoded again.
 
 mod bench;
 mod script;

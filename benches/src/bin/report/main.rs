@@ -6,8 +6,9 @@
 //! cargo run --release -p carp-benches --bin report -- --only crypto one part
 //! ```
 //!
-//! Writes `docs/results.md`, and beside it in `docs/results/` the plots and, as JSON, every sample. What was measured of
-//! the same commit with the same options is not measured again. What must not be passed is in `benches/limits.toml`.
+//! Writes `docs/results.md`, and beside it in `docs/results/` the plots and, as JSON, every sample. What was measured
+//! of the same commit with the same options is not measured again. What must not be passed is in
+//! `benches/limits.toml`.
 
 mod callgrind;
 mod crypto;

@@ -20,7 +20,8 @@ struct Host {
     raw: std::collections::BTreeMap<String, Value>,
 }
 
-/// Runs a part of `measure`, of carpd and its peers. In the quick form they are measured at the same time, each thing once.
+/// Runs a part of `measure`, of carpd and its peers. In the quick form they are measured at the same time, each thing
+/// once.
 pub(crate) fn measure(options: Options, results: &mut Results, part: &str) -> Result<(), Failure> {
     if !options.quick {
         return take(results, one(part, &[]).map_err(Failure::from)?);

@@ -3,8 +3,8 @@
 use super::*;
 
 /// I INIT, W INIT and waiting to try again, B BACKUP, R BACKUP that resigned, M MASTER, O MASTER that offers itself
-/// at its next advertisement or sooner, K MASTER that bowed out and stayed, H handing over, X bowed out for who is better,
-/// S stopping; then what is wished. FreeBSD 1/100 with preempt, hardened.
+/// at its next advertisement or sooner, K MASTER that bowed out and stayed, H handing over, X bowed out for who is
+/// better, S stopping; then what is wished. FreeBSD 1/100 with preempt, hardened.
 const TABLE: &str = "
                    I   W   B                   R                   M               O               K               H              X               S
 start            | B | W | B                 | R                 | M             | O             | K             | H            | X             | K ad

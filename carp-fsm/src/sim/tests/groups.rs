@@ -240,8 +240,8 @@ fn where_the_peer_is_as_badly_off_nothing_moves_for_good() {
     }
 }
 
-/// Everybody but the first takes over from the bow-out and says so, with two families twice; the first may yield to none of
-/// those words, for whoever hears it yields as well.
+/// Everybody but the first takes over from the bow-out and says so, with two families twice; the first may yield to
+/// none of those words, for whoever hears it yields as well.
 #[test]
 fn where_equals_speak_more_than_once_somebody_owns_all_the_time() {
     for (count, ipv6) in [(2, true), (3, false), (3, true)] {

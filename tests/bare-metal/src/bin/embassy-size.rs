@@ -1,5 +1,5 @@
-//! An embassy-net firmware with a TCP server, without CARP, in announce mode (with a unicast peer) and in accept mode: what the image grows
-//! by is what CARP costs. It has no hardware, and is never run.
+//! An embassy-net firmware with a TCP server, without CARP, in announce mode (with a unicast peer) and in accept
+//! mode: what the image grows by is what CARP costs. It has no hardware, and is never run.
 
 #![no_std]
 #![no_main]

@@ -1,5 +1,5 @@
-//! Counts the instructions of each operation on an emulated Cortex-M (QEMU's `mps2-an385` and `mps2-an386`
-//! with `-icount shift=3`); what they may be is the report's matter. With feature `events`, those of each event of a node,
+//! Counts the instructions of each operation on an emulated Cortex-M (QEMU's `mps2-an385` and `mps2-an386` with
+//! `-icount shift=3`); what they may be is the report's matter. With feature `events`, those of each event of a node,
 //! and ends with a failure if one takes more than it may.
 
 #![no_std]

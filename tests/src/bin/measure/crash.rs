@@ -191,8 +191,8 @@ fn pulls(bench: &mut Bench, preempt: bool) -> Result<(), LabError> {
         there.push(another);
     }
     let peers = if preempt { "preempting" } else { "not preempting" };
-    // One interval, 1/16 of it (62 ms), and 1/16 of the advskew of 100 (24 ms) (docs/protocol.md §10); and 23 ms for this
-    // machine.
+    // One interval, 1/16 of it (62 ms), and 1/16 of the advskew of 100 (24 ms) (docs/protocol.md §10); and 23 ms for
+    // this machine.
     let limit = [Limit::worst(1110.0, 1300.0)];
     let what = |which: &str| format!("cable pulled, backup {peers}: {which} moves after");
     bench.add(what("the other network"), "carpd", "ms", there, &limit);

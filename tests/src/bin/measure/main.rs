@@ -6,8 +6,8 @@
 //! cargo run --release -p carp-tests --bin measure -- --fast   each once or a few times, in minutes
 //! ```
 //!
-//! `docs/results/host.md` has the results. Needs root, iproute2, UCarp and keepalived; `docs/lab.md` has the network and
-//! how times are taken. The program is carpd, too: what is measured is what was built with it.
+//! `docs/results/host.md` has the results. Needs root, iproute2, UCarp and keepalived; `docs/lab.md` has the network
+//! and how times are taken. The program is carpd, too: what is measured is what was built with it.
 #![cfg(target_os = "linux")]
 
 mod bench;
