@@ -41,15 +41,21 @@ fn somebody_always_owns(sim: &Sim, from: Instant) {
     }
 }
 
+/// Two nodes, of which the first is MASTER.
+fn pair(dialect: Dialect, preempt: bool) -> (Sim, Vec<NodeId>) {
+    let (mut sim, ids) = nodes(1, &[0, 100], |host| {
+        host.dialect = dialect;
+        host.preempt = preempt;
+    });
+    sim.run_for(seconds(10));
+    (sim, ids)
+}
+
 #[test]
 fn the_address_moves_at_once_whether_or_not_the_peer_preempts_and_stays_there() {
     for dialect in Dialect::ALL {
         for preempt in [false, true] {
-            let (mut sim, ids) = nodes(1, &[0, 100], |host| {
-                host.dialect = dialect;
-                host.preempt = preempt;
-            });
-            sim.run_for(seconds(10));
+            let (mut sim, ids) = pair(dialect, preempt);
             let entered = sim.now();
             maintain(&mut sim, ids[0], true);
             sim.run_for(Duration::from_millis(50));
@@ -70,11 +76,7 @@ fn the_address_moves_at_once_whether_or_not_the_peer_preempts_and_stays_there() 
 fn leaving_takes_the_address_back_only_with_preemption() {
     for dialect in Dialect::ALL {
         for preempt in [false, true] {
-            let (mut sim, ids) = nodes(1, &[0, 100], |host| {
-                host.dialect = dialect;
-                host.preempt = preempt;
-            });
-            sim.run_for(seconds(10));
+            let (mut sim, ids) = pair(dialect, preempt);
             maintain(&mut sim, ids[0], true);
             sim.run_for(seconds(10));
             let left = sim.now();
@@ -91,11 +93,7 @@ fn leaving_takes_the_address_back_only_with_preemption() {
 fn who_leaves_before_the_successor_is_heard_stays_master_if_it_is_better() {
     for dialect in Dialect::ALL {
         for preempt in [false, true] {
-            let (mut sim, ids) = nodes(1, &[0, 100], |host| {
-                host.dialect = dialect;
-                host.preempt = preempt;
-            });
-            sim.run_for(seconds(10));
+            let (mut sim, ids) = pair(dialect, preempt);
             let entered = sim.now();
             maintain(&mut sim, ids[0], true);
             maintain(&mut sim, ids[0], false);
@@ -128,11 +126,7 @@ fn leaving_restores_the_advskew_that_is_configured_now() {
 fn a_peer_without_an_advantage_is_moved_to_all_the_same() {
     for dialect in Dialect::ALL {
         for preempt in [false, true] {
-            let (mut sim, ids) = nodes(1, &[0, 100], |host| {
-                host.dialect = dialect;
-                host.preempt = preempt;
-            });
-            sim.run_for(seconds(10));
+            let (mut sim, ids) = pair(dialect, preempt);
             // On the wire it is as bad as maintenance, or worse.
             demote(&mut sim, ids[1], 240);
             sim.run_for(seconds(5));
