@@ -18,58 +18,12 @@ use super::promises::Violation;
 use super::reference;
 use super::seat::interface;
 
+mod scenario;
+
+pub use scenario::{GROUP_SCENARIOS, GroupScenario};
+
 /// Of every virtual host here: what [`HostConfig::new`] sets.
 const ADVBASE: u8 = 1;
-
-/// Two nodes of one dialect with advskew 0 and 128, and what may happen to them.
-#[derive(Clone, Copy, Debug)]
-pub struct GroupScenario {
-    /// One word.
-    pub name: &'static str,
-    /// Of both nodes.
-    pub dialect: Dialect,
-    /// Of all virtual hosts.
-    pub preempt: bool,
-    /// Manners of the second node.
-    pub peer: Policy,
-    /// Messages are lost.
-    pub lose: bool,
-    /// Cables of the second node are pulled, too.
-    pub both: bool,
-    /// Nodes enter and leave maintenance mode.
-    pub maintain: bool,
-}
-
-const fn group(name: &'static str, dialect: Dialect, preempt: bool) -> GroupScenario {
-    GroupScenario {
-        name,
-        dialect,
-        preempt,
-        peer: Policy::HARDENED,
-        lose: true,
-        both: true,
-        maintain: false,
-    }
-}
-
-/// Everything that is searched.
-pub const GROUP_SCENARIOS: &[GroupScenario] = &[
-    group("group-freebsd", Dialect::FreeBsd, false),
-    group("group-freebsd-preempt", Dialect::FreeBsd, true),
-    group("group-openbsd", Dialect::OpenBsd, false),
-    group("group-ucarp", Dialect::Ucarp, false),
-    // A kernel obeys a bow-out, and does nothing else about a group.
-    GroupScenario {
-        peer: Policy::KERNEL,
-        lose: false,
-        both: false,
-        ..group("group-kernel", Dialect::FreeBsd, false)
-    },
-    GroupScenario {
-        maintain: true,
-        ..group("group-maintenance", Dialect::FreeBsd, false)
-    },
-];
 
 /// Where messages are lost, those beyond this are.
 const IN_FLIGHT: usize = 4;
