@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prints what carp-embassy costs: instructions and stack of each call on an emulated
-# Cortex-M3, then flash and RAM on three targets; and fails if a limit is exceeded.
-# The tables are in carp-embassy/README.md.
+# Cortex-M3, of which it fails if one is over its budget, then flash and RAM on three
+# targets. The tables are in carp-embassy/README.md.
 set -eu
 cd "$(dirname "$0")"
 

@@ -4,8 +4,10 @@ use std::hint::black_box;
 
 use carp_benches::wire::{FLOOR, Fixture, OPERATIONS, VERIFY};
 
+use carp_benches::figure::Figure;
+
 use crate::callgrind::{Counted, instructions};
-use crate::data::{Figure, Results};
+use crate::data::Results;
 use crate::page::Section;
 use crate::part::{Need, Options, Part, Step};
 use crate::plot::{self, Bars};

@@ -2,43 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use carp_benches::figure::Figure;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Of the files, if members change their meaning.
 pub(crate) const SCHEMA: u32 = 1;
-
-/// Something that was measured.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Figure {
-    /// What was measured.
-    pub(crate) what: String,
-    /// Of whom.
-    pub(crate) whom: String,
-    /// Of the samples; empty for counts and ratios.
-    pub(crate) unit: String,
-    /// All of them. What never happened took infinitely long, which JSON calls `null`.
-    #[serde(deserialize_with = "samples")]
-    pub(crate) samples: Vec<f64>,
-}
-
-impl Figure {
-    pub(crate) fn median(&self) -> f64 {
-        let mut sorted = self.samples.clone();
-        sorted.sort_by(f64::total_cmp);
-        match (sorted.len(), sorted.len() / 2) {
-            (0, _) => f64::NAN,
-            (n, middle) if n % 2 == 1 => sorted[middle],
-            (_, middle) => f64::midpoint(sorted[middle - 1], sorted[middle]),
-        }
-    }
-
-    /// The sample that is farthest from zero.
-    pub(crate) fn worst(&self) -> f64 {
-        let by_size = |a: &&f64, b: &&f64| a.abs().total_cmp(&b.abs());
-        self.samples.iter().max_by(by_size).copied().unwrap_or(f64::NAN)
-    }
-}
 
 /// What a part has come to.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -81,14 +50,6 @@ impl Results {
             .iter()
             .filter(move |figure| figure.what.starts_with(what))
     }
-}
-
-fn samples<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
-    let samples = Vec::<Option<f64>>::deserialize(from)?;
-    Ok(samples
-        .into_iter()
-        .map(|sample| sample.unwrap_or(f64::INFINITY))
-        .collect())
 }
 
 /// A number for people: three digits that say something, or all of an integer.

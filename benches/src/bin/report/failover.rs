@@ -1,6 +1,8 @@
 //! How long nobody answers.
 
-use crate::data::{Figure, Results};
+use carp_benches::figure::Figure;
+
+use crate::data::Results;
 use crate::fire::NEEDS;
 use crate::network::measure;
 use crate::page::Section;

@@ -70,7 +70,7 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
                 .figures
                 .iter()
                 .find(|figure| figure.what == what && figure.whom == whom);
-            (whom, figure.map_or(f64::NAN, crate::data::Figure::worst))
+            (whom, figure.map_or(f64::NAN, carp_benches::figure::Figure::worst))
         };
         (name, ["carpd", "ucarp", "keepalived"].map(bar).to_vec())
     })

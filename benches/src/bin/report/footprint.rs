@@ -160,7 +160,7 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
             .figures
             .iter()
             .find(|figure| figure.what == what && figure.whom == whom);
-        figure.map_or(f64::NAN, crate::data::Figure::median)
+        figure.map_or(f64::NAN, carp_benches::figure::Figure::median)
     };
     let rows = [
         (

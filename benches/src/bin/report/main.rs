@@ -17,7 +17,6 @@ mod failover;
 mod fire;
 mod firmware;
 mod footprint;
-mod limits;
 mod machine;
 mod network;
 mod page;
@@ -80,7 +79,7 @@ fn main() -> ExitCode {
 /// Whether nothing is beyond its limit; and if CI is set, whether everything was measured that was asked for: there a
 /// tool that is missing is a failure.
 fn report(arguments: &Arguments) -> Result<bool, Failure> {
-    let limits = limits::read()?;
+    let limits = carp_benches::limits::read();
     let raw = arguments.out.join("results");
     fs::create_dir_all(&raw).map_err(|error| format!("cannot make {}: {error}", raw.display()))?;
     let options = Options {

@@ -7,7 +7,9 @@ use std::thread;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::data::{Figure, Results};
+use carp_benches::figure::Figure;
+
+use crate::data::Results;
 use crate::part::Options;
 use crate::tools::{Failure, output, program};
 

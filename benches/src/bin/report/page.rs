@@ -4,8 +4,10 @@ use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::Path;
 
-use crate::data::{Figure, Results, number};
-use crate::limits::{Limit, Outcome, Verdict};
+use carp_benches::figure::Figure;
+use carp_benches::limits::{Limit, Outcome, Statistic};
+
+use crate::data::{Results, number};
 use crate::part::PARTS;
 use crate::tools::Failure;
 
@@ -88,7 +90,7 @@ fn head(limits: &[Limit], all: &[Results]) -> String {
     }
     let _ = writeln!(
         page,
-        "\n## Limits\n\n{}. They are in `benches/limits.toml`, and nowhere else.\n",
+        "\n## Limits\n\n{}. They are in `benches/limits.toml`; instructions of a call are asserted where they are counted.\n",
         Summary::new(limits, all)
     );
     page.push_str(
@@ -104,12 +106,33 @@ fn head(limits: &[Limit], all: &[Results]) -> String {
     page
 }
 
+/// A figure that a limit is for.
+struct Verdict<'a> {
+    figure: &'a Figure,
+    value: f64,
+    outcome: Outcome,
+}
+
+/// How all figures that it is for compare to a limit.
+fn judge<'a>(limit: &'a Limit, all: &'a [Results], quick: bool) -> Vec<Verdict<'a>> {
+    let figures = all
+        .iter()
+        .flat_map(|results| results.figures.iter().map(|figure| (&results.part, figure)));
+    let mine = figures.filter(|(part, figure)| limit.is_for(part, figure));
+    mine.map(|(_, figure)| Verdict {
+        figure,
+        value: limit.value(figure),
+        outcome: limit.outcome(figure, quick),
+    })
+    .collect()
+}
+
 /// One row for all figures that keep it, and one for each that does not.
 fn limit_rows(page: &mut String, reasons: &mut String, limit: &Limit, all: &[Results]) {
     let quick = all
         .iter()
         .any(|results| results.part == limit.part && results.quick);
-    let verdicts = limit.judge(all, quick);
+    let verdicts = judge(limit, all, quick);
     let mut why = limit.reason.as_str();
     let mut row = |what: &str, whom: &str, unit: &str, value: &str, word: &str| {
         let (part, promised) = (&limit.part, promise(limit, quick, unit));
@@ -177,8 +200,8 @@ fn limit_rows(page: &mut String, reasons: &mut String, limit: &Limit, all: &[Res
 /// What a limit allows.
 fn promise(limit: &Limit, quick: bool, unit: &str) -> String {
     let median = match limit.statistic {
-        crate::limits::Statistic::Median => "median ",
-        crate::limits::Statistic::Worst => "",
+        Statistic::Median => "median ",
+        Statistic::Worst => "",
     };
     let sign = if limit.at_least.is_some() { "≥" } else { "≤" };
     let real = limit.bound(false);
@@ -287,7 +310,7 @@ impl Summary {
             let quick = all
                 .iter()
                 .any(|results| results.part == limit.part && results.quick);
-            let verdicts = limit.judge(all, quick);
+            let verdicts = judge(limit, all, quick);
             sum.not_measured += usize::from(verdicts.is_empty());
             for verdict in verdicts {
                 match verdict.outcome {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use carp_benches::figure::Figure;
+use carp_benches::limits::{Limit, Outcome};
 use carp_fsm::{IfaceId, Instant};
 use carp_std::linux::{Clock, LinuxLink};
 use carpd::lab::topology::Namespace;
@@ -16,7 +18,7 @@ use carpd::lab::{Lab, LabError, Node, Plan, Setup, Software, check};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::figure::{Figure, Limit};
+use crate::line::Line;
 
 /// The nodes.
 pub(crate) const A: usize = 0;
@@ -38,7 +40,10 @@ pub(crate) struct Bench {
     pub(crate) carpd: PathBuf,
     interrupted: Arc<AtomicBool>,
     part: String,
-    figures: Vec<Figure>,
+    /// The part of the report that it belongs to.
+    of_report: &'static str,
+    limits: Vec<Limit>,
+    lines: Vec<Line>,
     errors: Vec<String>,
     /// What is no figure, by name.
     raw: BTreeMap<String, Value>,
@@ -66,7 +71,9 @@ impl Bench {
             carpd: std::env::current_exe().map_err(system("find the own executable"))?,
             interrupted,
             part: String::new(),
-            figures: Vec::new(),
+            of_report: "",
+            limits: carp_benches::limits::read(),
+            lines: Vec::new(),
             errors: Vec::new(),
             raw: BTreeMap::new(),
             started: Clock.now(),
@@ -118,33 +125,23 @@ impl Bench {
         Ok(lab)
     }
 
-    pub(crate) fn heading(&mut self, part: String) {
+    pub(crate) fn heading(&mut self, part: String, of_report: &'static str) {
         println!("\n== {part}");
-        self.part = part;
+        (self.part, self.of_report) = (part, of_report);
     }
 
     /// Takes in samples and prints the line.
-    pub(crate) fn add(
-        &mut self,
-        what: impl Display,
-        whom: impl Display,
-        unit: &'static str,
-        samples: Vec<f64>,
-        limits: &[Limit],
-    ) {
+    pub(crate) fn add(&mut self, what: impl Display, whom: impl Display, unit: &str, samples: Vec<f64>) {
         let figure = Figure {
-            part: self.part.clone(),
             what: what.to_string(),
             whom: whom.to_string(),
-            unit,
+            unit: unit.to_owned(),
             samples,
-            limits: limits.to_vec(),
-            kept: None,
         };
-        let figure = figure.judge(self.fast);
-        let [what, whom, n, median, worst, limit, verdict] = figure.row(self.fast);
-        println!("{verdict:6}  {what}, {whom}: median {median}, worst {worst} (limit {limit}, n = {n})");
-        self.figures.push(figure);
+        let line = Line::new(self.part.clone(), figure, &self.limits, self.of_report, self.fast);
+        let [what, whom, n, median, worst, limit, verdict] = line.row();
+        println!("{verdict:8}  {what}, {whom}: median {median}, worst {worst} (limit {limit}, n = {n})");
+        self.lines.push(line);
     }
 
     /// Keeps what is no figure.
@@ -158,15 +155,21 @@ impl Bench {
     }
 
     pub(crate) fn passed(&self) -> bool {
-        self.errors.is_empty() && self.figures.iter().all(|figure| figure.kept != Some(false))
+        self.errors.is_empty()
+            && self
+                .lines
+                .iter()
+                .all(|line| line.outcome != Some(Outcome::Exceeded))
     }
 
     pub(crate) fn verdict(&self) -> String {
-        let count = |kept| self.figures.iter().filter(|figure| figure.kept == kept).count();
+        let count = |outcome| self.lines.iter().filter(|line| line.outcome == outcome).count();
         format!(
-            "{} limits kept, {} missed, {} figures without a limit, {} parts broken off; {} s",
-            count(Some(true)),
-            count(Some(false)),
+            "{} figures keep their limits, {} miss them for a known reason, {} exceed them, {} have none; {} parts broken \
+             off; {} s",
+            count(Some(Outcome::Kept)),
+            count(Some(Outcome::Missed)),
+            count(Some(Outcome::Exceeded)),
             count(None),
             self.errors.len(),
             (Clock.now() - self.started).as_micros() / 1_000_000,
@@ -179,7 +182,7 @@ impl Bench {
             "schema": 1,
             "fast": self.fast,
             "machine": machine(),
-            "figures": self.figures,
+            "figures": self.lines,
             "errors": self.errors,
             "raw": self.raw,
         });
@@ -203,13 +206,13 @@ impl Bench {
             let _ = writeln!(text, "* {name}: {value}");
         }
         let mut part = "";
-        for figure in &self.figures {
-            if figure.part != part {
-                part = &figure.part;
-                let _ = write!(text, "\n## {part}\n\n| {} |\n|", Figure::HEAD.join(" | "));
-                let _ = writeln!(text, "{}", "---|".repeat(Figure::HEAD.len()));
+        for line in &self.lines {
+            if line.part != part {
+                part = &line.part;
+                let _ = write!(text, "\n## {part}\n\n| {} |\n|", Line::HEAD.join(" | "));
+                let _ = writeln!(text, "{}", "---|".repeat(Line::HEAD.len()));
             }
-            let _ = writeln!(text, "| {} |", figure.row(self.fast).join(" | "));
+            let _ = writeln!(text, "| {} |", line.row().join(" | "));
         }
         for error in &self.errors {
             let _ = writeln!(text, "\nBroken off: {error}");

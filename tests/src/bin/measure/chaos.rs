@@ -7,7 +7,6 @@ use carpd::lab::topology::{INTERFACE, PREFIX_LEN};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP};
 
 use crate::bench::{A, B, Bench, PATIENCE, command, status, system, transitions};
-use crate::figure::Limit;
 
 /// Faults between two quiet periods.
 const BURST: usize = 50;
@@ -52,20 +51,8 @@ fn faults(bench: &mut Bench) -> Result<(), LabError> {
         wrong.push(f64::from(u8::from(!right)));
     }
     let what = format!("{BURST} faults at random, then quiet");
-    bench.add(
-        format_args!("{what}: not exactly one owner"),
-        "carpd",
-        "",
-        wrong,
-        &[Limit::ZERO],
-    );
-    bench.add(
-        format_args!("{what}: demotion"),
-        "carpd",
-        "",
-        demoted,
-        &[Limit::ZERO],
-    );
+    bench.add(format_args!("{what}: not exactly one owner"), "carpd", "", wrong);
+    bench.add(format_args!("{what}: demotion"), "carpd", "", demoted);
     Ok(())
 }
 
@@ -115,14 +102,12 @@ fn reloads(bench: &mut Bench) -> Result<(), LabError> {
         "carpd",
         "",
         vec![after[A] - before[A], after[B] - before[B]],
-        &[Limit::ZERO],
     );
     bench.add(
         format_args!("{count} reloads: refused"),
         "carpd",
         "",
         vec![refused],
-        &[Limit::ZERO],
     );
     Ok(())
 }
@@ -160,7 +145,6 @@ fn another_address(bench: &mut Bench) -> Result<(), LabError> {
         "carpd",
         "",
         vec![after[A] - before[A], after[B] - before[B]],
-        &[Limit::ZERO],
     );
     Ok(())
 }

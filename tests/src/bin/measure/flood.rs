@@ -10,7 +10,6 @@ use carpd::lab::topology::{INTERFACE, Namespace, Topology};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software};
 
 use crate::bench::{A, B, Bench, millis, raw, transitions};
-use crate::figure::Limit;
 use crate::usage::Usage;
 
 /// Packets a second.
@@ -77,40 +76,14 @@ struct Sums {
 
 impl Sums {
     fn add(self, bench: &mut Bench, whom: &str) {
-        let ours = whom == "carpd";
-        let limit = |limit: Limit| if ours { vec![limit] } else { Vec::new() };
         let what = |what: &str| format!("flood: {what}");
-        bench.add(what("packets a second"), whom, "", self.offered, &[]);
-        bench.add(
-            what("transitions"),
-            whom,
-            "",
-            self.transitions,
-            &limit(Limit::ZERO),
-        );
-        bench.add(
-            what("latest advertisement"),
-            whom,
-            "ms",
-            self.late,
-            &limit(Limit::worst(10.0, 300.0)),
-        );
-        bench.add(what("pings lost"), whom, "", self.lost, &[]);
-        bench.add(
-            what("lines logged"),
-            whom,
-            "",
-            self.lines,
-            &limit(Limit::worst(2.0, 2.0)),
-        );
-        bench.add(
-            what("memory added"),
-            whom,
-            "KiB",
-            self.growth,
-            &limit(Limit::worst(64.0, 64.0)),
-        );
-        bench.add(what("CPU of a node"), whom, "%", self.cpu, &[]);
+        bench.add(what("packets a second"), whom, "", self.offered);
+        bench.add(what("transitions"), whom, "", self.transitions);
+        bench.add(what("latest advertisement"), whom, "ms", self.late);
+        bench.add(what("pings lost"), whom, "", self.lost);
+        bench.add(what("lines logged"), whom, "", self.lines);
+        bench.add(what("memory added"), whom, "KiB", self.growth);
+        bench.add(what("CPU of a node"), whom, "%", self.cpu);
     }
 }
 
@@ -184,22 +157,14 @@ fn other_traffic(bench: &mut Bench, lab: &mut Lab) -> Result<(), LabError> {
     let after = Usage::of(lab.nodes[A].process());
     println!("other traffic: {sent} packets in {took} s");
     let wakeups = after.wakeups_per_second(&before, took);
-    let limit = [Limit::worst(5.0, 10.0)];
     bench.add(
         "other traffic at the same rate: wake-ups a second",
         "carpd",
         "",
         vec![wakeups],
-        &limit,
     );
     let cpu = after.cpu_percent(&before, took);
-    bench.add(
-        "other traffic at the same rate: CPU",
-        "carpd",
-        "%",
-        vec![cpu],
-        &[],
-    );
+    bench.add("other traffic at the same rate: CPU", "carpd", "%", vec![cpu]);
     Ok(())
 }
 
@@ -214,24 +179,14 @@ fn few(bench: &mut Bench, software: Software) -> Result<(), LabError> {
         lab.client.pause(Duration::from_millis(909))?;
     }
     let after = lab.nodes.each_ref().map(transitions);
-    let ours = software == Software::Carpd;
-    let limit = |limit: Limit| if ours { vec![limit] } else { Vec::new() };
     let changes = vec![after[A] - before[A], after[B] - before[B]];
-    bench.add(
-        "1.1 invalid packets a second: transitions",
-        software,
-        "",
-        changes,
-        &limit(Limit::ZERO),
-    );
+    bench.add("1.1 invalid packets a second: transitions", software, "", changes);
     let late = vec![latest(&lab, start)];
-    let limits = limit(Limit::worst(10.0, 300.0));
     bench.add(
         "1.1 invalid packets a second: latest advertisement",
         software,
         "ms",
         late,
-        &limits,
     );
     Ok(())
 }

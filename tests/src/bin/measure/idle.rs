@@ -8,25 +8,23 @@ use carp_std::linux::Clock;
 use carpd::lab::{LabError, Plan, Setup, Software, TempDir};
 
 use crate::bench::{A, B, Bench, PATIENCE, status, system};
-use crate::figure::Limit;
 use crate::usage::Usage;
 
 const NETWORKS: u8 = 4;
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    // Limits: PSS in MB, CPU in ms a minute (2 % of a core are 1200).
     if bench.ours() {
-        idle(bench, Software::Carpd, 1, &[5.0, 4.0])?;
-        idle(bench, Software::Carpd, 100, &[])?;
-        idle(bench, Software::Carpd, 1000, &[20.0, 1200.0])?;
+        for hosts in [1, 100, 1000] {
+            idle(bench, Software::Carpd, hosts)?;
+        }
     }
     for software in bench.others() {
-        idle(bench, software, 1, &[])?;
+        idle(bench, software, 1)?;
     }
     Ok(())
 }
 
-fn idle(bench: &mut Bench, software: Software, hosts: usize, limits: &[f64]) -> Result<(), LabError> {
+fn idle(bench: &mut Bench, software: Software, hosts: usize) -> Result<(), LabError> {
     // Each has an executable of its own: what two processes share counts half for each.
     let files = TempDir::new()?;
     let copy = |name: &str| {
@@ -68,23 +66,17 @@ fn idle(bench: &mut Bench, software: Software, hosts: usize, limits: &[f64]) -> 
         let what = format!("idle, {hosts} virtual hosts, {role}");
         #[expect(clippy::cast_precision_loss, reason = "far from 2^53")]
         let mb = |kib: u64| vec![kib as f64 * 1024.0 / 1e6];
-        let at_most = |index: usize, generous: f64| -> Vec<Limit> {
-            let limit = |&at_most: &f64| Limit::worst(at_most, at_most * generous);
-            limits.get(index).map(limit).into_iter().collect()
-        };
         bench.add(
             format_args!("{what}: PSS"),
             software,
             "MB",
             mb(after[node].pss_kib),
-            &at_most(0, 1.0),
         );
         bench.add(
             format_args!("{what}: memory of its own"),
             software,
             "MB",
             mb(after[node].anonymous_kib),
-            &[],
         );
         let per_minute = after[node].cpu_percent(&before[node], time) * 600.0;
         bench.add(
@@ -92,7 +84,6 @@ fn idle(bench: &mut Bench, software: Software, hosts: usize, limits: &[f64]) -> 
             software,
             "ms",
             vec![per_minute],
-            &at_most(1, 5.0),
         );
         let wakeups = after[node].wakeups_per_second(&before[node], time);
         bench.add(
@@ -100,7 +91,6 @@ fn idle(bench: &mut Bench, software: Software, hosts: usize, limits: &[f64]) -> 
             software,
             "",
             vec![wakeups],
-            &[],
         );
     }
     Ok(())

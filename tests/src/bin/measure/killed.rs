@@ -14,12 +14,9 @@ use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP};
 use nix::ifaddrs::getifaddrs;
 
 use crate::bench::{A, B, Bench, PATIENCE, millis, system};
-use crate::figure::Limit;
 
 /// As many pairs at a time; they need next to no processor.
 const PAIRS: usize = 5;
-/// What the guard may take, in milliseconds.
-const GUARD: Limit = Limit::worst(200.0, 1000.0);
 
 /// What happened after one SIGKILL.
 struct Killed {
@@ -49,37 +46,12 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
         killed.extend(result?);
     }
     let list = |f: fn(&Killed) -> f64| killed.iter().map(f).collect::<Vec<_>>();
-    bench.add(
-        "SIGKILL: addresses gone after",
-        "carpd",
-        "ms",
-        list(|k| k.gone),
-        &[GUARD],
-    );
-    let late = [Limit::worst(10.0, 300.0)];
-    bench.add(
-        "SIGKILL: take-over less formula",
-        "carpd",
-        "ms",
-        list(|k| k.late),
-        &late,
-    );
+    bench.add("SIGKILL: addresses gone after", "carpd", "ms", list(|k| k.gone));
+    bench.add("SIGKILL: take-over less formula", "carpd", "ms", list(|k| k.late));
     let double = list(|k| f64::from(u8::from(k.double)));
-    bench.add(
-        "SIGKILL: two owners after the take-over",
-        "carpd",
-        "",
-        double,
-        &[Limit::ZERO],
-    );
+    bench.add("SIGKILL: two owners after the take-over", "carpd", "", double);
     let found = list(|k| f64::from(u8::from(k.found)));
-    bench.add(
-        "SIGKILL: a restart finds the address",
-        "carpd",
-        "",
-        found,
-        &[Limit::ZERO],
-    );
+    bench.add("SIGKILL: a restart finds the address", "carpd", "", found);
     thousand(bench)
 }
 
@@ -142,13 +114,7 @@ fn thousand(bench: &mut Bench) -> Result<(), LabError> {
         lab.nodes[A].kill();
         gone.push(gone_after(lab.topology.station(1), killed)?);
     }
-    bench.add(
-        "SIGKILL: 1001 addresses gone after",
-        "carpd",
-        "ms",
-        gone,
-        &[GUARD],
-    );
+    bench.add("SIGKILL: 1001 addresses gone after", "carpd", "ms", gone);
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! What carpd promises, measured beside UCarp and keepalived: planned changes, crashes, chaos, kills, floods, replays,
-//! and what it costs when nothing happens.
+//! and what it costs when nothing happens. The limits are those of the report, `benches/limits.toml`.
 //!
 //! ```text
 //! cargo run --release -p carp-tests --bin measure             everything, some hours
@@ -13,10 +13,10 @@
 mod bench;
 mod chaos;
 mod crash;
-mod figure;
 mod flood;
 mod idle;
 mod killed;
+mod line;
 mod planned;
 mod replay;
 mod timeline;
@@ -73,6 +73,15 @@ enum Part {
 }
 
 impl Part {
+    /// The part of the report, whose limits it is held to.
+    fn of_report(self) -> &'static str {
+        match self {
+            Self::Planned | Self::Crash | Self::Timeline => "failover",
+            Self::Chaos | Self::Killed | Self::Flood | Self::Replay => "fire",
+            Self::Idle => "footprint",
+        }
+    }
+
     fn measure(self, bench: &mut Bench) -> Result<(), LabError> {
         match self {
             Self::Planned => planned::measure(bench),
@@ -103,10 +112,9 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error),
     };
     for part in parts {
-        bench.heading(
-            part.to_possible_value()
-                .map_or(String::new(), |name| name.get_name().to_owned()),
-        );
+        let name = part.to_possible_value();
+        let name = name.map_or(String::new(), |name| name.get_name().to_owned());
+        bench.heading(name, part.of_report());
         if let Err(error) = part.measure(&mut bench) {
             bench.error(&error);
             if matches!(error, LabError::Interrupted) {

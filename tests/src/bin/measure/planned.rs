@@ -11,7 +11,6 @@ use carpd::lab::topology::{PREFIX_LEN, PREFIX_LEN_V6, Topology};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP_V6};
 
 use crate::bench::{A, B, Bench, MODES, PATIENCE, command, millis, router, system};
-use crate::figure::Limit;
 
 /// What is done, how, and who is master afterwards.
 type Step = (&'static str, fn(&Bench, &mut Lab) -> Result<(), LabError>, usize);
@@ -97,7 +96,6 @@ fn steps(
     setups: [Setup; 2],
     steps: &[Step],
 ) -> Result<(), LabError> {
-    let ours = setups[A].software == Software::Carpd;
     let mut lab = bench.pair(plan, setups)?;
     let mut lost = vec![Vec::new(); steps.len()];
     for _ in 0..bench.times(1, 10) {
@@ -113,8 +111,7 @@ fn steps(
         }
     }
     for ((name, ..), lost) in steps.iter().zip(lost) {
-        let limits: &[_] = if ours { &[Limit::worst(0.0, 1.0)] } else { &[] };
-        bench.add(format_args!("{name}: pings lost"), whom, "", lost, limits);
+        bench.add(format_args!("{name}: pings lost"), whom, "", lost);
     }
     Ok(())
 }
@@ -188,7 +185,6 @@ fn connection(bench: &mut Bench) -> Result<(), LabError> {
         "carpd",
         "",
         vec![broken],
-        &[Limit::ZERO],
     );
     let worst = vec![answered.unwrap_or(f64::INFINITY)];
     bench.add(
@@ -196,7 +192,6 @@ fn connection(bench: &mut Bench) -> Result<(), LabError> {
         "carpd",
         "ms",
         worst,
-        &[],
     );
     Ok(())
 }

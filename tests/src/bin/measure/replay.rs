@@ -9,10 +9,9 @@ use carp_std::Link;
 use carp_std::linux::{Clock, LinuxLink};
 use carpd::lab::measure::master_down;
 use carpd::lab::topology::INTERFACE;
-use carpd::lab::{Lab, LabError, Node, Plan, Setup, Software};
+use carpd::lab::{Lab, LabError, Node, Plan, Setup};
 
 use crate::bench::{A, B, Bench, PATIENCE, millis, transitions};
-use crate::figure::Limit;
 
 /// How many of the last advertisements of a dead master are replayed.
 const LAST: usize = 64;
@@ -38,11 +37,6 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
 /// At a pair that lives.
 fn living(bench: &mut Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<(), LabError> {
     let software = lab.nodes[A].setup().software;
-    let limits: &[_] = if software == Software::Carpd {
-        &[Limit::ZERO]
-    } else {
-        &[]
-    };
     let (start, before) = (Clock.now(), lab.nodes.each_ref().map(transitions));
     for _ in 0..bench.times(30, 300) {
         recorder.send_next();
@@ -50,21 +44,9 @@ fn living(bench: &mut Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<(
     }
     let after = lab.nodes.each_ref().map(transitions);
     let changes = vec![after[A] - before[A], after[B] - before[B]];
-    bench.add(
-        "replay to a living pair: transitions",
-        software,
-        "",
-        changes,
-        limits,
-    );
+    bench.add("replay to a living pair: transitions", software, "", changes);
     let lost = f64::from(lab.client.record().lost_pings(start).count);
-    bench.add(
-        "replay to a living pair: pings lost",
-        software,
-        "",
-        vec![lost],
-        limits,
-    );
+    bench.add("replay to a living pair: pings lost", software, "", vec![lost]);
     Ok(())
 }
 
@@ -91,17 +73,11 @@ fn dead(bench: &mut Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<(),
     let late = heir.map_or(f64::INFINITY, |heir| {
         millis((heir.first - heir.last).as_micros()) - formula
     });
-    let limits: &[_] = if software == Software::Carpd {
-        &[Limit::worst(10.0, 300.0)]
-    } else {
-        &[]
-    };
     bench.add(
         "replay of a dead master: take-over less formula",
         software,
         "ms",
         vec![late],
-        limits,
     );
     if heir.is_none() {
         return Ok(());
@@ -113,17 +89,11 @@ fn dead(bench: &mut Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<(),
         lab.client.pause(Duration::from_millis(100))?;
     }
     let deposed = transitions(&lab.nodes[B]) - before;
-    let limits: &[_] = if software == Software::Carpd {
-        &[Limit::ZERO]
-    } else {
-        &[]
-    };
     bench.add(
         "replay of a dead master to its heir: transitions",
         software,
         "",
         vec![deposed],
-        limits,
     );
     Ok(())
 }

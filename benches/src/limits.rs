@@ -1,47 +1,55 @@
 //! `benches/limits.toml`, and how figures compare to it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::data::{Figure, Results};
+use crate::figure::Figure;
 
-const FILE: &str = include_str!("../../../limits.toml");
+const FILE: &str = include_str!("../limits.toml");
 
 /// What figures are held to.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Limit {
-    pub(crate) part: String,
+pub struct Limit {
+    /// Of the report.
+    pub part: String,
     /// The figures that it is for; `*` stands for anything.
-    pub(crate) what: String,
+    pub what: String,
+    /// Of whom; `*` stands for anything, and is meant if nothing is said.
     #[serde(default = "anybody")]
-    pub(crate) whom: String,
+    pub whom: String,
+    /// What of the samples is held to it.
     #[serde(default)]
-    pub(crate) statistic: Statistic,
-    /// What is promised: one of the two.
-    pub(crate) at_most: Option<f64>,
-    pub(crate) at_least: Option<f64>,
+    pub statistic: Statistic,
+    /// What is promised: this,
+    pub at_most: Option<f64>,
+    /// or this.
+    pub at_least: Option<f64>,
     /// Instead with `--quick`, which runs on busy machines and measures less.
-    pub(crate) quick: Option<f64>,
+    pub quick: Option<f64>,
     /// As long as the promise is not kept: what must not be passed all the same.
-    pub(crate) until_then: Option<f64>,
+    pub until_then: Option<f64>,
     /// Why it is not kept.
-    pub(crate) missed: Option<String>,
+    pub missed: Option<String>,
     /// Why it is what it is.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 /// Of the samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Statistic {
+pub enum Statistic {
+    /// The one that is farthest from zero.
     #[default]
     Worst,
+    /// The one in the middle.
     Median,
 }
 
 /// How a figure compares to its limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The promise is kept.
     Kept,
     /// It is known and explained, and has not grown worse than allowed.
     Missed,
@@ -49,20 +57,17 @@ pub(crate) enum Outcome {
     Exceeded,
 }
 
-/// A limit and a figure that it is for.
-pub(crate) struct Verdict<'a> {
-    pub(crate) figure: &'a Figure,
-    pub(crate) value: f64,
-    pub(crate) outcome: Outcome,
-}
-
 fn anybody() -> String {
     "*".to_owned()
 }
 
 /// All of them.
-pub(crate) fn read() -> Result<Vec<Limit>, String> {
-    parse(FILE)
+///
+/// # Panics
+///
+/// If the file is not in order, which a test sees.
+pub fn read() -> Vec<Limit> {
+    parse(FILE).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn parse(text: &str) -> Result<Vec<Limit>, String> {
@@ -100,38 +105,36 @@ fn parse(text: &str) -> Result<Vec<Limit>, String> {
 
 impl Limit {
     /// What counts in this run, and how it is written.
-    pub(crate) fn bound(&self, quick: bool) -> f64 {
+    pub fn bound(&self, quick: bool) -> f64 {
         let promised = self.at_most.or(self.at_least).unwrap_or(f64::NAN);
         self.quick.filter(|_| quick).unwrap_or(promised)
     }
 
-    /// How all figures that it is for compare to it.
-    pub(crate) fn judge<'a>(&'a self, all: &'a [Results], quick: bool) -> Vec<Verdict<'a>> {
-        let part = all.iter().filter(|results| results.part == self.part);
-        let figures = part.flat_map(|results| &results.figures);
-        let mine =
-            figures.filter(|figure| matches(&self.what, &figure.what) && matches(&self.whom, &figure.whom));
-        mine.map(|figure| {
-            let value = match self.statistic {
-                Statistic::Worst => figure.worst(),
-                Statistic::Median => figure.median(),
-            };
-            let within = |bound: f64| match self.at_least {
-                Some(_) => value >= bound,
-                None => value.abs() <= bound,
-            };
-            let outcome = match self.until_then {
-                _ if within(self.bound(quick)) => Outcome::Kept,
-                Some(until_then) if within(until_then) => Outcome::Missed,
-                _ => Outcome::Exceeded,
-            };
-            Verdict {
-                figure,
-                value,
-                outcome,
-            }
-        })
-        .collect()
+    /// Whether it is for this figure of this part.
+    pub fn is_for(&self, part: &str, figure: &Figure) -> bool {
+        self.part == part && matches(&self.what, &figure.what) && matches(&self.whom, &figure.whom)
+    }
+
+    /// What of the figure is held to it.
+    pub fn value(&self, figure: &Figure) -> f64 {
+        match self.statistic {
+            Statistic::Worst => figure.worst(),
+            Statistic::Median => figure.median(),
+        }
+    }
+
+    /// How a figure compares to it. One without samples keeps no limit.
+    pub fn outcome(&self, figure: &Figure, quick: bool) -> Outcome {
+        let value = self.value(figure);
+        let within = |bound: f64| match self.at_least {
+            Some(_) => value >= bound,
+            None => value.abs() <= bound,
+        };
+        match self.until_then {
+            _ if within(self.bound(quick)) => Outcome::Kept,
+            Some(until_then) if within(until_then) => Outcome::Missed,
+            _ => Outcome::Exceeded,
+        }
     }
 }
 
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_file_is_in_order() {
-        assert!(!read().unwrap().is_empty());
+        assert!(!read().is_empty());
     }
 
     #[test]
@@ -178,25 +181,25 @@ mod tests {
              [[limit]]\npart = 'p'\nwhat = 'w'\nat_most = 10\nquick = 15\nstatistic = 'median'\nreason = 'r'\n",
         )
         .unwrap();
-        let outcome = |limit: usize, samples: &[f64], quick| {
-            let mut results = Results {
-                part: "p".to_owned(),
-                ..Results::default()
-            };
-            results.add("w", "anybody", "", samples.to_vec());
-            let all = [results];
-            let verdicts = limits[limit].judge(&all, quick);
-            verdicts[0].outcome
+        let figure = |samples: &[f64]| Figure {
+            what: "w".to_owned(),
+            whom: "anybody".to_owned(),
+            unit: String::new(),
+            samples: samples.to_vec(),
         };
+        let outcome = |limit: usize, samples: &[f64], quick| limits[limit].outcome(&figure(samples), quick);
         assert_eq!(outcome(0, &[10.0], false), Outcome::Kept);
         assert_eq!(outcome(0, &[0.0, 20.0, 0.0], false), Outcome::Missed);
         assert_eq!(outcome(0, &[-21.0], false), Outcome::Exceeded);
-        assert_eq!(outcome(0, &[f64::NAN], false), Outcome::Exceeded);
+        for nothing in [&[f64::NAN][..], &[]] {
+            assert_eq!(outcome(0, nothing, true), Outcome::Exceeded);
+        }
         assert_eq!(outcome(1, &[12.0], false), Outcome::Kept);
         assert_eq!(outcome(1, &[11.0], false), Outcome::Exceeded);
         assert_eq!(outcome(2, &[1.0, 14.0, 99.0], false), Outcome::Exceeded);
         assert_eq!(outcome(2, &[1.0, 14.0, 99.0], true), Outcome::Kept);
-        assert!(limits[0].judge(&[], false).is_empty());
+        assert!(limits[0].is_for("p", &figure(&[])));
+        assert!(!limits[0].is_for("q", &figure(&[])));
     }
 
     #[test]
