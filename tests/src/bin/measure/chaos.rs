@@ -1,20 +1,29 @@
 //! Faults at random, and changes of a living pair. Whatever it was: afterwards there is one owner, and nothing demotes.
 
+use std::iter;
 use std::time::Duration;
 
+use carp_benches::figure::Figure;
 use carp_std::linux::random_seed;
 use carpd::lab::topology::{INTERFACE, PREFIX_LEN};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP};
 
-use crate::bench::{A, B, Bench, PATIENCE, command, status, system, transitions};
+use crate::bench::{A, B, Bench, PATIENCE, command, status, system, together, transitions};
 
 /// Faults between two quiet periods.
 const BURST: usize = 50;
+/// As many pairs have faults at the same time.
+const PAIRS: usize = 5;
+
+/// What is done to a pair, and what is found.
+type Job = fn(&Bench) -> Result<Vec<Figure>, LabError>;
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    faults(bench)?;
-    reloads(bench)?;
-    another_address(bench)
+    let others: [Job; 2] = [reloads, another_address];
+    let jobs = iter::repeat_n(faults as Job, PAIRS).chain(others);
+    let found = together(jobs, |job| job(bench))?;
+    bench.add_all(found);
+    Ok(())
 }
 
 fn pair(bench: &Bench) -> Result<Lab, LabError> {
@@ -23,13 +32,13 @@ fn pair(bench: &Bench) -> Result<Lab, LabError> {
 }
 
 /// Links, daemons and addresses that come and go.
-fn faults(bench: &mut Bench) -> Result<(), LabError> {
+fn faults(bench: &Bench) -> Result<Vec<Figure>, LabError> {
     let mut lab = pair(bench)?;
     let seed = random_seed().map_err(system("get random bits"))?;
     println!("the seed of the faults is {seed:#x}");
     let mut random = Random(seed);
     let (mut wrong, mut demoted) = (Vec::new(), Vec::new());
-    for _ in 0..bench.times(500, 10_000) / BURST {
+    for _ in 0..bench.times(500, 10_000).div_ceil(BURST * PAIRS) {
         for _ in 0..BURST {
             fault(&mut lab, &mut random)?;
         }
@@ -51,9 +60,10 @@ fn faults(bench: &mut Bench) -> Result<(), LabError> {
         wrong.push(f64::from(u8::from(!right)));
     }
     let what = format!("{BURST} faults at random, then quiet");
-    bench.add(format_args!("{what}: not exactly one owner"), "carpd", "", wrong);
-    bench.add(format_args!("{what}: demotion"), "carpd", "", demoted);
-    Ok(())
+    Ok(vec![
+        Figure::new(format_args!("{what}: not exactly one owner"), "carpd", "", wrong),
+        Figure::new(format_args!("{what}: demotion"), "carpd", "", demoted),
+    ])
 }
 
 fn fault(lab: &mut Lab, random: &mut Random) -> Result<(), LabError> {
@@ -79,7 +89,7 @@ fn fault(lab: &mut Lab, random: &mut Random) -> Result<(), LabError> {
     lab.client.pause(Duration::from_millis(random.below(50)))
 }
 
-fn reloads(bench: &mut Bench) -> Result<(), LabError> {
+fn reloads(bench: &Bench) -> Result<Vec<Figure>, LabError> {
     let mut lab = pair(bench)?;
     let before = lab.nodes.each_ref().map(transitions);
     let mut refused = 0.0;
@@ -97,23 +107,25 @@ fn reloads(bench: &mut Bench) -> Result<(), LabError> {
     lab.client.settle(&lab.nodes[A], PATIENCE)?;
     let after = lab.nodes.each_ref().map(transitions);
     let count = bench.times(200, 1000);
-    bench.add(
-        format_args!("{count} reloads: transitions"),
-        "carpd",
-        "",
-        vec![after[A] - before[A], after[B] - before[B]],
-    );
-    bench.add(
-        format_args!("{count} reloads: refused"),
-        "carpd",
-        "",
-        vec![refused],
-    );
-    Ok(())
+    let transitions = vec![after[A] - before[A], after[B] - before[B]];
+    Ok(vec![
+        Figure::new(
+            format_args!("{count} reloads: transitions"),
+            "carpd",
+            "",
+            transitions,
+        ),
+        Figure::new(
+            format_args!("{count} reloads: refused"),
+            "carpd",
+            "",
+            vec![refused],
+        ),
+    ])
 }
 
 /// A virtual address is added to one node and then to the other, and removed in the same way.
-fn another_address(bench: &mut Bench) -> Result<(), LabError> {
+fn another_address(bench: &Bench) -> Result<Vec<Figure>, LabError> {
     let mut lab = pair(bench)?;
     let before = lab.nodes.each_ref().map(transitions);
     let apart = Duration::from_secs(if bench.fast { 5 } else { 10 });
@@ -137,16 +149,12 @@ fn another_address(bench: &mut Bench) -> Result<(), LabError> {
     }
     lab.client.settle(&lab.nodes[A], PATIENCE)?;
     let after = lab.nodes.each_ref().map(transitions);
-    bench.add(
-        format_args!(
-            "address added and removed on a living pair, {} s apart: transitions",
-            apart.as_secs()
-        ),
-        "carpd",
-        "",
-        vec![after[A] - before[A], after[B] - before[B]],
+    let what = format!(
+        "address added and removed on a living pair, {} s apart: transitions",
+        apart.as_secs()
     );
-    Ok(())
+    let transitions = vec![after[A] - before[A], after[B] - before[B]];
+    Ok(vec![Figure::new(what, "carpd", "", transitions)])
 }
 
 /// xorshift64: good enough to choose faults.

@@ -13,12 +13,13 @@ use carpd::lab::topology::Namespace;
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP};
 use nix::ifaddrs::getifaddrs;
 
-use crate::bench::{A, B, Bench, PATIENCE, millis, system};
+use crate::bench::{A, B, Bench, PATIENCE, millis, system, together};
 
 /// As many pairs at a time; they need next to no processor.
-const PAIRS: usize = 5;
+const PAIRS: usize = 10;
 
 /// What happened after one SIGKILL.
+#[derive(Clone)]
 struct Killed {
     /// When the address was gone from the dead node, in milliseconds.
     gone: f64,
@@ -31,20 +32,9 @@ struct Killed {
 }
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    let times = bench.times(20, 200) / PAIRS;
+    let times = bench.times(20, 200).div_ceil(PAIRS);
     let shared = &*bench;
-    let results: Vec<Result<Vec<Killed>, LabError>> = thread::scope(|scope| {
-        let pairs: Vec<_> = (0..PAIRS).map(|_| scope.spawn(|| pair(shared, times))).collect();
-        let join = |pair: thread::ScopedJoinHandle<'_, _>| {
-            pair.join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        pairs.into_iter().map(join).collect()
-    });
-    let mut killed = Vec::new();
-    for result in results {
-        killed.extend(result?);
-    }
+    let killed = together(0..PAIRS, |_| pair(shared, times))?.concat();
     let list = |f: fn(&Killed) -> f64| killed.iter().map(f).collect::<Vec<_>>();
     bench.add("SIGKILL: addresses gone after", "carpd", "ms", list(|k| k.gone));
     bench.add("SIGKILL: take-over less formula", "carpd", "ms", list(|k| k.late));
