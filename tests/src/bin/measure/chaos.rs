@@ -13,7 +13,7 @@ use crate::bench::{A, B, Bench, PATIENCE, command, status, system, together, tra
 /// Faults between two quiet periods.
 const BURST: usize = 50;
 /// As many pairs have faults at the same time.
-const PAIRS: usize = 5;
+const PAIRS: usize = 8;
 
 /// What is done to a pair, and what is found.
 type Job = fn(&Bench) -> Result<Vec<Figure>, LabError>;
