@@ -153,7 +153,7 @@ fn pulls(bench: &mut Bench, preempt: bool) -> Result<(), LabError> {
     let (mut there, mut here) = (Vec::new(), Vec::new());
     for time in 0..bench.times(2, 20) {
         let network = u8::from(time % 2 == 1);
-        let mut lab = bench.lab(plan, [0, 100].map(|advskew| router(advskew, preempt)))?;
+        let mut lab = bench.lab(plan, [0, 100].map(|advskew| router(advskew, preempt, MODES[0])))?;
         let mut other = lab.another_client("eth1", Ipv4Addr::new(192, 0, 3, 10).into())?;
         lab.start(A)?;
         lab.client.settle(&lab.nodes[A], PATIENCE)?;

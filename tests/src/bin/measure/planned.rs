@@ -10,7 +10,7 @@ use carp_std::linux::Clock;
 use carpd::lab::topology::{PREFIX_LEN, PREFIX_LEN_V6, Topology};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP_V6};
 
-use crate::bench::{A, B, Bench, MODES, PATIENCE, command, millis, router, system};
+use crate::bench::{A, B, Bench, MODES, PATIENCE, command, joined, millis, router, system};
 
 /// What is done, how, and who is master afterwards.
 type Step = (&'static str, fn(&Bench, &mut Lab) -> Result<(), LabError>, usize);
@@ -83,8 +83,8 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
             &STEPS[..OF_OTHERS],
         )?;
     }
-    if bench.ours() {
-        connection(bench)?;
+    for mode in modes {
+        connection(bench, mode)?;
     }
     Ok(())
 }
@@ -132,7 +132,7 @@ fn order(bench: &Bench, lab: &mut Lab, node: usize, words: &[&str]) -> Result<()
 }
 
 /// A conversation through two routers of which the better one leaves and returns.
-fn connection(bench: &mut Bench) -> Result<(), LabError> {
+fn connection(bench: &mut Bench, mode: &str) -> Result<(), LabError> {
     const PORT: u16 = 7;
     const SERVER: u8 = 3;
     let plan = Plan {
@@ -140,7 +140,7 @@ fn connection(bench: &mut Bench) -> Result<(), LabError> {
         ..Plan::default()
     };
     // The third node is the server, and runs nothing.
-    let [a, b] = [0, 100].map(|advskew| router(advskew, true));
+    let [a, b] = [0, 100].map(|advskew| router(advskew, true, mode));
     let mut lab = bench.lab(plan, [a, b, Setup::new(Software::Carpd, 200)])?;
     for n in [1, 2] {
         lab.topology.station(n).set("ipv4/ip_forward", "1")?;
@@ -175,21 +175,21 @@ fn connection(bench: &mut Bench) -> Result<(), LabError> {
         let talk = scope.spawn(|| converse(client, &over));
         let changed = changes(bench, &mut lab);
         over.store(true, Ordering::Relaxed);
-        (changed, talk.join())
+        (changed, joined(talk))
     });
     changed?;
-    let answered = talk.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let broken = f64::from(u8::from(answered.is_err()));
+    let whom = format!("carpd {mode}");
+    let broken = f64::from(u8::from(talk.is_err()));
     bench.add(
         "TCP through two routers: connections broken",
-        "carpd",
+        &whom,
         "",
         vec![broken],
     );
-    let worst = vec![answered.unwrap_or(f64::INFINITY)];
+    let worst = vec![talk.unwrap_or(f64::INFINITY)];
     bench.add(
         "TCP through two routers: longest wait for an echo",
-        "carpd",
+        &whom,
         "ms",
         worst,
     );
