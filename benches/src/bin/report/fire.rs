@@ -35,7 +35,7 @@ pub(crate) const PART: Part = Part {
         },
         Step {
             name: "SIGKILL at random moments",
-            seconds: [0.0, 500.0],
+            seconds: [0.0, 1000.0],
             needs: &[Need::Time, Need::Root, Need::Tool("ip", "iproute2")],
             company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "killed"),
@@ -55,7 +55,7 @@ pub(crate) const NEEDS: [Need; 4] = [
 fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> {
     section.text(
         "Somebody without the password sends to a pair of nodes: ten kinds of invalid advertisements, one after the \
-         other, at up to 100 000 a second to carpd and 50 000 to the others (which would fail at more, and get the \
+         other, at 100 000 a second to carpd and 50 000 to the others (which would fail at more, and get the \
          four kinds that mean something to them); 1.1 invalid packets a second; and recorded advertisements, as they \
          were. A node must not change its state, nor be late with its own advertisements, nor log a line for each.",
     );

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use carp_benches::figure::Figure;
@@ -256,13 +256,8 @@ pub(crate) fn together<I: Send, T: Send>(
             .into_iter()
             .map(|item| scope.spawn(move || each(item)))
             .collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
         // All of them have to end before the first error is told.
-        let ended: Vec<_> = started.into_iter().map(join).collect();
+        let ended: Vec<_> = started.into_iter().map(joined).collect();
         ended.into_iter().collect()
     })
 }
@@ -271,6 +266,13 @@ pub(crate) fn together<I: Send, T: Send>(
 pub(crate) fn system(doing: &str) -> impl FnOnce(std::io::Error) -> LabError {
     let doing = doing.to_owned();
     move |error| LabError::System { doing, error }
+}
+
+/// What a thread returned. If it panicked, so does this.
+pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// A way to send and to hear frames on an interface of a station.
@@ -285,15 +287,15 @@ pub(crate) fn raw(station: &Namespace, interface: &str) -> Result<(LinuxLink, If
 }
 
 /// A router with a virtual host on each of two networks, which serve as gateways.
-pub(crate) fn router(advskew: u8, preempt: bool) -> Setup {
+pub(crate) fn router(advskew: u8, preempt: bool, mode: &str) -> Setup {
     let mut setup = Setup::new(Software::Carpd, advskew);
     setup.preempt = preempt;
     setup.more = format!(
         "[[vhid]]\ninterface = \"eth1\"\nvhid = 8\naddresses = [\"192.0.3.10/24\"]\npassword = \"{}\"\nadvskew = \
-         {advskew}\npreempt = {preempt}\n",
+         {advskew}\npreempt = {preempt}\nmode = \"{mode}\"\n",
         setup.password
     );
-    setup
+    setup.with_mode(mode)
 }
 
 /// Runs a command of carpd on a node; the answer is what it printed, and whether it was done.

@@ -167,7 +167,7 @@ fn pulls(bench: &Bench, preempt: bool, network: u8) -> Result<Vec<Figure>, LabEr
         networks: 2,
         ..Plan::default()
     };
-    let mut lab = bench.lab(plan, [0, 100].map(|advskew| router(advskew, preempt)))?;
+    let mut lab = bench.lab(plan, [0, 100].map(|advskew| router(advskew, preempt, MODES[0])))?;
     let mut other = lab.another_client("eth1", Ipv4Addr::new(192, 0, 3, 10).into())?;
     let (mut there, mut here) = (Vec::new(), Vec::new());
     for _ in 0..bench.times(1, 10) {

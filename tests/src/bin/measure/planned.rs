@@ -11,7 +11,7 @@ use carp_std::linux::Clock;
 use carpd::lab::topology::{PREFIX_LEN, PREFIX_LEN_V6, Topology};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP_V6};
 
-use crate::bench::{A, B, Bench, MODES, PATIENCE, command, millis, router, system, together};
+use crate::bench::{A, B, Bench, MODES, PATIENCE, command, joined, millis, router, system, together};
 
 /// What is done, how, and who is master afterwards.
 type Step = (&'static str, fn(&Bench, &mut Lab) -> Result<(), LabError>, usize);
@@ -103,10 +103,8 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
         steps(bench, pair, &mut lab, bench.times(1, TIMES).div_ceil(shares))
     })?;
     bench.add_all(found);
-    if bench.ours() {
-        let found = connection(bench)?;
-        bench.add_all(vec![found]);
-    }
+    let found = together(modes, |mode| connection(bench, mode))?;
+    bench.add_all(found);
     Ok(())
 }
 
@@ -155,7 +153,7 @@ fn order(bench: &Bench, lab: &mut Lab, node: usize, words: &[&str]) -> Result<()
 }
 
 /// A conversation through two routers of which the better one leaves and returns.
-fn connection(bench: &Bench) -> Result<Vec<Figure>, LabError> {
+fn connection(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
     const PORT: u16 = 7;
     const SERVER: u8 = 3;
     let plan = Plan {
@@ -163,7 +161,7 @@ fn connection(bench: &Bench) -> Result<Vec<Figure>, LabError> {
         ..Plan::default()
     };
     // The third node is the server, and runs nothing.
-    let [a, b] = [0, 100].map(|advskew| router(advskew, true));
+    let [a, b] = [0, 100].map(|advskew| router(advskew, true, mode));
     let mut lab = bench.lab(plan, [a, b, Setup::new(Software::Carpd, 200)])?;
     for n in [1, 2] {
         lab.topology.station(n).set("ipv4/ip_forward", "1")?;
@@ -198,16 +196,16 @@ fn connection(bench: &Bench) -> Result<Vec<Figure>, LabError> {
         let talk = scope.spawn(|| converse(client, &over));
         let changed = changes(bench, &mut lab);
         over.store(true, Ordering::Relaxed);
-        (changed, talk.join())
+        (changed, joined(talk))
     });
     changed?;
-    let answered = talk.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let broken = f64::from(u8::from(answered.is_err()));
-    let worst = vec![answered.unwrap_or(f64::INFINITY)];
+    let whom = format!("carpd {mode}");
+    let broken = f64::from(u8::from(talk.is_err()));
+    let worst = vec![talk.unwrap_or(f64::INFINITY)];
     let what = |what: &str| format!("TCP through two routers: {what}");
     Ok(vec![
-        Figure::new(what("connections broken"), "carpd", "", vec![broken]),
-        Figure::new(what("longest wait for an echo"), "carpd", "ms", worst),
+        Figure::new(what("connections broken"), &whom, "", vec![broken]),
+        Figure::new(what("longest wait for an echo"), &whom, "ms", worst),
     ])
 }
 
