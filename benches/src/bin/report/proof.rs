@@ -16,14 +16,14 @@ pub(crate) const PART: Part = Part {
     steps: &[
         Step {
             name: "model check",
-            seconds: [6.0, 800.0],
+            seconds: [17.0, 600.0],
             needs: &[],
             company: Company::Work,
             run: model,
         },
         Step {
             name: "seeded runs",
-            seconds: [5.0, 800.0],
+            seconds: [5.0, 400.0],
             needs: &[],
             company: Company::Work,
             run: runs,
@@ -37,14 +37,14 @@ pub(crate) const PART: Part = Part {
         },
         Step {
             name: "planted bugs",
-            seconds: [0.0, 180.0],
+            seconds: [0.0, 600.0],
             needs: &[Need::Time],
             company: Company::Work,
             run: planted,
         },
         Step {
             name: "fuzzing",
-            seconds: [0.0, 420.0],
+            seconds: [0.0, 600.0],
             needs: &[
                 Need::Time,
                 Need::Tool("cargo-fuzz", "cargo-fuzz, by cargo install; and nightly"),
