@@ -56,6 +56,8 @@ pub(crate) const PART: Part = Part {
     section,
 };
 
+/// Under this name: the way to a state in which a promise does not hold.
+const COUNTEREXAMPLE: &str = "counterexample";
 /// Under this name: each run that broke a promise, and which.
 const SEEDS: &str = "seeds that broke a promise";
 
@@ -84,6 +86,15 @@ fn model(options: Options, results: &mut Results) -> Result<(), Failure> {
         "",
         vec![f64::from(u8::from(!well))],
     );
+    if !well {
+        let found: Vec<_> = text
+            .lines()
+            .skip_while(|line| !line.contains("counterexample"))
+            .collect();
+        results
+            .raw
+            .insert(COUNTEREXAMPLE.to_owned(), found.join("\n").into());
+    }
     Ok(())
 }
 
@@ -222,6 +233,9 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
     section.table("exhaustive", |figure| {
         figure.whom == "model check" && !figure.what.starts_with("states of ")
     });
+    if let Some(found) = results.raw.get(COUNTEREXAMPLE).and_then(|found| found.as_str()) {
+        section.text(&format!("```text\n{found}\n```"));
+    }
     section.table("by chance", |figure| figure.whom == "seeded runs");
     let seeds = results.raw.get(SEEDS).and_then(|seeds| seeds.as_array());
     for seed in seeds.into_iter().flatten().filter_map(|seed| seed.as_str()) {
