@@ -87,13 +87,13 @@ fn model(options: Options, results: &mut Results) -> Result<(), Failure> {
         vec![f64::from(u8::from(!well))],
     );
     if !well {
-        let found: Vec<_> = text
-            .lines()
-            .skip_while(|line| !line.contains("counterexample"))
-            .collect();
-        results
-            .raw
-            .insert(COUNTEREXAMPLE.to_owned(), found.join("\n").into());
+        // What is found as expected stands before it.
+        let lines: Vec<_> = text.lines().collect();
+        let from = lines
+            .iter()
+            .rposition(|line| line.ends_with("ended by a counterexample"));
+        let found = lines[from.unwrap_or(0)..].join("\n");
+        results.raw.insert(COUNTEREXAMPLE.to_owned(), found.into());
     }
     Ok(())
 }
