@@ -4,12 +4,12 @@ use std::hint::black_box;
 
 use carp_benches::wire::{FLOOR, Fixture, OPERATIONS, VERIFY};
 
-use carp_benches::figure::Figure;
+use carp_benches::figure::{Figure, RATIO};
 
 use crate::callgrind::{Counted, instructions};
 use crate::data::Results;
 use crate::page::Section;
-use crate::part::{Need, Options, Part, Step};
+use crate::part::{Company, Need, Options, Part, Step};
 use crate::plot::{self, Bars};
 use crate::tools::{Failure, cells, now, run, script};
 
@@ -22,21 +22,21 @@ pub(crate) const PART: Part = Part {
             name: "times on this machine",
             seconds: [2.0, 20.0],
             needs: &[],
-            alongside: false,
+            company: Company::Alone,
             run: times,
         },
         Step {
             name: "instructions on this machine",
             seconds: [25.0, 25.0],
             needs: &[Need::Tool("valgrind", "valgrind")],
-            alongside: true,
+            company: Company::Work,
             run: counts,
         },
         Step {
             name: "instructions on microcontrollers",
             seconds: [8.0, 8.0],
             needs: &[Need::Tool("qemu-system-arm", "qemu-system-arm")],
-            alongside: true,
+            company: Company::Work,
             run: microcontrollers,
         },
     ],
@@ -110,12 +110,17 @@ fn add(results: &mut Results, whom: &str, unit: &str, values: &[f64]) {
         results.add(
             format!("{}: of the floor", operation.name),
             whom,
-            "",
+            RATIO,
             vec![value / values[FLOOR]],
         );
         if operation.name.starts_with("reject by ") {
             let ratio = vec![value / values[VERIFY]];
-            results.add(format!("{}: of a verification", operation.name), whom, "", ratio);
+            results.add(
+                format!("{}: of a verification", operation.name),
+                whom,
+                RATIO,
+                ratio,
+            );
         }
     }
 }

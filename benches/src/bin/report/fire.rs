@@ -3,7 +3,7 @@
 use crate::data::Results;
 use crate::network::measure;
 use crate::page::Section;
-use crate::part::{Need, Part, Step};
+use crate::part::{Company, Need, Part, Step};
 use crate::plot::{self, Bars};
 use crate::tools::Failure;
 
@@ -16,28 +16,28 @@ pub(crate) const PART: Part = Part {
             name: "floods of invalid packets",
             seconds: [35.0, 400.0],
             needs: &NEEDS,
-            alongside: false,
+            company: Company::Alone,
             run: |options, results| measure(options, results, "flood"),
         },
         Step {
             name: "replays",
             seconds: [20.0, 480.0],
             needs: &NEEDS,
-            alongside: true,
+            company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "replay"),
         },
         Step {
             name: "faults at random",
             seconds: [0.0, 1300.0],
             needs: &[Need::Time, Need::Root, Need::Tool("ip", "iproute2")],
-            alongside: true,
+            company: Company::Any,
             run: |options, results| measure(options, results, "chaos"),
         },
         Step {
             name: "SIGKILL at random moments",
             seconds: [0.0, 1000.0],
             needs: &[Need::Time, Need::Root, Need::Tool("ip", "iproute2")],
-            alongside: true,
+            company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "killed"),
         },
     ],

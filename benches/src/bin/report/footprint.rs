@@ -7,9 +7,9 @@ use crate::fire::NEEDS;
 use crate::firmware;
 use crate::network::measure;
 use crate::page::Section;
-use crate::part::{Need, Options, Part, Step};
+use crate::part::{Company, Need, Options, Part, Step};
 use crate::plot::{self, Bars};
-use crate::tools::{Failure, cargo, cells, output, run, script, workspace};
+use crate::tools::{Failure, cells, output, script, workspace};
 
 pub(crate) const PART: Part = Part {
     name: "footprint",
@@ -23,28 +23,28 @@ pub(crate) const PART: Part = Part {
             name: "idle daemons",
             seconds: [50.0, 420.0],
             needs: &NEEDS,
-            alongside: true,
+            company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "idle"),
         },
         Step {
             name: "size of the executables",
             seconds: [1.0, 1.0],
             needs: &[],
-            alongside: true,
+            company: Company::Work,
             run: executables,
         },
         Step {
             name: "flash of the core",
             seconds: [3.0, 3.0],
             needs: &[NM],
-            alongside: true,
+            company: Company::Work,
             run: core,
         },
         Step {
             name: "flash and RAM of the adapter",
             seconds: [3.0, 3.0],
             needs: &[NM],
-            alongside: true,
+            company: Company::Work,
             run: adapter,
         },
         firmware::STEP,
@@ -55,13 +55,6 @@ pub(crate) const PART: Part = Part {
 const NM: Need = Need::Tool("arm-none-eabi-nm", "binutils-arm-none-eabi");
 
 fn executables(_: Options, results: &mut Results) -> Result<(), Failure> {
-    run(&mut cargo([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "carpd",
-    ]))?;
     let ours = workspace()
         .join("target/release/carpd")
         .to_string_lossy()

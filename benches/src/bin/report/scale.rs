@@ -1,11 +1,12 @@
 //! A node with more and more virtual hosts.
 
+use carp_benches::figure::RATIO;
 use carp_benches::node::{EVENTS, Fixture, HOSTS};
 
 use crate::callgrind::{Counted, instructions};
 use crate::data::Results;
 use crate::page::Section;
-use crate::part::{Need, Options, Part, Step};
+use crate::part::{Company, Need, Options, Part, Step};
 use crate::plot::{self, Curve, Curves};
 use crate::tools::{Failure, cells, now, run, script};
 
@@ -18,21 +19,21 @@ pub(crate) const PART: Part = Part {
             name: "times on this machine",
             seconds: [10.0, 60.0],
             needs: &[],
-            alongside: false,
+            company: Company::Alone,
             run: times,
         },
         Step {
             name: "instructions on this machine",
             seconds: [60.0, 60.0],
             needs: &[Need::Tool("valgrind", "valgrind")],
-            alongside: true,
+            company: Company::Work,
             run: counts,
         },
         Step {
             name: "RAM per virtual host",
             seconds: [2.0, 2.0],
             needs: &[Need::Tool("arm-none-eabi-nm", "binutils-arm-none-eabi")],
-            alongside: true,
+            company: Company::Work,
             run: memory,
         },
     ],
@@ -89,7 +90,7 @@ fn counts(_: Options, results: &mut Results) -> Result<(), Failure> {
         results.add(
             format!("{}: 4096 hosts to 4", event.name),
             "instructions",
-            "",
+            RATIO,
             vec![ratio],
         );
     }

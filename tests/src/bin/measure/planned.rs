@@ -1,16 +1,18 @@
 //! Planned changes: nobody may notice them. And a TCP connection through a pair of routers.
 
 use std::io::{Read, Write};
+use std::iter;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use carp_benches::figure::Figure;
 use carp_std::linux::Clock;
 use carpd::lab::topology::{PREFIX_LEN, PREFIX_LEN_V6, Topology};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP_V6};
 
-use crate::bench::{A, B, Bench, MODES, PATIENCE, command, joined, millis, router, system};
+use crate::bench::{A, B, Bench, MODES, PATIENCE, command, joined, millis, router, system, together};
 
 /// What is done, how, and who is master afterwards.
 type Step = (&'static str, fn(&Bench, &mut Lab) -> Result<(), LabError>, usize);
@@ -53,6 +55,11 @@ const STEPS: [Step; 9] = [
 /// What other implementations can do, too: no more than this many of the steps.
 const OF_OTHERS: usize = 2;
 
+/// How often all steps are done,
+const TIMES: usize = 10;
+/// on so many pairs of the same kind.
+const SHARES: usize = 2;
+
 /// Pings of one step. They are 10 ms apart.
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -63,6 +70,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
         target: VIP_V6.into(),
         ..Plan::default()
     };
+    let mut pairs = Vec::new();
     let modes: &[_] = if bench.ours() { &MODES } else { &[] };
     for mode in modes {
         let v4 = pair(Software::Carpd).map(|setup| setup.with_mode(mode));
@@ -70,35 +78,51 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
             addresses: vec![format!("{VIP_V6}/{PREFIX_LEN_V6}")],
             ..setup
         });
-        steps(bench, &format!("carpd {mode} IPv4"), Plan::default(), v4, &STEPS)?;
-        steps(bench, &format!("carpd {mode} IPv6"), plan_v6, v6, &STEPS)?;
+        for (family, plan, setups) in [("IPv4", Plan::default(), v4), ("IPv6", plan_v6, v6)] {
+            pairs.push(Pair {
+                whom: format!("carpd {mode} {family}"),
+                plan,
+                setups,
+                steps: &STEPS,
+            });
+        }
     }
-    for software in bench.others() {
-        let setups = pair(software);
-        steps(
-            bench,
-            &software.to_string(),
-            Plan::default(),
-            setups,
-            &STEPS[..OF_OTHERS],
-        )?;
-    }
-    for mode in modes {
-        connection(bench, mode)?;
-    }
+    pairs.extend(bench.others().into_iter().map(|software| Pair {
+        whom: software.to_string(),
+        plan: Plan::default(),
+        setups: pair(software),
+        steps: &STEPS[..OF_OTHERS],
+    }));
+    // Lost pings are counted: what several pairs do at the same time loses no more of them.
+    let shares = bench.times(1, SHARES);
+    let jobs = pairs.iter().flat_map(|pair| iter::repeat_n(pair, shares));
+    let jobs = jobs.map(Ok).chain(modes.iter().map(Err));
+    let found = together(jobs, |job| match job {
+        Ok(pair) => steps(bench, pair, bench.times(1, TIMES).div_ceil(shares)),
+        Err(mode) => connection(bench, mode),
+    })?;
+    bench.add_all(found);
     Ok(())
 }
 
-fn steps(
-    bench: &mut Bench,
-    whom: &str,
+/// Two nodes, and what is done to them.
+struct Pair {
+    whom: String,
     plan: Plan,
     setups: [Setup; 2],
-    steps: &[Step],
-) -> Result<(), LabError> {
-    let mut lab = bench.pair(plan, setups)?;
+    steps: &'static [Step],
+}
+
+fn steps(bench: &Bench, pair: &Pair, times: usize) -> Result<Vec<Figure>, LabError> {
+    let Pair {
+        whom,
+        plan,
+        setups,
+        steps,
+    } = pair;
+    let mut lab = bench.pair(*plan, setups.clone())?;
     let mut lost = vec![Vec::new(); steps.len()];
-    for _ in 0..bench.times(1, 10) {
+    for _ in 0..times {
         for ((_, step, master), lost) in steps.iter().zip(&mut lost) {
             let start = Clock.now();
             step(bench, &mut lab)?;
@@ -110,10 +134,10 @@ fn steps(
             lost.push(f64::from(lab.client.record().lost_pings(start).count));
         }
     }
-    for ((name, ..), lost) in steps.iter().zip(lost) {
-        bench.add(format_args!("{name}: pings lost"), whom, "", lost);
-    }
-    Ok(())
+    let figures = steps.iter().zip(lost);
+    let figures =
+        figures.map(|((name, ..), lost)| Figure::new(format_args!("{name}: pings lost"), whom, "", lost));
+    Ok(figures.collect())
 }
 
 fn stop(lab: &mut Lab, node: usize) -> Result<(), LabError> {
@@ -132,7 +156,7 @@ fn order(bench: &Bench, lab: &mut Lab, node: usize, words: &[&str]) -> Result<()
 }
 
 /// A conversation through two routers of which the better one leaves and returns.
-fn connection(bench: &mut Bench, mode: &str) -> Result<(), LabError> {
+fn connection(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
     const PORT: u16 = 7;
     const SERVER: u8 = 3;
     let plan = Plan {
@@ -178,22 +202,16 @@ fn connection(bench: &mut Bench, mode: &str) -> Result<(), LabError> {
         (changed, joined(talk))
     });
     changed?;
-    let whom = format!("carpd {mode}");
     let broken = f64::from(u8::from(talk.is_err()));
-    bench.add(
-        "TCP through two routers: connections broken",
-        &whom,
-        "",
-        vec![broken],
-    );
     let worst = vec![talk.unwrap_or(f64::INFINITY)];
-    bench.add(
-        "TCP through two routers: longest wait for an echo",
-        &whom,
-        "ms",
-        worst,
-    );
-    Ok(())
+    let figure = |what: &str, unit, samples| {
+        let what = format!("TCP through two routers: {what}");
+        Figure::new(what, format_args!("carpd {mode}"), unit, samples)
+    };
+    Ok(vec![
+        figure("connections broken", "", vec![broken]),
+        figure("longest wait for an echo", "ms", worst),
+    ])
 }
 
 fn changes(bench: &Bench, lab: &mut Lab<3>) -> Result<(), LabError> {
