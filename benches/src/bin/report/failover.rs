@@ -30,7 +30,7 @@ pub(crate) const PART: Part = Part {
             name: "planned changes",
             seconds: [90.0, 4400.0],
             needs: &NEEDS,
-            company: Company::Any,
+            company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "planned"),
         },
         Step {
@@ -117,7 +117,13 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
         )?;
     }
     let curve = |figure: &Figure| Curve {
-        name: figure.whom.trim().to_owned(),
+        name: match figure.whom.trim() {
+            "carpd plain" => "carpd every second, its own MAC address".to_owned(),
+            "carpd vmac" => "carpd every second, virtual MAC address".to_owned(),
+            "ucarp" => "UCarp every second".to_owned(),
+            "keepalived" => "keepalived every second".to_owned(),
+            every => every.to_owned(),
+        },
         points: distribution(&figure.samples),
     };
     let curves: Vec<_> = CRASHED
@@ -130,8 +136,8 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
             "failover.svg",
             "which part of the crashes was over for a client within which time",
             plot::curves(&Curves {
-                title: "How soon after a crash of the master clients are answered again",
-                x: "outage that a client noticed, in milliseconds (logarithmic)",
+                title: "How soon after a crash of the master clients are answered again; further left is better",
+                x: "outage that a client noticed, in milliseconds (logarithmic); names say how often the master advertises",
                 y: "crashes that were over by then, in percent",
                 legend: plotters::chart::SeriesLabelPosition::MiddleMiddle,
                 lines: &curves,

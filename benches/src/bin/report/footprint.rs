@@ -148,7 +148,7 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
          off if the first one dies; both count. UCarp needs a process for each virtual host.",
     );
     let pss = |whom: &'static str, hosts: usize| {
-        let what = format!("idle, {hosts} virtual hosts, master: PSS");
+        let what = format!("idle, {}, master: PSS", crate::scale::whom(hosts));
         let figure = results
             .figures
             .iter()
@@ -187,7 +187,7 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
             "memory of idle daemons",
             plot::bars(&Bars {
                 title: "Memory of a daemon that is master and has nothing else to do",
-                axis: "memory (PSS: what is shared counts in proportion), in MB",
+                axis: "memory in MB; what processes share counts in proportion (PSS); shorter is better",
                 floor: None,
                 rows: &rows,
             })?,

@@ -172,10 +172,7 @@ fn turns(options: Options, work: &[(usize, &'static Step)]) -> Vec<Turn> {
         .into_iter()
         .partition(|(_, step)| options.quick && step.company == Company::Work);
     let lanes = at_once.into_iter().map(|item| vec![item]);
-    let together: Turn = lanes
-        .chain(iter::once(queue))
-        .filter(|lane| !lane.is_empty())
-        .collect();
+    let together: Turn = lanes.chain([queue]).filter(|lane| !lane.is_empty()).collect();
     let turns = iter::once(together).chain(alone.into_iter().map(|item| vec![vec![item]]));
     turns.filter(|turn| !turn.is_empty()).collect()
 }
@@ -318,5 +315,52 @@ fn clock(seconds: f64) -> String {
         ..90.0 => format!("{seconds:.0} s"),
         ..5400.0 => format!("{:.0} min", seconds / 60.0),
         _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_that_are_documented_are_understood() {
+        let parse = |arguments: &[&str]| {
+            Arguments::try_parse_from(iter::once(&"report").chain(arguments))
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(parse(&["--only", "crypto"]).unwrap().only, ["crypto"]);
+        let compare = parse(&["--compare", "first", "second"]).unwrap().compare.unwrap();
+        assert_eq!(compare, [Path::new("first"), Path::new("second")]);
+        assert!(parse(&["--compare", "first"]).is_err());
+        assert!(parse(&["--only", "nothing"]).is_err());
+    }
+
+    #[test]
+    fn in_a_quick_run_work_waits_for_work_and_the_rest_does_not() {
+        let all = |options| {
+            let work: Vec<_> = PARTS
+                .iter()
+                .flat_map(|part| part.steps)
+                .map(|step| (0, step))
+                .collect();
+            turns(options, &work)
+        };
+        let options = |quick| Options {
+            quick,
+            rootless: false,
+        };
+        let is_work = |lane: &Lane| lane.iter().all(|(_, step)| step.company == Company::Work);
+        let quick = all(options(true));
+        assert_eq!(quick[0].iter().filter(|lane| is_work(lane)).count(), 1);
+        assert!(quick[0].iter().all(|lane| lane.len() == 1 || is_work(lane)));
+        let full = all(options(false));
+        assert!(full[0].len() > 1 && full[0].iter().all(is_work));
+        for turns in [quick, full] {
+            assert!(
+                turns[1..]
+                    .iter()
+                    .all(|turn| turn.len() == 1 && turn[0].len() == 1)
+            );
+        }
     }
 }

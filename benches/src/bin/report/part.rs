@@ -54,10 +54,9 @@ pub(crate) enum Company {
     /// With `--quick`, whose limits for times are generous, the other steps that do not say [`Alone`](Self::Alone);
     /// otherwise nothing.
     AloneIfFull,
-    /// Whatever may: it counts what does not depend on how busy the machine is.
-    Any,
-    /// The same, but it takes all of a processor. With `--quick` such steps wait for each other: a dozen at once keep
-    /// the kernel's lock of network interfaces busy for most of a second, and no daemon can put an address on.
+    /// Others that say so: what it counts does not depend on how busy the machine is. With `--quick` they wait for each
+    /// other: a dozen at once keep the kernel's lock of network interfaces busy for most of a second, and no daemon can
+    /// put an address on.
     Work,
 }
 
@@ -88,7 +87,7 @@ impl Step {
         match self.company {
             Company::Alone => false,
             Company::AloneIfFull => options.quick,
-            Company::Any | Company::Work => true,
+            Company::Work => true,
         }
     }
 

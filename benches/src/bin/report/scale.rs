@@ -47,8 +47,12 @@ const HOST: &str = "HostSlot<4>: a host with 4 addresses";
 const PEER: &str = "of it: PeerSeen";
 const STEP: &str = "a step of the machine alone";
 
-fn whom(hosts: usize) -> String {
-    format!("{hosts} virtual hosts")
+/// So many virtual hosts, in words.
+pub(crate) fn whom(hosts: usize) -> String {
+    match hosts {
+        1 => "1 virtual host".to_owned(),
+        _ => format!("{hosts} virtual hosts"),
+    }
 }
 
 /// The sizes take turns, so that none of them has the better machine.
@@ -150,8 +154,8 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
         plot::curves(&Curves {
             title: "What an event costs grows slowly with the number of virtual hosts",
             x: "virtual hosts on the node (logarithmic)",
-            y: "time per event, in nanoseconds",
-            legend: plotters::chart::SeriesLabelPosition::UpperLeft,
+            y: "time per event, in nanoseconds; lower is better",
+            legend: plotters::chart::SeriesLabelPosition::LowerMiddle,
             lines: &curves,
             ticks: &HOSTS.map(plot::exact),
         })?,

@@ -117,12 +117,16 @@ impl Bench {
         Lab::new(&self.carpd, plan, setups, Arc::clone(&self.interrupted))
     }
 
-    /// Two nodes that run and of which A is master.
+    /// Two nodes that run, of which A is master and B is backup.
     pub(crate) fn pair(&self, plan: Plan, setups: [Setup; 2]) -> Result<Lab, LabError> {
         let mut lab = self.lab(plan, setups)?;
         lab.start(A)?;
         lab.start(B)?;
         lab.client.settle(&lab.nodes[A], PATIENCE)?;
+        let Lab { client, nodes, .. } = &mut lab;
+        client.wait(PATIENCE, "B to be a backup", |_| {
+            (transitions(&nodes[B]) > 0.0).then_some(())
+        })?;
         Ok(lab)
     }
 

@@ -12,7 +12,7 @@ use crate::bench::{A, B, Bench, MODES, PATIENCE, command, status, system, togeth
 /// Faults between two quiet periods.
 const BURST: usize = 50;
 /// As many pairs of each mode have faults at the same time.
-const PAIRS: usize = 3;
+const PAIRS: usize = 4;
 
 /// What is done to a pair of that mode, and what is found.
 type Job = fn(&Bench, &str) -> Result<Vec<Figure>, LabError>;

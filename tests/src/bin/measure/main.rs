@@ -2,7 +2,7 @@
 //! and what it costs when nothing happens. The limits are those of the report, `benches/limits.toml`.
 //!
 //! ```text
-//! cargo run --release -p carp-tests --bin measure             everything, in about 35 minutes
+//! cargo run --release -p carp-tests --bin measure             everything, in forty minutes
 //! cargo run --release -p carp-tests --bin measure -- --fast   each once or a few times, in minutes
 //! ```
 //!

@@ -1,7 +1,6 @@
 //! Planned changes: nobody may notice them. And a TCP connection through a pair of routers.
 
 use std::io::{Read, Write};
-use std::iter;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -58,7 +57,7 @@ const OF_OTHERS: usize = 2;
 /// How often all steps are done,
 const TIMES: usize = 10;
 /// on so many pairs of the same kind.
-const SHARES: usize = 2;
+const SHARES: usize = 5;
 
 /// Pings of one step. They are 10 ms apart.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -93,15 +92,21 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
         setups: pair(software),
         steps: &STEPS[..OF_OTHERS],
     }));
-    // Lost pings are counted: what several pairs do at the same time loses no more of them.
     let shares = bench.times(1, SHARES);
-    let jobs = pairs.iter().flat_map(|pair| iter::repeat_n(pair, shares));
-    let jobs = jobs.map(Ok).chain(modes.iter().map(Err));
-    let found = together(jobs, |job| match job {
-        Ok(pair) => steps(bench, pair, bench.times(1, TIMES).div_ceil(shares)),
-        Err(mode) => connection(bench, mode),
+    let labs = together((0..shares).flat_map(|_| &pairs), |pair| {
+        Ok((pair, bench.pair(pair.plan, pair.setups.clone())?))
+    })?;
+    let all = u32::try_from(labs.len()).unwrap_or(u32::MAX);
+    let found = together((0..).zip(labs), |(at, (pair, mut lab))| {
+        // Not all of them at the same moment: the kernel has one lock for all network interfaces.
+        lab.client.pause(WINDOW * at / all)?;
+        steps(bench, pair, &mut lab, bench.times(1, TIMES).div_ceil(shares))
     })?;
     bench.add_all(found);
+    for mode in modes {
+        let found = connection(bench, mode)?;
+        bench.add_all(vec![found]);
+    }
     Ok(())
 }
 
@@ -113,19 +118,13 @@ struct Pair {
     steps: &'static [Step],
 }
 
-fn steps(bench: &Bench, pair: &Pair, times: usize) -> Result<Vec<Figure>, LabError> {
-    let Pair {
-        whom,
-        plan,
-        setups,
-        steps,
-    } = pair;
-    let mut lab = bench.pair(*plan, setups.clone())?;
+fn steps(bench: &Bench, pair: &Pair, lab: &mut Lab, times: usize) -> Result<Vec<Figure>, LabError> {
+    let Pair { whom, steps, .. } = pair;
     let mut lost = vec![Vec::new(); steps.len()];
     for _ in 0..times {
         for ((_, step, master), lost) in steps.iter().zip(&mut lost) {
             let start = Clock.now();
-            step(bench, &mut lab)?;
+            step(bench, lab)?;
             lab.client.settle(&lab.nodes[*master], PATIENCE)?;
             let rest = (start + WINDOW.into()) - Clock.now();
             if !bench.fast {
