@@ -118,6 +118,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         self.sending.wish(wishes, to);
         if wishes.contains(Wishes::BOW_OUT) || wishes.contains(Wishes::ADVERTISE) {
             self.marks.put(BOWS_OUT, wishes.contains(Wishes::BOW_OUT));
+            self.marks.put(HELD_BACK, false);
         }
         self.pending.add(wishes, to, older, self.marks.has(BOWS_OUT));
     }
@@ -222,6 +223,12 @@ impl<const ADDRS: usize> Host<ADDRS> {
         Counter::new(next)
     }
 
+    /// Of the last advertisement, sent or not; 0 before the first.
+    pub(crate) fn last_counter(&self) -> u64 {
+        let LastCounter(last) = self.counter;
+        last
+    }
+
     #[cfg(feature = "sim")]
     pub(crate) fn set_counter(&mut self, next: u64) {
         self.counter = LastCounter(match self.config.dialect.rules().counter {
@@ -294,7 +301,7 @@ pub(crate) use changing::{Changing, Families};
 use destinations::Destinations;
 pub(crate) use destinations::{Destination, MAX_PEERS, Unicast};
 pub(crate) use marks::{
-    ASKED_TO_HAND_OVER, BOWS_OUT, FOLLOWS, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, Marks,
+    ASKED_TO_HAND_OVER, BOWS_OUT, FOLLOWS, HELD_BACK, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, Marks,
 };
 pub(crate) use pending::{Output, Pending, Signature};
 #[cfg(feature = "sim")]

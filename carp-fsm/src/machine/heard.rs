@@ -104,18 +104,9 @@ impl Machine {
             }
             return effects;
         }
-        let period = view.period(view.effective_skew());
         match &mut self.role {
-            Role::Master {
-                next_ad,
-                answer_from,
-                tenure,
-                ..
-            } if view.policy.answer_worse_master && *answer_from <= now => {
-                // A bow-out is not put off, however often somebody is answered.
-                if !tenure.offers() {
-                    *next_ad = now + period;
-                }
+            // What is due next is not put off, however often somebody is answered.
+            Role::Master { answer_from, .. } if view.policy.answer_worse_master && *answer_from <= now => {
                 *answer_from = now + view.quarter(view.effective_skew());
                 Effects {
                     wishes: Wishes::ADVERTISE.with(Wishes::ANNOUNCE),

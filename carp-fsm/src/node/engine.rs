@@ -224,14 +224,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             return false;
         };
         // For this machine it is that time already.
-        self.step(deadline, slot, Input::Timeout, None);
+        self.time_out(deadline, slot);
         true
     }
 
     fn run_timer(&mut self, now: Instant, slot: u16) {
         let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         let retry = self.policy.senderr_retry;
-        let id = self.hosts.id(slot);
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
@@ -248,13 +247,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
-        let group = host.config.group;
         if due(&mut host.sending.retry_at) {
             if host.state() == State::Master {
                 host.sending.try_later(now, retry);
             } else {
                 host.forgive();
-                self.weigh(now, group, Cause::SendErrors(id), false);
+                self.judge_sending(now, slot);
             }
         }
         if self
@@ -265,8 +263,24 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             // Time to try again, if it may take part at all.
             self.settle(now, slot);
         } else {
-            self.step(now, slot, Input::Timeout, None);
+            self.time_out(now, slot);
         }
+    }
+
+    fn time_out(&mut self, at: Instant, slot: u16) {
+        let host = self.hosts.get_mut(slot);
+        if host.is_some_and(|host| host.misses_round(at, &self.policy)) {
+            self.judge_sending(self.now, slot);
+        }
+        self.step(at, slot, Input::Timeout, None);
+    }
+
+    /// The verdict on sending changed.
+    pub(super) fn judge_sending(&mut self, now: Instant, slot: u16) {
+        let Some(host) = self.hosts.get(slot) else { return };
+        let id = self.hosts.id(slot);
+        let (group, failing) = (host.config.group, host.sending.failing_since.is_some());
+        self.weigh(now, group, Cause::SendErrors(id), failing);
     }
 
     /// Brings the machine into line with whether it can and may take part.

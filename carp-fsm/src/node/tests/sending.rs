@@ -328,6 +328,61 @@ fn no_room_is_no_error_and_is_tried_again_soon() {
     assert_eq!(bench.node.next_deadline(), None);
 }
 
+/// A card that hangs, or a port that is paused: the link is up, and whoever waits hears nobody and takes over.
+#[test]
+fn a_queue_that_never_drains_demotes_as_errors_do() {
+    for policy in [Policy::HARDENED, Policy::KERNEL] {
+        let (mut bench, host) = Bench::with_master(policy, config(7));
+        bench.result = TransmitResult::Busy;
+        // That one has taken over, and is answered in vain: shortly before each periodic advertisement.
+        for _ in 0..3 {
+            bench.run_for(Duration::from_millis(1_350));
+            bench.hear_peer(1, 120);
+            assert_eq!(bench.node.demotion(GROUP0), 0);
+        }
+        bench.run_for(Duration::from_millis(1_550));
+        assert_eq!(bench.node.demotion(GROUP0), 240);
+        let causes: Vec<_> = bench.node.causes(GROUP0).map(|holding| holding.cause).collect();
+        assert_eq!(causes, [Cause::SendErrors(host)]);
+        assert_eq!(bench.node.stats().senderr, 0);
+        bench.hear_peer(1, 120);
+        assert_eq!(bench.state(host), State::Backup);
+
+        // Alone again, and it can send: well after three rounds.
+        bench.result = TransmitResult::Sent;
+        bench.run_for(Duration::from_secs(12));
+        let healed = policy == Policy::HARDENED; // FreeBSD never undoes it
+        assert_eq!(bench.node.demotion(GROUP0) == 0, healed);
+    }
+}
+
+#[test]
+fn a_queue_that_drains_within_an_interval_demotes_nobody() {
+    let mut bench = Bench::new(Policy::HARDENED);
+    let hosts: Vec<_> = (1..=16).map(|vhid| bench.insert(config(vhid))).collect();
+    bench.run_for(Duration::from_secs(10));
+    bench.forget();
+    for _ in 0..20 {
+        bench.result = TransmitResult::Busy;
+        bench.run_for(Duration::from_millis(1_380));
+        bench.result = TransmitResult::Sent;
+        bench.run_for(Duration::from_millis(1_400));
+        assert_eq!(bench.node.demotion(GROUP0), 0);
+    }
+    assert!(hosts.iter().all(|host| bench.state(*host) == State::Master));
+}
+
+/// It has not been asked what room there is.
+#[test]
+fn who_does_not_drain_is_not_demoted() {
+    let (mut bench, _) = Bench::with_master(Policy::HARDENED, config(7));
+    for _ in 0..10 {
+        bench.now = bench.now + Duration::from_secs(2);
+        bench.node.handle_drained(bench.now);
+    }
+    assert_eq!(bench.node.demotion(GROUP0), 0);
+}
+
 #[test]
 fn three_send_errors_demote_and_three_successes_undo_it() {
     let (mut bench, host) = Bench::with_master(Policy::HARDENED, config(7));
