@@ -252,6 +252,12 @@ impl<const ADDRS: usize> Host<ADDRS> {
         Counter::new(next)
     }
 
+    /// Of the last advertisement, sent or not; 0 before the first.
+    pub(crate) fn last_counter(&self) -> u64 {
+        let LastCounter(last) = self.counter;
+        last
+    }
+
     #[cfg(feature = "sim")]
     pub(crate) fn set_counter(&mut self, next: u64) {
         self.counter = LastCounter(match self.config.dialect.rules().counter {

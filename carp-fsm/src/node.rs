@@ -195,6 +195,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
+        if result != TransmitResult::Sent
+            && matches!(tx.output, Output::Advertise(..) | Output::BowOut(..))
+            && let Some(replays) = self.parts.replays
+        {
+            (replays.not_sent)(&mut self.memory, slot, host.last_counter());
+        }
         let verdict_changed = match (result, tx.output) {
             (TransmitResult::Busy, output) => {
                 bump(&mut self.stats.onomem);

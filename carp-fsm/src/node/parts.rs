@@ -51,6 +51,7 @@ pub(crate) struct ReplayPart {
     pub(super) clear: fn(&mut Memory<'_>, u16),
     pub(super) hear: fn(&mut Memory<'_>, Instant, u16, Counter, Interval, bool) -> Verdict,
     pub(super) sent: fn(&mut Memory<'_>, Instant, u16, Counter, Interval),
+    pub(super) not_sent: fn(&mut Memory<'_>, u16, u64),
 }
 
 impl ReplayPart {
@@ -60,6 +61,7 @@ impl ReplayPart {
             memory.hear(now, host, counter, interval, repeat)
         },
         sent: |memory, now, host, counter, interval| memory.sent(now, host, counter, interval),
+        not_sent: |memory, host, counter| memory.not_sent(host, counter),
     };
 }
 

@@ -266,8 +266,11 @@ fn prefixes(host: &VirtualHost) -> impl Fn(IpAddr) -> Prefix + use<> {
 
 /// The key that differs and makes it another virtual host.
 fn replacing(old: &VirtualHost, new: &VirtualHost) -> Option<&'static str> {
+    let other_dialect = old.dialect != new.dialect;
     let keys = [
-        ("dialect", old.dialect != new.dialect),
+        // It has a dialect of its own.
+        ("fast", other_dialect && old.timing.profile != new.timing.profile),
+        ("dialect", other_dialect),
         ("mode", old.mode != new.mode),
         ("group", old.group != new.group),
     ];

@@ -302,12 +302,16 @@ impl Daemon {
         let policy = policy_changes(&self.policy, &config.policy);
         self.policy = config.policy;
         self.configured = config.settings;
-        self.hooks.set(&config.hooks);
-        self.log.set_format(config.log_format);
+        let others = [
+            ("hooks", self.hooks.set(&config.hooks)),
+            ("log_format", self.log.set_format(config.log_format)),
+        ];
         let mut difference = hosts::apply(&mut self.carp, &mut self.journal, wanted, now);
         sysctl::adopt(self, settings, now)?;
-        let policy = policy.into_iter().map(|(key, text)| (key.to_owned(), text));
-        let changed: Vec<_> = changed.into_iter().chain(policy).collect();
+        let others = others.into_iter().filter_map(|(key, text)| Some((key, text?)));
+        let others = policy.into_iter().chain(others);
+        let others = others.map(|(key, text)| (key.to_owned(), text));
+        let changed: Vec<_> = changed.into_iter().chain(others).collect();
         difference.set = changed.len();
         let changed = changed.into_iter();
         let changed = changed.map(|(key, text)| hosts::outcome(key, text));

@@ -128,7 +128,7 @@ pub fn everything() {
 /// A node with one virtual host of one family, and no more calls than a firmware cannot do without.
 pub fn smallest() {
     let mut hosts = [HostSlot::<ADDRESSES>::EMPTY];
-    let (mut interface, mut groups) = (InterfaceSlot::EMPTY, [GroupSlot::EMPTY]);
+    let (mut interface, mut groups) = ([InterfaceSlot::EMPTY], [GroupSlot::EMPTY]);
     let mut events = [EventSlot::EMPTY; 4];
     let storage = Storage::on_one_interface(&mut hosts, &mut interface, &mut groups, &mut events);
     let mut node = Node::new(Policy::HARDENED, any(), storage);
