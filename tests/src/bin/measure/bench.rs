@@ -262,17 +262,17 @@ pub(crate) fn together<I: Send, T: Send>(
     })
 }
 
-/// Names what was tried when the operating system refused.
-pub(crate) fn system(doing: &str) -> impl FnOnce(std::io::Error) -> LabError {
-    let doing = doing.to_owned();
-    move |error| LabError::System { doing, error }
-}
-
 /// What a thread returned. If it panicked, so does this.
 pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Names what was tried when the operating system refused.
+pub(crate) fn system(doing: &str) -> impl FnOnce(std::io::Error) -> LabError {
+    let doing = doing.to_owned();
+    move |error| LabError::System { doing, error }
 }
 
 /// A way to send and to hear frames on an interface of a station.
