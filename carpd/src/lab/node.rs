@@ -18,6 +18,8 @@ use crate::status::Status;
 /// How long a node may take to end in good order.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(10);
+/// Of keepalived, which does not start as long as a process has the number that is in one.
+const PID_FILES: [&str; 2] = ["parent", "vrrp"];
 
 /// What runs on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -179,6 +181,10 @@ impl Node {
             let (address, _) = address.split_once('/').unwrap_or_default();
             namespace.ip(&format!("address flush to {address}"))?;
         }
+        for of in PID_FILES {
+            // It may have taken it away itself.
+            let _ = fs::remove_file(self.pid_file(of));
+        }
         self.resume(topology)
     }
 
@@ -303,8 +309,12 @@ impl Node {
         }
     }
 
+    fn pid_file(&self, of: &str) -> PathBuf {
+        self.files.join(format!("node{}-{of}.pid", self.station))
+    }
+
     fn keepalived_options(&self, command: &mut Command) {
-        let pid = |of: &str| self.files.join(format!("node{}-{of}.pid", self.station));
+        let [parent, vrrp] = PID_FILES.map(|of| self.pid_file(of));
         command
             .args([
                 "--vrrp",
@@ -316,9 +326,9 @@ impl Node {
             .args(["--dont-respawn", "--use-file"])
             .arg(&self.config)
             .arg("--pid")
-            .arg(pid("parent"))
+            .arg(parent)
             .arg("--vrrp_pid")
-            .arg(pid("vrrp"));
+            .arg(vrrp);
     }
 }
 

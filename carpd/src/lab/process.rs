@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::{LabError, tell};
 
 /// How many bytes of a log an error shows at most.
 const EXCERPT: usize = 2000;
 
-/// A running process. Dropping it kills it and waits for its end.
+/// A running process. Dropping it kills it and its group, and waits for its end.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -105,7 +105,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // Its children with it, as on a machine that dies: keepalived has one that goes on for a while. Those that are
+        // meant to outlive it are in a group of their own.
+        if self.try_wait().is_none() {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        }
         let _ = self.child.wait();
     }
 }
