@@ -58,15 +58,11 @@ impl Machine {
     }
 
     /// It bowed out to hand over, and not because it stops.
-    pub(crate) const fn hands_over(&self) -> bool {
-        self.handing_over_since().is_some()
-    }
-
     const fn handing_over_since(&self) -> Option<Instant> {
         match self.role {
             Role::Leaving {
                 since,
-                then: Departure::HandOver | Departure::Offer,
+                then: Departure::HandOver | Departure::StepBack | Departure::Offer,
                 ..
             } => Some(since),
             _ => None,
@@ -195,7 +191,7 @@ impl Machine {
                 self.become_master(now, because, view)
             }
             Role::Master { tenure, .. } if tenure.offers() && view.maintenance => {
-                self.bow_out(now, Departure::HandOver, view)
+                self.bow_out(now, Departure::StepBack, view)
             }
             Role::Master { tenure, .. } if tenure.offers() => self.bow_out(now, Departure::Offer, view),
             Role::Master {
@@ -234,7 +230,7 @@ impl Machine {
             }
             Role::Leaving { then, .. } => match *then {
                 Departure::Stop(reason) => self.become_init(reason, None),
-                Departure::HandOver | Departure::Offer => self.stay_master(now, view),
+                _ => self.stay_master(now, view),
             },
         }
     }

@@ -98,7 +98,7 @@ impl Machine {
         if view.maintenance {
             // Whoever lives may have it. It has perhaps yielded to us already: the bow-out brings it back. Or it is
             // MASTER still: then it is heard again within its interval.
-            let effects = self.leave(now, Departure::HandOver, view);
+            let effects = self.leave(now, Departure::StepBack, view);
             if let Role::Leaving { until, .. } = &mut self.role {
                 *until = *until + Duration::from_micros(peer.micros());
             }

@@ -6,6 +6,13 @@ use super::{Departure, Effects, HandOver, Machine, Role, Tenure, View, Wishes};
 use crate::state::{InitReason, Reason};
 use crate::time::{Duration, Instant};
 
+/// There is nothing to hand over.
+const NOT_MASTER: Effects = Effects {
+    wishes: Wishes::NONE,
+    transition: None,
+    hand_over: Some(HandOver::NotMaster),
+};
+
 impl Machine {
     pub(super) fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
         let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
@@ -19,17 +26,27 @@ impl Machine {
                         let soon = now + view.quarter(view.base_skew());
                         *next_ad = soon.min(*next_ad);
                     }
-                    Role::Leaving { then, .. } if *then == Departure::HandOver => *then = departure,
+                    Role::Leaving { then, .. } if *then == Departure::StepBack => *then = departure,
                     _ => {}
                 }
                 Effects::default()
             }
             // Already on its way: a stop overrides a hand-over, never the other way round, and does not wait
             // longer.
-            (Role::Leaving { then, .. }, Departure::HandOver) if then != Departure::Offer => Effects {
-                hand_over: (then != Departure::HandOver).then_some(HandOver::NotMaster),
-                ..Effects::default()
-            },
+            (
+                Role::Leaving {
+                    then: Departure::Stop(_),
+                    ..
+                },
+                Departure::HandOver | Departure::StepBack,
+            ) => NOT_MASTER,
+            (
+                Role::Leaving {
+                    then: Departure::HandOver,
+                    ..
+                },
+                Departure::HandOver | Departure::StepBack,
+            ) => Effects::default(),
             (Role::Leaving { since, until, .. }, _) => {
                 self.role = Role::Leaving {
                     since,
@@ -49,10 +66,7 @@ impl Machine {
             }
             (Role::Master { .. }, _) => self.bow_out(now, departure, view),
             (_, Departure::Stop(reason)) => self.become_init(reason, None),
-            (_, Departure::HandOver) => Effects {
-                hand_over: Some(HandOver::NotMaster),
-                ..Effects::default()
-            },
+            (_, Departure::HandOver | Departure::StepBack) => NOT_MASTER,
         }
     }
 
@@ -67,6 +81,7 @@ impl Machine {
         view: &View,
     ) -> Effects {
         let mut effects = match then {
+            Departure::StepBack => self.follow(now, Reason::HandedOver, peer, false, 0, view),
             Departure::Offer if better => self.follow(now, Reason::HandedOver, peer, false, 0, view),
             Departure::Offer => {
                 // It yields when it hears us, we not to its second word, and it has announced the addresses meanwhile.
@@ -74,8 +89,7 @@ impl Machine {
                 effects.wishes = effects.wishes.with(Wishes::ANNOUNCE);
                 return effects;
             }
-            // Maintenance ends, and with it what keeps us from preempting.
-            Departure::HandOver => self.follow(now, Reason::HandedOver, peer, !view.maintenance, 0, view),
+            Departure::HandOver => self.follow(now, Reason::HandedOver, peer, true, 0, view),
             Departure::Stop(reason) => self.become_init(reason, None),
         };
         effects.hand_over = Some(HandOver::Done(now - since));

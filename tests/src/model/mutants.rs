@@ -162,8 +162,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a hand-over that nobody answers is not called off",
         "machine.rs",
-        "Departure::HandOver | Departure::Offer => self.stay_master(now, view),",
-        "Departure::HandOver | Departure::Offer => self.become_init(InitReason::Disabled, None),",
+        "_ => self.stay_master(now, view),",
+        "_ => self.become_init(InitReason::Disabled, None),",
     ),
     mutant(
         "who handed over takes it back at once",
@@ -223,8 +223,14 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "after maintenance it does not preempt",
         "machine/leaving.rs",
-        "Reason::HandedOver, peer, !view.maintenance, 0, view)",
-        "Reason::HandedOver, peer, true, 0, view)",
+        "Departure::StepBack => self.follow(now, Reason::HandedOver, peer, false,",
+        "Departure::StepBack => self.follow(now, Reason::HandedOver, peer, true,",
+    ),
+    mutant(
+        "after maintenance it preempts whom it handed over to on request",
+        "machine/leaving.rs",
+        "Departure::HandOver => self.follow(now, Reason::HandedOver, peer, true,",
+        "Departure::HandOver => self.follow(now, Reason::HandedOver, peer, !view.maintenance,",
     ),
     mutant(
         "two in maintenance wait equally long",
@@ -284,8 +290,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a hand-over goes on though maintenance was left",
         "node/maintenance.rs",
-        "} else if self.hosts.get(slot).is_some_and(called_off) {",
-        "} else if self.shutting_down && self.hosts.get(slot).is_some_and(called_off) {",
+        "} else if leaves {",
+        "} else if leaves && self.shutting_down {",
     ),
     // Both families.
     mutant(
