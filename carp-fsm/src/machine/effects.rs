@@ -10,7 +10,6 @@ use crate::time::Duration;
 pub struct Wishes(u8);
 
 impl Wishes {
-    pub(super) const NONE: Wishes = Wishes(0);
     /// Put the addresses on.
     pub const OWN: Wishes = Wishes(1);
     /// Send an advertisement (one per family).

@@ -6,13 +6,6 @@ use super::{Departure, Effects, HandOver, Machine, Role, Tenure, View, Wishes};
 use crate::state::{InitReason, Reason};
 use crate::time::{Duration, Instant};
 
-/// There is nothing to hand over.
-const NOT_MASTER: Effects = Effects {
-    wishes: Wishes::NONE,
-    transition: None,
-    hand_over: Some(HandOver::NotMaster),
-};
-
 impl Machine {
     pub(super) fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
         let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
@@ -33,20 +26,14 @@ impl Machine {
             }
             // Already on its way: a stop overrides a hand-over, never the other way round, and does not wait
             // longer.
-            (
-                Role::Leaving {
-                    then: Departure::Stop(_),
-                    ..
-                },
-                Departure::HandOver | Departure::StepBack,
-            ) => NOT_MASTER,
-            (
-                Role::Leaving {
-                    then: Departure::HandOver,
-                    ..
-                },
-                Departure::HandOver | Departure::StepBack,
-            ) => Effects::default(),
+            (Role::Leaving { then, .. }, Departure::HandOver | Departure::StepBack)
+                if matches!(then, Departure::HandOver | Departure::Stop(_)) =>
+            {
+                Effects {
+                    hand_over: (then != Departure::HandOver).then_some(HandOver::NotMaster),
+                    ..Effects::default()
+                }
+            }
             (Role::Leaving { since, until, .. }, _) => {
                 self.role = Role::Leaving {
                     since,
@@ -66,7 +53,10 @@ impl Machine {
             }
             (Role::Master { .. }, _) => self.bow_out(now, departure, view),
             (_, Departure::Stop(reason)) => self.become_init(reason, None),
-            (_, Departure::HandOver | Departure::StepBack) => NOT_MASTER,
+            (_, Departure::HandOver | Departure::StepBack) => Effects {
+                hand_over: Some(HandOver::NotMaster),
+                ..Effects::default()
+            },
         }
     }
 
