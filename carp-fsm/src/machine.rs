@@ -88,6 +88,7 @@ impl Machine {
     }
 
     /// One step. Every rule of the election is below this line, or in the modules of this one.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: what it is inlined into is too large for its registers
     pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
         let asked = self.handing_over_since();
         let mut effects = self.react(now, input, view);

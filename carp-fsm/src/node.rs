@@ -296,7 +296,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.hosts.push_ready(slot);
         self.settle(now, slot);
         self.demote_with(now, slot);
-        self.hosts.id(slot).ok_or(ConfigError::NoRoom)
+        Ok(self.hosts.id(slot))
     }
 
     /// Changes advbase, advskew, profile, preempt, dscp, key or addresses of a virtual host. Anything else is another
@@ -352,6 +352,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Removes a virtual host; a MASTER bows out first and goes when its successor is heard.
     pub fn remove(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
+        self.parts.removal = Some(&RemovalPart::LINKED);
         self.alter(now, host, |host| host.wanted = Wanted::Removed)
     }
 
@@ -408,7 +409,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             };
             let Some(output) = output else {
                 self.hosts.pop_ready();
-                self.forget_if_removed(now, slot);
+                if let Some(removal) = self.parts.removal {
+                    (removal.forget_if_removed)(self, now, slot);
+                }
                 continue;
             };
             if matches!(output, Output::Announce(_)) && !self.may_announce(now, slot, output) {
@@ -448,7 +451,7 @@ pub use inspect::HostStatus;
 use keys::Keys;
 use neighbours::Neighbours;
 pub use neighbours::{Neighbour, NeighbourKind};
-pub(crate) use parts::{KeyPart, NeighbourPart, Parts, PeerPart, ReplayPart, SplitPart};
+pub(crate) use parts::{KeyPart, NeighbourPart, Parts, PeerPart, RemovalPart, ReplayPart, SplitPart};
 use peers::Peers;
 pub use peers::{Peer, PeersError};
 use replay::Memory;
