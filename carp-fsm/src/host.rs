@@ -131,7 +131,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
 
     /// While there is no room to transmit, nothing is done; the timer brings it back.
     pub(crate) fn waits_for_room(&self) -> bool {
-        self.waits_until.is_some() && self.state() == State::Master && !self.pending.is_paced()
+        let speaks = self.state() == State::Master || self.is_refused();
+        self.waits_until.is_some() && speaks && !self.pending.is_paced()
     }
 
     /// The next thing to do, in the order that is safe.
@@ -268,7 +269,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// who bowed out does not advertise, and who has left MASTER has nothing more to say.
     pub(crate) fn restore(&mut self, now: Instant, output: Output) {
         let still_meant = match output {
-            Output::BowOut(..) => self.machine.is_leaving(),
+            Output::BowOut(..) => self.machine.is_leaving() || self.is_refused(),
             Output::Advertise(..) => self.state() == State::Master && !self.machine.is_leaving(),
             Output::Announce(_) => self.state() == State::Master,
             Output::Own | Output::Disown => false,
@@ -278,6 +279,20 @@ impl<const ADDRS: usize> Host<ADDRS> {
             self.pending.give_way();
             self.waits_until = Some(now + BUSY_RETRY);
         }
+    }
+
+    /// A wait has ended: addresses that it keeps go, and of what was held back only the bow-out is still meant whose
+    /// addresses were refused.
+    pub(crate) fn let_go(&mut self) {
+        if self.state() != State::Master {
+            self.marks.put(BOWS_OUT, self.is_refused());
+            self.wish(Wishes::DISOWN);
+        }
+    }
+
+    /// It could not have the addresses, and waits to try again: whoever else waits is to take over at once.
+    fn is_refused(&self) -> bool {
+        self.machine.init_reason() == Some(InitReason::AddressRefused)
     }
 }
 

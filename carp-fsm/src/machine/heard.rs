@@ -104,10 +104,14 @@ impl Machine {
             }
             return reaction;
         }
+        let quarter = view.quarter(view.effective_skew());
         match &mut self.role {
-            // What is due next is not put off, however often somebody is answered.
-            Role::Master { answer_from, .. } if view.policy.answer_worse_master && *answer_from <= now => {
-                *answer_from = now + view.quarter(view.effective_skew());
+            // What is due next is not put off, however often somebody is answered. Two at once: the last word of one
+            // may make a third take over.
+            Role::Master { answer_from, .. }
+                if view.policy.answer_worse_master && *answer_from <= now + quarter =>
+            {
+                *answer_from = now.max(*answer_from) + quarter;
                 Reaction::wish(Wishes::ADVERTISE.with(Wishes::ANNOUNCE))
             }
             _ => Reaction::default(),

@@ -105,6 +105,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             if transition.to == State::Init {
                 host.marks.put(LEFT_FAST, false);
             }
+            if transition.from == State::Init {
+                // A bow-out that still waits would disturb whoever has taken over meanwhile.
+                host.silence();
+            }
             let yields = transition.to == State::Backup && wishes.contains(Wishes::DISOWN);
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
                 wishes = wishes.without(Wishes::DISOWN);
@@ -236,9 +240,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         };
         if due(&mut host.waits_until) {
             host.pending.resume();
-            if host.state() != State::Master {
-                host.wish(Wishes::DISOWN);
-            }
+            host.let_go();
             self.hosts.push_ready(slot);
         }
         if let Some(keys) = self.parts.keys {

@@ -56,6 +56,9 @@ pub(crate) const PART: Part = Part {
     section,
 };
 
+/// Under this name: each run that broke a promise, and which.
+const SEEDS: &str = "seeds that broke a promise";
+
 /// The number before a word.
 fn before(line: &str, word: &str) -> Option<f64> {
     line.split_once(word)?.0.split_whitespace().last()?.parse().ok()
@@ -109,6 +112,10 @@ fn runs(options: Options, results: &mut Results) -> Result<(), Failure> {
         "",
         vec![broken.unwrap_or(0.0)],
     );
+    let named: Vec<_> = text.lines().filter(|line| line.starts_with("seed ")).collect();
+    if !named.is_empty() {
+        results.raw.insert(SEEDS.to_owned(), named.into());
+    }
     Ok(())
 }
 
@@ -204,7 +211,7 @@ fn fuzz(_: Options, results: &mut Results) -> Result<(), Failure> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as every section")]
-fn section(_: &Results, section: &mut Section<'_>) -> Result<(), Failure> {
+fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> {
     section.text(
         "[proof.md](proof.md) says what is promised and how it is searched for: the model check visits all states that \
          faults can lead to, breadth first, as many of each scenario as it is told; seeded runs are chance, with real \
@@ -216,6 +223,10 @@ fn section(_: &Results, section: &mut Section<'_>) -> Result<(), Failure> {
         figure.whom == "model check" && !figure.what.starts_with("states of ")
     });
     section.table("by chance", |figure| figure.whom == "seeded runs");
+    let seeds = results.raw.get(SEEDS).and_then(|seeds| seeds.as_array());
+    for seed in seeds.into_iter().flatten().filter_map(|seed| seed.as_str()) {
+        section.text(&format!("Broken in {seed}."));
+    }
     section.table("vectors", |figure| figure.what.ends_with(" that agree"));
     section.transposed("fuzz", |what| {
         matches!(what, "executions" | "edges covered").then_some(what)

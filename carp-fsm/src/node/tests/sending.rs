@@ -241,7 +241,55 @@ fn refused_addresses_bow_out_and_are_tried_again_ever_later() {
     );
 }
 
+#[test]
+fn the_bow_out_of_who_was_refused_waits_for_room() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    bench.run_for_master(host);
+    bench.refuse(host);
+    bench.result = TransmitResult::Busy;
+    bench.drain();
+    bench.run_for(Duration::from_millis(10));
+    assert_eq!(bench.said(), ["bow-out"; 6]);
+    assert_eq!(bench.state(host), State::Init);
+    bench.forget();
+    bench.result = TransmitResult::Sent;
+    bench.run_for(Duration::from_millis(500));
+    assert_eq!(bench.said(), ["bow-out", "disown"]);
+}
+
+#[test]
+fn a_bow_out_does_not_wait_for_room_for_ever() {
+    for link_fails in [false, true] {
+        let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+        bench.run_for_master(host);
+        bench.refuse(host);
+        bench.result = TransmitResult::Busy;
+        bench.drain();
+        if link_fails {
+            bench.link(ETH0, LinkState::Down);
+        } else {
+            bench.run_for(Policy::HARDENED.refused_retry);
+            assert_eq!(bench.state(host), State::Backup);
+        }
+        bench.forget();
+        bench.result = TransmitResult::Sent;
+        bench.run_for(Duration::from_millis(500));
+        assert!(!bench.said().contains(&"bow-out"), "link fails: {link_fails}");
+        assert!(!bench.node.is_owner(host));
+    }
+}
+
 impl Bench {
+    /// The addresses that it asks for cannot be put on.
+    fn refuse(&mut self, host: HostId) {
+        let action = self.node.poll_action(self.now, &mut [0; MAX_FRAME_LEN]);
+        let Some(Action::SetOwner { owner: true, seq, .. }) = action else {
+            panic!("{action:?}");
+        };
+        self.node
+            .handle_owner_result(self.now, host, seq, Err(OwnerError));
+    }
+
     /// Runs until the host is MASTER, without draining that.
     fn run_for_master(&mut self, host: HostId) {
         while self.state(host) != State::Master {

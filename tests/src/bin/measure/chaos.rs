@@ -1,5 +1,6 @@
 //! Faults at random, and changes of a living pair. Whatever it was: afterwards there is one owner, and nothing demotes.
 
+use std::iter;
 use std::time::Duration;
 
 use carp_benches::figure::Figure;
@@ -11,16 +12,16 @@ use crate::bench::{A, B, Bench, MODES, PATIENCE, command, status, system, togeth
 
 /// Faults between two quiet periods.
 const BURST: usize = 50;
-/// As many pairs of each mode have faults at the same time.
+/// As many pairs in each mode have faults at the same time.
 const PAIRS: usize = 4;
 
-/// What is done to a pair of that mode, and what is found.
+/// What is done to a pair in a mode, and what is found.
 type Job = fn(&Bench, &str) -> Result<Vec<Figure>, LabError>;
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    let mut jobs = vec![faults as Job; PAIRS];
-    jobs.extend([reloads as Job, another_address]);
-    let jobs = jobs.into_iter().flat_map(|job| MODES.map(|mode| (job, mode)));
+    let others: [Job; 2] = [reloads, another_address];
+    let jobs = iter::repeat_n(faults as Job, PAIRS).chain(others);
+    let jobs = jobs.flat_map(|job| MODES.map(|mode| (job, mode)));
     let found = together(jobs, |(job, mode)| job(bench, mode))?;
     bench.add_all(found);
     Ok(())
@@ -38,7 +39,7 @@ fn faults(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
     println!("{mode}: the seed of the faults is {seed:#x}");
     let mut random = Random(seed);
     let (mut wrong, mut demoted) = (Vec::new(), Vec::new());
-    for _ in 0..bench.times(500, 10_000).div_ceil(BURST * PAIRS * MODES.len()) {
+    for _ in 0..bench.times(500, 10_000).div_ceil(BURST * PAIRS) {
         for _ in 0..BURST {
             fault(&mut lab, &mut random)?;
         }
@@ -59,13 +60,20 @@ fn faults(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
         }
         wrong.push(f64::from(u8::from(!right)));
     }
-    let figure = |what: &str, samples| {
-        let what = format!("{BURST} faults at random, then quiet: {what}");
-        Figure::new(what, format_args!("carpd {mode}"), "", samples)
-    };
+    let what = format!("{BURST} faults at random, then quiet");
     Ok(vec![
-        figure("not exactly one owner", wrong),
-        figure("demotion", demoted),
+        Figure::new(
+            format_args!("{what}: not exactly one owner"),
+            format_args!("carpd {mode}"),
+            "",
+            wrong,
+        ),
+        Figure::new(
+            format_args!("{what}: demotion"),
+            format_args!("carpd {mode}"),
+            "",
+            demoted,
+        ),
     ])
 }
 
@@ -102,7 +110,7 @@ fn reloads(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
         let node = &mut lab.nodes[time % 2];
         let mut setup = node.setup().clone();
         setup.more = format!("description = \"version {time}\"");
-        node.configure(setup)?;
+        node.configure(setup.with_mode(mode))?;
         let (done, message) = command(&bench.carpd, node, &["reload"])?;
         if !done {
             println!("{message}");
@@ -113,13 +121,19 @@ fn reloads(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
     let after = lab.nodes.each_ref().map(transitions);
     let count = bench.times(200, 1000);
     let transitions = vec![after[A] - before[A], after[B] - before[B]];
-    let figure = |what: &str, samples| {
-        let what = format!("{count} reloads: {what}");
-        Figure::new(what, format_args!("carpd {mode}"), "", samples)
-    };
     Ok(vec![
-        figure("transitions", transitions),
-        figure("refused", vec![refused]),
+        Figure::new(
+            format_args!("{count} reloads: transitions"),
+            format_args!("carpd {mode}"),
+            "",
+            transitions,
+        ),
+        Figure::new(
+            format_args!("{count} reloads: refused"),
+            format_args!("carpd {mode}"),
+            "",
+            vec![refused],
+        ),
     ])
 }
 
@@ -153,8 +167,12 @@ fn another_address(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
         apart.as_secs()
     );
     let transitions = vec![after[A] - before[A], after[B] - before[B]];
-    let whom = format!("carpd {mode}");
-    Ok(vec![Figure::new(what, whom, "", transitions)])
+    Ok(vec![Figure::new(
+        what,
+        format_args!("carpd {mode}"),
+        "",
+        transitions,
+    )])
 }
 
 /// xorshift64: good enough to choose faults.

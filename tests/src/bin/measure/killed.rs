@@ -15,6 +15,9 @@ use nix::ifaddrs::getifaddrs;
 
 use crate::bench::{A, B, Bench, MODES, PATIENCE, millis, system, together};
 
+/// As many pairs at a time, all in one mode. More would wait for the lock that the kernel has for all interfaces.
+const PAIRS: usize = 5;
+
 /// What happened after one SIGKILL.
 #[derive(Clone)]
 struct Killed {
@@ -29,11 +32,9 @@ struct Killed {
 }
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    // Pairs need next to no processor, but the kernel deletes virtual interfaces of all namespaces under one lock.
-    for (mode, pairs) in MODES.into_iter().zip([10, 5]) {
-        let times = bench.times(20, 200).div_ceil(pairs);
-        let shared = &*bench;
-        let killed = together(0..pairs, |_| pair(shared, mode, times))?.concat();
+    let times = bench.times(20, 200).div_ceil(PAIRS * MODES.len());
+    for mode in MODES {
+        let killed = together(0..PAIRS, |_| pair(bench, mode, times))?.concat();
         let whom = format!("carpd {mode}");
         let list = |f: fn(&Killed) -> f64| killed.iter().map(f).collect::<Vec<_>>();
         bench.add("SIGKILL: addresses gone after", &whom, "ms", list(|k| k.gone));

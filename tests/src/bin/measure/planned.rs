@@ -103,10 +103,8 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
         steps(bench, pair, &mut lab, bench.times(1, TIMES).div_ceil(shares))
     })?;
     bench.add_all(found);
-    for mode in modes {
-        let found = connection(bench, mode)?;
-        bench.add_all(vec![found]);
-    }
+    let found = together(modes, |mode| connection(bench, mode))?;
+    bench.add_all(found);
     Ok(())
 }
 
@@ -201,15 +199,13 @@ fn connection(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
         (changed, joined(talk))
     });
     changed?;
+    let whom = format!("carpd {mode}");
     let broken = f64::from(u8::from(talk.is_err()));
     let worst = vec![talk.unwrap_or(f64::INFINITY)];
-    let figure = |what: &str, unit, samples| {
-        let what = format!("TCP through two routers: {what}");
-        Figure::new(what, format_args!("carpd {mode}"), unit, samples)
-    };
+    let what = |what: &str| format!("TCP through two routers: {what}");
     Ok(vec![
-        figure("connections broken", "", vec![broken]),
-        figure("longest wait for an echo", "ms", worst),
+        Figure::new(what("connections broken"), &whom, "", vec![broken]),
+        Figure::new(what("longest wait for an echo"), &whom, "ms", worst),
     ])
 }
 
