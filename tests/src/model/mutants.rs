@@ -174,8 +174,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "enabled again while leaving, it leaves all the same",
         "machine.rs",
-        "            } => self.stay_master(now, view),\n            _ => Effects::default(),",
-        "            } => Effects::default(),\n            _ => Effects::default(),",
+        "            } => self.stay_master(now, view),\n            _ => Reaction::default(),",
+        "            } => Reaction::default(),\n            _ => Reaction::default(),",
     ),
     mutant(
         "forced while stopping, it takes part again",
@@ -373,8 +373,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "whoever stops keeps the addresses",
         "machine.rs",
-        "self.role = Role::Init { reason, retry };\n        let wishes = if from == State::Master {",
-        "self.role = Role::Init { reason, retry };\n        let wishes = if from == State::Init {",
+        "if from == State::Master && to != State::Master {",
+        "if from == State::Master && to == State::Backup {",
     ),
     mutant(
         "the addresses are asked for twice",
