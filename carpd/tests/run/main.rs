@@ -22,7 +22,6 @@ mod systemd;
 mod words;
 
 use std::fs;
-use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -33,7 +32,7 @@ use std::time::Duration;
 
 use network::{Network, VIP};
 use rustix::process::Uid;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_thread_uid};
+use rustix::thread::set_thread_uid;
 
 /// Any user but root.
 const SOMEBODY: u32 = 65_534;
@@ -234,14 +233,12 @@ fn a_second_carpd_on_the_same_socket_is_refused() {
 
 /// Takes a name of sockets of the network as any user can.
 fn squat(network: &Network, name: &str) -> UnixListener {
-    let namespace = network.file();
     let name = SocketAddr::from_abstract_name(name).expect("a name");
-    let thread = thread::spawn(move || {
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).expect("a network");
-        set_thread_uid(Uid::from_raw(SOMEBODY)).expect("another user");
+    let take = || {
+        set_thread_uid(Uid::from_raw(SOMEBODY)).expect("another user"); // of a thread that ends here
         UnixListener::bind_addr(&name).expect("a socket")
-    });
-    thread.join().expect("a socket")
+    };
+    network.namespace.enter(take).expect("a network namespace")
 }
 
 #[test]
