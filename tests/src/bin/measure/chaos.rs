@@ -1,38 +1,29 @@
 //! Faults at random, and changes of a living pair. Whatever it was: afterwards there is one owner, and nothing demotes.
 
-use std::thread;
+use std::iter;
 use std::time::Duration;
 
+use carp_benches::figure::Figure;
 use carp_std::linux::random_seed;
 use carpd::lab::topology::{INTERFACE, PREFIX_LEN};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VHID, VIP};
 
-use crate::bench::{A, B, Bench, MODES, PATIENCE, command, joined, status, system, transitions};
+use crate::bench::{A, B, Bench, MODES, PATIENCE, command, status, system, together, transitions};
 
 /// Faults between two quiet periods.
 const BURST: usize = 50;
+/// As many pairs in each mode have faults at the same time.
+const PAIRS: usize = 4;
+
+/// What is done to a pair in a mode, and what is found.
+type Job = fn(&Bench, &str) -> Result<Vec<Figure>, LabError>;
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    // Beside each other: most of the time both wait.
-    let shared = &*bench;
-    let results = thread::scope(|scope| {
-        MODES
-            .map(|mode| scope.spawn(move || faults(shared, mode)))
-            .map(joined)
-    });
-    for (mode, result) in MODES.into_iter().zip(results) {
-        let Quiet { wrong, demoted } = result?;
-        let (what, whom) = (
-            format!("{BURST} faults at random, then quiet"),
-            format!("carpd {mode}"),
-        );
-        bench.add(format_args!("{what}: not exactly one owner"), &whom, "", wrong);
-        bench.add(format_args!("{what}: demotion"), &whom, "", demoted);
-    }
-    for mode in MODES {
-        reloads(bench, mode)?;
-        another_address(bench, mode)?;
-    }
+    let others: [Job; 2] = [reloads, another_address];
+    let jobs = iter::repeat_n(faults as Job, PAIRS).chain(others);
+    let jobs = jobs.flat_map(|job| MODES.map(|mode| (job, mode)));
+    let found = together(jobs, |(job, mode)| job(bench, mode))?;
+    bench.add_all(found);
     Ok(())
 }
 
@@ -41,20 +32,14 @@ fn pair(bench: &Bench, mode: &str) -> Result<Lab, LabError> {
     bench.pair(Plan::default(), setups)
 }
 
-/// What was found after each burst of faults.
-struct Quiet {
-    wrong: Vec<f64>,
-    demoted: Vec<f64>,
-}
-
 /// Links, daemons and addresses that come and go.
-fn faults(bench: &Bench, mode: &str) -> Result<Quiet, LabError> {
+fn faults(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
     let mut lab = pair(bench, mode)?;
     let seed = random_seed().map_err(system("get random bits"))?;
     println!("{mode}: the seed of the faults is {seed:#x}");
     let mut random = Random(seed);
     let (mut wrong, mut demoted) = (Vec::new(), Vec::new());
-    for _ in 0..bench.times(500, 10_000).div_ceil(BURST) {
+    for _ in 0..bench.times(500, 10_000).div_ceil(BURST * PAIRS) {
         for _ in 0..BURST {
             fault(&mut lab, &mut random)?;
         }
@@ -75,7 +60,21 @@ fn faults(bench: &Bench, mode: &str) -> Result<Quiet, LabError> {
         }
         wrong.push(f64::from(u8::from(!right)));
     }
-    Ok(Quiet { wrong, demoted })
+    let what = format!("{BURST} faults at random, then quiet");
+    Ok(vec![
+        Figure::new(
+            format_args!("{what}: not exactly one owner"),
+            format_args!("carpd {mode}"),
+            "",
+            wrong,
+        ),
+        Figure::new(
+            format_args!("{what}: demotion"),
+            format_args!("carpd {mode}"),
+            "",
+            demoted,
+        ),
+    ])
 }
 
 fn fault(lab: &mut Lab, random: &mut Random) -> Result<(), LabError> {
@@ -103,9 +102,8 @@ fn fault(lab: &mut Lab, random: &mut Random) -> Result<(), LabError> {
     lab.client.pause(Duration::from_millis(random.below(50)))
 }
 
-fn reloads(bench: &mut Bench, mode: &str) -> Result<(), LabError> {
+fn reloads(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
     let mut lab = pair(bench, mode)?;
-    let whom = format!("carpd {mode}");
     let before = lab.nodes.each_ref().map(transitions);
     let mut refused = 0.0;
     for time in 0..bench.times(200, 1000) {
@@ -122,18 +120,25 @@ fn reloads(bench: &mut Bench, mode: &str) -> Result<(), LabError> {
     lab.client.settle(&lab.nodes[A], PATIENCE)?;
     let after = lab.nodes.each_ref().map(transitions);
     let count = bench.times(200, 1000);
-    bench.add(
-        format_args!("{count} reloads: transitions"),
-        &whom,
-        "",
-        vec![after[A] - before[A], after[B] - before[B]],
-    );
-    bench.add(format_args!("{count} reloads: refused"), &whom, "", vec![refused]);
-    Ok(())
+    let transitions = vec![after[A] - before[A], after[B] - before[B]];
+    Ok(vec![
+        Figure::new(
+            format_args!("{count} reloads: transitions"),
+            format_args!("carpd {mode}"),
+            "",
+            transitions,
+        ),
+        Figure::new(
+            format_args!("{count} reloads: refused"),
+            format_args!("carpd {mode}"),
+            "",
+            vec![refused],
+        ),
+    ])
 }
 
 /// A virtual address is added to one node and then to the other, and removed in the same way.
-fn another_address(bench: &mut Bench, mode: &str) -> Result<(), LabError> {
+fn another_address(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
     let mut lab = pair(bench, mode)?;
     let before = lab.nodes.each_ref().map(transitions);
     let apart = Duration::from_secs(if bench.fast { 5 } else { 10 });
@@ -157,16 +162,17 @@ fn another_address(bench: &mut Bench, mode: &str) -> Result<(), LabError> {
     }
     lab.client.settle(&lab.nodes[A], PATIENCE)?;
     let after = lab.nodes.each_ref().map(transitions);
-    bench.add(
-        format_args!(
-            "address added and removed on a living pair, {} s apart: transitions",
-            apart.as_secs()
-        ),
+    let what = format!(
+        "address added and removed on a living pair, {} s apart: transitions",
+        apart.as_secs()
+    );
+    let transitions = vec![after[A] - before[A], after[B] - before[B]];
+    Ok(vec![Figure::new(
+        what,
         format_args!("carpd {mode}"),
         "",
-        vec![after[A] - before[A], after[B] - before[B]],
-    );
-    Ok(())
+        transitions,
+    )])
 }
 
 /// xorshift64: good enough to choose faults.

@@ -13,12 +13,13 @@ use carpd::lab::topology::Namespace;
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP};
 use nix::ifaddrs::getifaddrs;
 
-use crate::bench::{A, B, Bench, MODES, PATIENCE, joined, millis, system};
+use crate::bench::{A, B, Bench, MODES, PATIENCE, millis, system, together};
 
-/// As many pairs at a time; they need next to no processor.
+/// As many pairs at a time, all in one mode. More would wait for the lock that the kernel has for all interfaces.
 const PAIRS: usize = 5;
 
 /// What happened after one SIGKILL.
+#[derive(Clone)]
 struct Killed {
     /// When the address was gone from the dead node, in milliseconds.
     gone: f64,
@@ -31,18 +32,9 @@ struct Killed {
 }
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    let times = bench.times(20, 200).div_ceil(PAIRS);
+    let times = bench.times(20, 200).div_ceil(PAIRS * MODES.len());
     for mode in MODES {
-        let shared = &*bench;
-        let results = thread::scope(|scope| {
-            [(); PAIRS]
-                .map(|()| scope.spawn(|| pair(shared, mode, times)))
-                .map(joined)
-        });
-        let mut killed = Vec::new();
-        for result in results {
-            killed.extend(result?);
-        }
+        let killed = together(0..PAIRS, |_| pair(bench, mode, times))?.concat();
         let whom = format!("carpd {mode}");
         let list = |f: fn(&Killed) -> f64| killed.iter().map(f).collect::<Vec<_>>();
         bench.add("SIGKILL: addresses gone after", &whom, "ms", list(|k| k.gone));
