@@ -102,6 +102,7 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
     carp.node_mut()
         .set_maintenance(Clock.now(), maintenance.is_some());
     let settings = config.settings;
+    privileges::suffice_for(&config.hosts)?;
     // Nothing has been touched by now: another carpd may be at work.
     let server = patiently(|| -> Result<_, Box<dyn Error>> {
         Ok(Server::start(&config.control_socket, wake.waker()?)?)
@@ -306,6 +307,7 @@ impl Daemon {
             );
         }
         let (settings, changed) = sysctl::merge(self.settings, self.configured, config.settings);
+        privileges::suffice_for(&config.hosts)?;
         hosts::claim(&mut self.claims, &config.hosts)?;
         let groups = &mut self.journal.groups;
         let wanted = hosts::wanted(&mut self.carp, groups, &config.hosts, settings);

@@ -160,6 +160,38 @@ fn only_root_and_its_own_user_are_answered() {
 }
 
 #[test]
+fn who_may_not_change_addresses_holds_elections_about_none() {
+    let Some(network) = Network::new("no-admin") else {
+        return;
+    };
+    let without_admin = |network: &Network, file: &str| {
+        let mut command = network.program("setpriv");
+        command.args(["--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]);
+        command.args([env!("CARGO_BIN_EXE_carpd"), "run", "--config", file]);
+        command
+    };
+    let refused = "carpd: not permitted to change the addresses of here: run as root, give carpd the capability \
+                   CAP_NET_ADMIN, or write addresses = [] for an election that is about no address\n";
+    let file = network.configure("here", "");
+    let output = without_admin(&network, &file)
+        .output()
+        .expect("setpriv of util-linux");
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), refused));
+
+    let with_addresses = fs::read_to_string(&file).expect("the file");
+    let without = with_addresses.replace(&format!("\"{VIP}\""), "");
+    fs::write(&file, without).expect("a file");
+    let daemon = network::Daemon::start(without_admin(&network, &file));
+    daemon.wait_for("BACKUP -> MASTER");
+    fs::write(&file, with_addresses).expect("a file");
+    let reload = network.ask("here", &["reload"]);
+    assert_eq!(
+        (reload.status.code(), text(&reload.stderr)),
+        (Some(1), format!("{refused}nothing has changed\n").as_str())
+    );
+}
+
+#[test]
 fn a_cable_that_is_pulled_is_init_and_demotes() {
     let Some(network) = Network::new("cable") else {
         return;
