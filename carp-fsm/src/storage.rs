@@ -178,18 +178,17 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
 
 /// Memory of one virtual host with up to `ADDRS` addresses.
 ///
-/// Besides its host, a slot lends one cell to each index over all hosts (deadline heap, lookup order,
+/// Besides its host, a slot lends one cell to each index over all hosts (deadlines, lookup order,
 /// ready queue), so that the caller hands over a single slice.
 #[derive(Clone, Debug)]
 pub struct HostSlot<const ADDRS: usize> {
     pub(crate) host: Option<Host<ADDRS>>,
     pub(crate) generation: u16,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) heap_pos: Link,
     pub(crate) ready_next: Link,
     pub(crate) ready: bool,
-    /// Cell of the heap array.
-    pub(crate) heap: u16,
+    /// Cell of the tournament: who won a match.
+    pub(crate) winner: u16,
     /// Cell of the lookup array.
     pub(crate) sorted: u16,
 }
@@ -203,10 +202,9 @@ impl<const ADDRS: usize> HostSlot<ADDRS> {
             host: None,
             generation: 0,
             deadline: None,
-            heap_pos: Link::NONE,
             ready_next: Link::NONE,
             ready: false,
-            heap: 0,
+            winner: 0,
             sorted: 0,
         }
     }

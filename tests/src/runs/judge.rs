@@ -106,7 +106,11 @@ impl<'p> Judge<'p> {
                         seat.state, seat.owner
                     ));
                 }
-                if kind == TransmitKind::Advertisement && !busy && seat.ends_round(member) {
+                if busy {
+                    // In plain mode an advertisement waits behind announcements.
+                    seat.wait_for_room(now);
+                } else if kind == TransmitKind::Advertisement && seat.ends_round(member) {
+                    seat.end_wait(member, now);
                     seat.count(sent, member, now);
                 }
             }
@@ -117,6 +121,13 @@ impl<'p> Judge<'p> {
                 let due = retry.is_some_and(|retry| now - seat.failing_since >= retry);
                 if matches!(cause, Cause::SendErrors(_)) && !holds && due && seat.state != State::Master {
                     seat.forgive();
+                }
+                if matches!(cause, Cause::SendErrors(_))
+                    && holds
+                    && !seat.failing
+                    && !seat.may_fail(member, now)
+                {
+                    return blame("thinks that it cannot send".into());
                 }
             }
             TraceKind::Event(EventKind::HandOver { outcome, .. }) => {
@@ -143,6 +154,9 @@ impl<'p> Judge<'p> {
                 seat.resigned &= to == State::Backup;
                 seat.tied = to == State::Backup && tie && member.policy.parts_equals;
                 seat.preempts = false;
+                if to != State::Master {
+                    seat.end_wait(member, now);
+                }
                 if to == State::Backup {
                     seat.quiet = [now; 2];
                 }

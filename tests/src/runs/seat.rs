@@ -49,6 +49,10 @@ pub(super) struct Seat {
     frames: usize,
     errors: u8,
     successes: u8,
+    /// Since when there is no room for what it says.
+    blocked: Option<Instant>,
+    /// Rounds that may have failed because there was none.
+    missed: u64,
     pub(super) failing_since: Instant,
 }
 
@@ -82,6 +86,8 @@ impl Seat {
             frames: 0,
             errors: 0,
             successes: 0,
+            blocked: None,
+            missed: 0,
             failing_since: now,
         }
     }
@@ -195,7 +201,37 @@ impl Seat {
         }
     }
 
+    /// There is no room for what it says.
+    pub(super) fn wait_for_room(&mut self, now: Instant) {
+        self.blocked = self.blocked.or(Some(now));
+    }
+
+    /// What waited for room has left, or not; or it will not be sent any more.
+    pub(super) fn end_wait(&mut self, member: &Member, now: Instant) {
+        self.missed += self.may_have_missed(member, now);
+        self.blocked = None;
+    }
+
+    /// May sending that fails be counted now, though fewer errors are known of? A round fails if there is no room
+    /// before the next advertisement is due. How long ago its first one was due is not known here.
+    pub(super) fn may_fail(&mut self, member: &Member, now: Instant) -> bool {
+        let missed = self.missed + self.may_have_missed(member, now);
+        let fails = missed > 0 && u64::from(self.errors) + missed >= 3;
+        if fails {
+            (self.failing, self.errors, self.successes) = (true, 3, 0);
+            self.failing_since = now;
+        }
+        fails
+    }
+
+    fn may_have_missed(&self, member: &Member, now: Instant) -> u64 {
+        let interval = u64::from(member.host.advbase.get()) * 1_000_000;
+        let rounds = |since| (now - since).as_micros() / interval + 1;
+        self.blocked.map_or(0, rounds)
+    }
+
     pub(super) fn forgive(&mut self) {
         (self.failing, self.errors, self.successes) = (false, 0, 0);
+        self.missed = 0;
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use carp_benches::{node, wire};
 
-use crate::tools::{Failure, output};
+use crate::tools::{Failure, output, patient};
 
 /// The argument with which this program calls itself.
 const CHILD: &str = "--count-this";
@@ -81,7 +81,7 @@ pub(crate) fn instructions(counted: Counted) -> Result<f64, Failure> {
         Counted::Node(event, hosts) => command.args([event, hosts].map(|number| number.to_string())),
         Counted::Step => &mut command,
     };
-    let (report, well) = output(&mut command)?;
+    let (report, well) = output(&mut patient(&command))?;
     let collected = report.lines().find_map(|line| line.split_once("Collected :"));
     match collected.and_then(|(_, count)| count.trim().parse::<u32>().ok()) {
         Some(count) if well && count > 0 => Ok((f64::from(count) / f64::from(RUNS)).round()),
