@@ -326,6 +326,10 @@ impl<const HOSTS: usize, const PEERS: usize> Resolve for Table<HOSTS, PEERS> {
     }
 
     fn set_gateways(&mut self, gateways: [Option<Gateway>; 2]) {
-        self.gateways = gateways.into_iter().flatten().collect();
+        self.gateways.clear();
+        for gateway in gateways.into_iter().flatten() {
+            // There is room for both.
+            let _ = self.gateways.push(gateway);
+        }
     }
 }
