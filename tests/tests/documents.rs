@@ -89,7 +89,11 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "printed(\"decode\"",
     ),
     ("cargo test -p carp-fsm --all-features", "ci.sh", TESTS),
-    ("cargo test -p carp-tests --test firmware_images", "ci.sh", TESTS),
+    (
+        "cargo test -p carp-tests --all-features --test firmware_images",
+        "ci.sh",
+        TESTS,
+    ),
     (
         "cargo run --release -p carp-tests --bin fast_table",
         "benches/src/bin/report/failover.rs",
