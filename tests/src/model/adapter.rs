@@ -104,7 +104,9 @@ impl World<'_> {
         let seat = &self.seats[usize::from(message.to)];
         let grace = self.scenario.policy.change_grace;
         let understands = message.new_key == seat.rekeyed || self.in_grace(message.to);
-        let twice = self.in_grace(message.from);
+        // At the moment at which its grace ends, too, as long as the timer has not been served.
+        let changed = self.seats[usize::from(message.from)].changed;
+        let twice = changed.is_some_and(|at| self.now - at <= grace);
         let Some(first) = self.first_change else {
             return Ok(understands);
         };
