@@ -131,10 +131,9 @@ impl<'p> Judge<'p> {
                 }
             }
             TraceKind::Event(EventKind::HandOver { outcome, .. }) => {
-                seat.handing_over = false;
+                let asked = std::mem::take(&mut seat.handing_over);
                 if let HandOver::Done(_) = outcome {
-                    // Maintenance ends some day, and the priority counts again.
-                    seat.resigned = seat.state == State::Backup && !seat.maintenance;
+                    seat.resigned = seat.state == State::Backup && asked;
                     seat.behind = [seat.slower_master(); 2];
                 }
             }

@@ -3,28 +3,29 @@
 use super::*;
 
 /// I INIT, W INIT and waiting to try again, B BACKUP, R BACKUP that resigned, M MASTER, O MASTER that offers itself
-/// at its next advertisement or sooner, K MASTER that bowed out and stayed, H handing over, X bowed out for who is
+/// at its next advertisement or sooner, K MASTER that bowed out and stayed, H handing over, P stepping back, X bowed out for who is
 /// better, S stopping; then what is wished. FreeBSD 1/100 with preempt, hardened.
 const TABLE: &str = "
-                   I   W   B                   R                   M               O               K               H              X               S
-start            | B | W | B                 | R                 | M             | O             | K             | H            | X             | K ad
-stop             | I | I | I                 | I                 | I disown      | I disown      | I disown      | I disown     | I disown      | I disown
-refused          | I | W | B                 | R                 | W bow disown  | W bow disown  | W bow disown  | W bow disown | W bow disown  | I disown
-hand over        | I | W | B                 | R                 | H bow         | H bow         | H bow         | H            | H             | S
-offer            | I | W | B                 | R                 | O             | O             | O             | X            | X             | S
-leave            | I | I | I                 | I                 | S bow         | S bow         | S bow         | S            | S             | S
-heard better     | I | W | B                 | R                 | B disown      | B disown      | B ad disown   | R disown     | B disown      | I disown
-heard equal      | I | W | B                 | R                 | B disown      | B disown      | K             | R disown     | K ad announce | I disown
-heard worse      | I | W | M own ad announce | R                 | M ad announce | O ad announce | K ad announce | R disown     | K ad announce | I disown
-heard bow-out    | I | W | M own ad announce | M own ad announce | M ad announce | O ad announce | K ad announce | H            | X             | S
-timeout          | I | B | M own ad announce | M own ad announce | M ad          | X bow         | M ad          | K ad         | K ad          | I disown
-early timeout    | I | W | B                 | R                 | M             | O             | K             | H            | X             | S
-demotion changed | I | W | B                 | R                 | M ad          | M ad          | M ad          | H            | X             | S
-reconfigured     | I | W | B                 | R                 | M ad          | O ad          | K ad          | H            | X             | S
-overdue          | I | W | B                 | R                 | M             | O             | K             | H            | X             | S
-force INIT       | I | W | B                 | R                 | M             | O             | K             | H            | X             | S
-force BACKUP     | I | W | B                 | R                 | B disown      | B disown      | B disown      | B disown     | B disown      | I disown
-force MASTER     | I | W | M own ad announce | M own ad announce | M             | O             | K             | H            | X             | S
+                   I   W   B                   R                   M               O               K               H              P              X               S
+start            | B | W | B                 | R                 | M             | O             | K             | H            | P            | X             | K ad
+stop             | I | I | I                 | I                 | I disown      | I disown      | I disown      | I disown     | I disown     | I disown      | I disown
+refused          | I | W | B                 | R                 | W bow disown  | W bow disown  | W bow disown  | W bow disown | W bow disown | W bow disown  | I disown
+hand over        | I | W | B                 | R                 | H bow         | H bow         | H bow         | H            | H            | H             | S
+step back        | I | W | B                 | R                 | P bow         | P bow         | P bow         | H            | P            | P             | S
+offer            | I | W | B                 | R                 | O             | O             | O             | H            | X            | X             | S
+leave            | I | I | I                 | I                 | S bow         | S bow         | S bow         | S            | S            | S             | S
+heard better     | I | W | B                 | R                 | B disown      | B disown      | B ad disown   | R disown     | B disown     | B disown      | I disown
+heard equal      | I | W | B                 | R                 | B disown      | B disown      | K             | R disown     | B disown     | K ad announce | I disown
+heard worse      | I | W | M own ad announce | R                 | M ad announce | O ad announce | K ad announce | R disown     | B disown     | K ad announce | I disown
+heard bow-out    | I | W | M own ad announce | M own ad announce | M ad announce | O ad announce | K ad announce | H            | P            | X             | S
+timeout          | I | B | M own ad announce | M own ad announce | M ad          | X bow         | M ad          | K ad         | K ad         | K ad          | I disown
+early timeout    | I | W | B                 | R                 | M             | O             | K             | H            | P            | X             | S
+demotion changed | I | W | B                 | R                 | M ad          | M ad          | M ad          | H            | P            | X             | S
+reconfigured     | I | W | B                 | R                 | M ad          | O ad          | K ad          | H            | P            | X             | S
+overdue          | I | W | B                 | R                 | M             | O             | K             | H            | P            | X             | S
+force INIT       | I | W | B                 | R                 | M             | O             | K             | H            | P            | X             | S
+force BACKUP     | I | W | B                 | R                 | B disown      | B disown      | B disown      | B disown     | B disown     | B disown      | I disown
+force MASTER     | I | W | M own ad announce | M own ad announce | M             | O             | K             | H            | P            | X             | S
 ";
 
 fn in_role(letter: char, now: Instant, view: &View) -> Machine {
@@ -63,6 +64,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
             },
         },
         'H' => leaving(Departure::HandOver),
+        'P' => leaving(Departure::StepBack),
         'X' => leaving(Departure::Offer),
         'S' => leaving(Departure::Stop(reason)),
         other => panic!("no role {other}"),
@@ -88,6 +90,10 @@ fn letter_of(machine: &Machine) -> char {
             then: Departure::HandOver,
             ..
         } => 'H',
+        Role::Leaving {
+            then: Departure::StepBack,
+            ..
+        } => 'P',
         Role::Leaving {
             then: Departure::Offer,
             ..
@@ -122,7 +128,7 @@ fn every_role_and_every_input() {
     let now = at(1000 * SECOND);
     let mut lines = TABLE.lines().filter(|line| !line.is_empty());
     let roles: Vec<char> = lines.next().unwrap().chars().filter(|c| *c != ' ').collect();
-    assert_eq!(roles.len(), 10);
+    assert_eq!(roles.len(), 11);
     let mut rows = 0;
     for line in lines {
         let mut cells = line.split('|').map(str::trim);
@@ -132,6 +138,7 @@ fn every_role_and_every_input() {
             "stop" => Input::Stop(InitReason::LinkDown),
             "refused" => Input::Refused(now + Duration::from_secs(2)),
             "hand over" => Input::Leave(Departure::HandOver),
+            "step back" => Input::Leave(Departure::StepBack),
             "offer" => Input::Leave(Departure::Offer),
             "leave" => Input::Leave(Departure::Stop(InitReason::Disabled)),
             "heard better" => heard(1, 50),
@@ -170,5 +177,5 @@ fn every_role_and_every_input() {
         }
         rows += 1;
     }
-    assert_eq!(rows, 18);
+    assert_eq!(rows, 19);
 }
