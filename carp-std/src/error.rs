@@ -181,7 +181,7 @@ impl fmt::Display for OwnershipError {
             ),
             Self::Ipv6Disabled { interface } => write!(
                 f,
-                "IPv6 is switched off on {interface}: 'sysctl net.ipv6.conf.{interface}.disable_ipv6=0', \
+                "IPv6 is switched off on {interface}: 'sysctl net/ipv6/conf/{interface}/disable_ipv6=0', \
                  or take the IPv6 addresses out of the virtual host"
             ),
             Self::NotPermitted { interface } => write!(

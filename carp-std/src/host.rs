@@ -230,6 +230,13 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         self.residents.get(&host)?.error.as_ref().map(|(_, error)| error)
     }
 
+    /// Whether the virtual host has addresses on this machine that could not be taken off, as
+    /// [`ownership_error`](Self::ownership_error) says.
+    pub fn could_not_disown(&self, host: HostId) -> bool {
+        let resident = self.residents.get(&host);
+        resident.is_some_and(|resident| matches!(resident.error, Some((false, _))))
+    }
+
     /// Rises whenever what [`ownership_error`](Self::ownership_error) says of any virtual host may have
     /// changed. Nobody has to ask for each of a thousand in vain.
     pub fn ownership_changes(&self) -> u64 {

@@ -25,8 +25,19 @@ pub(super) fn compare(drafts: &[Draft], context: &Context<'_>, report: &mut Repo
         let Some(interface) = here.filter(|interface| interface.is_ethernet) else {
             continue;
         };
+        let impossible = |vip: &&Spanned<Vip>| interface.without_ipv6 && vip.get_ref().ip.is_ipv6();
+        if let Some(vip) = draft.addresses.iter().find(impossible) {
+            let (name, ip) = (&interface.name, vip.get_ref().ip);
+            report.warning(
+                &vip.span(),
+                format!(
+                    "IPv6 is switched off on {name}, so that it cannot have {ip}; sysctl \
+                     net/ipv6/conf/{name}/disable_ipv6=0, or take the IPv6 addresses out"
+                ),
+            );
+        }
         let mut lonely = Vec::new();
-        for vip in &draft.addresses {
+        for vip in draft.addresses.iter().filter(|vip| !impossible(vip)) {
             let ip = vip.get_ref().ip;
             let own = interface.addresses_like(ip, is_own);
             if !own.is_empty() {

@@ -9,6 +9,8 @@ pub struct Interface {
     pub name: String,
     /// Whether it has a MAC address, which CARP needs.
     pub is_ethernet: bool,
+    /// Whether IPv6 is switched off on it.
+    pub without_ipv6: bool,
     /// Its addresses with their prefix lengths.
     pub addresses: Vec<(IpAddr, u8)>,
 }
@@ -61,8 +63,9 @@ pub(super) fn here() -> Option<Vec<Interface>> {
     for entry in nix::ifaddrs::getifaddrs().ok()? {
         let name = entry.interface_name;
         let interface = interfaces.entry(name.clone()).or_insert_with(|| Interface {
-            name,
             is_ethernet: false,
+            without_ipv6: without_ipv6(&name),
+            name,
             addresses: Vec::new(),
         });
         let Some(address) = entry.address else { continue };
@@ -79,6 +82,13 @@ pub(super) fn here() -> Option<Vec<Interface>> {
         }
     }
     Some(interfaces.into_values().collect())
+}
+
+/// Where the kernel has no IPv6 at all, it has no such file either.
+#[cfg(target_os = "linux")]
+fn without_ipv6(name: &str) -> bool {
+    let setting = std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"));
+    !setting.is_ok_and(|setting| setting.trim() == "0")
 }
 
 #[cfg(test)]

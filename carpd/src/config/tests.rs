@@ -40,6 +40,7 @@ fn here() -> Machine {
     let interface = |name: &str, is_ethernet, addresses: &[(&str, u8)]| Interface {
         name: name.to_owned(),
         is_ethernet,
+        without_ipv6: false,
         addresses: addresses
             .iter()
             .map(|(ip, length)| (ip.parse().expect("an address"), *length))

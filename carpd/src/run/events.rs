@@ -167,6 +167,7 @@ impl Journal {
     pub(super) fn left_behind(&self, carp: &Carp) -> usize {
         let is_ours = |error: &&OwnershipError| !matches!(error, OwnershipError::Foreign { .. });
         self.all()
+            .filter(|member| carp.could_not_disown(member.id))
             .filter_map(|member| carp.ownership_error(member.id))
             .filter(is_ours)
             .count()

@@ -15,6 +15,22 @@ fn check(network: &Network, lines: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
+fn an_address_that_never_came_is_not_left_behind() {
+    let Some(mut network) = Network::new("never") else {
+        return;
+    };
+    network.vip = "2001:db8::10/64";
+    network
+        .namespace
+        .set("ipv6/conf/here/disable_ipv6", "1")
+        .expect("a setting");
+    let daemon = network.start("here", "");
+    daemon.wait_for("7@here: IPv6 is switched off on here: ");
+    daemon.signal(rustix::process::Signal::TERM);
+    assert_eq!(daemon.exit_code(), Some(0));
+}
+
+#[test]
 fn addresses_are_compared_with_those_of_the_interface() {
     let Some(network) = Network::new("check") else {
         return;
@@ -58,6 +74,14 @@ fn addresses_are_compared_with_those_of_the_interface() {
     let own = "FILE:4: warning: here has no IPv4 address of its own there but 192.0.2.2, which is to be virtual, so that a \
                backup cannot talk to the network of 192.0.2.2; give it one\n";
     assert_eq!((code, err.as_str()), (Some(0), own));
+    network
+        .namespace
+        .set("ipv6/conf/here/disable_ipv6", "1")
+        .expect("a setting");
+    let (code, _, err) = check(&network, &format!("addresses = [\"2001:db8::1/64\"]\n{password}"));
+    let off = "FILE:4: warning: IPv6 is switched off on here, so that it cannot have 2001:db8::1; sysctl \
+               net/ipv6/conf/here/disable_ipv6=0, or take the IPv6 addresses out\n";
+    assert_eq!((code, err.as_str()), (Some(0), off));
     network.ip(&["address", "flush", "dev", "here"]);
     let (code, out, err) = check(&network, &format!("addresses = [\"192.0.2.10/24\"]\n{password}"));
     assert_eq!((code, out), (Some(0), good()));
