@@ -235,7 +235,7 @@ impl Seat {
 
     /// How much longer it may wait: less than one advertisement interval, after a tie.
     pub(super) fn parting(&self, member: &Member, side: usize) -> Duration {
-        let longest = u64::from(member.host.advbase.get()) + 1;
+        let longest = u64::from(self.advbase(member, side)) + 1;
         Duration::from_secs(if self.sides[side].tied { longest } else { 0 })
     }
 
