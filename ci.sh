@@ -116,7 +116,7 @@ run_lab() {
     target/release/carpd lab
     target/release/carpd lab --peer ucarp
     carp-embassy/examples/linux-tap/run.sh
-    # Part of what it measures; all of it takes eight minutes, and two hours without --fast (docs/lab.md).
+    # Part of what it measures; all of it takes five minutes, and forty without --fast (docs/lab.md).
     cargo run --quiet --release -p carp-tests --bin measure -- --fast --only planned --only replay --only idle
 }
 

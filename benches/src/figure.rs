@@ -1,6 +1,11 @@
 //! Something that was measured, as `measure` of carp-tests stores it and the report reads it.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Deserializer, Serialize};
+
+/// The unit of ratios: how many times as much.
+pub const RATIO: &str = "×";
 
 /// Something that was measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -9,7 +14,7 @@ pub struct Figure {
     pub what: String,
     /// Of whom.
     pub whom: String,
-    /// Of the samples; empty for counts and ratios.
+    /// Of the samples; empty for counts, [`RATIO`] for ratios.
     pub unit: String,
     /// All of them. What never happened took infinitely long, which JSON calls `null`.
     #[serde(deserialize_with = "samples")]
@@ -17,6 +22,16 @@ pub struct Figure {
 }
 
 impl Figure {
+    /// Puts it together.
+    pub fn new(what: impl Display, whom: impl Display, unit: &str, samples: Vec<f64>) -> Self {
+        Self {
+            what: what.to_string(),
+            whom: whom.to_string(),
+            unit: unit.to_owned(),
+            samples,
+        }
+    }
+
     /// Of the samples; NaN without any.
     pub fn median(&self) -> f64 {
         let mut sorted = self.samples.clone();

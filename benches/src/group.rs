@@ -28,7 +28,7 @@ pub const MOVES: [Move; 4] = [
         run: Group::lose_link,
     },
     Move {
-        name: "the operator demotes",
+        name: "a demotion by the operator",
         prepare: Group::become_master,
         run: Group::demote,
     },

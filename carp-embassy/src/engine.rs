@@ -296,15 +296,23 @@ impl<'s, const ADDRS: usize> Engine<'s, ADDRS> {
                 target,
                 sender,
                 sender_mac,
-            } if target != sender => {
-                let asked = Asked::Ipv4 { target, sender };
-                return self.asked(target.into(), asked, Some(sender_mac), owners);
+            } => {
+                if let Some(resolver) = &mut self.resolver {
+                    resolver.handle_asker(now, sender.into(), sender_mac);
+                }
+                if target != sender {
+                    let asked = Asked::Ipv4 { target, sender };
+                    return self.asked(target.into(), asked, Some(sender_mac), owners);
+                }
             }
             FrameClass::NeighborSolicitation {
                 target,
                 sender,
                 sender_mac,
             } => {
+                if let (Some(resolver), Some(mac)) = (&mut self.resolver, sender_mac) {
+                    resolver.handle_asker(now, sender.into(), mac);
+                }
                 let asked = Asked::Ipv6 { target, sender };
                 return self.asked(target.into(), asked, sender_mac, owners);
             }

@@ -5,12 +5,14 @@ use core::net::IpAddr;
 use carp_fsm::{Duration, Instant, InterfaceInfo, PeerSlot, Storage};
 use carp_proto::frame::{Answer, emit_arp_request, emit_neighbor_solicitation};
 use carp_proto::{MAX_FRAME_LEN, MacAddr};
+use heapless::Vec;
 
-/// The next question for one that was not answered, or not asked for lately, comes no sooner. A little less than a
-/// second: each advertisement asks, though a question leaves later than its advertisement was due.
+use crate::slots::filled;
+
+/// Whoever was silent for so long is asked again, and spoken to where it was meanwhile: a board that takes the place of
+/// another has to hear the MASTER before it takes over itself. A little less than a second: each advertisement asks,
+/// though a question leaves later than its advertisement was due.
 const PACE: Duration = Duration::from_millis(900);
-/// What is known is asked for again after so long, and used meanwhile.
-const REFRESH: Duration = Duration::from_secs(30);
 /// An advertisement waits so long for an answer, and for the first questions only: then it is lost. Those for
 /// other peers wait behind it.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -21,20 +23,20 @@ const FIRST_QUESTIONS: u8 = 2;
 const VIRTUAL: [u8; 5] = [0x00, 0x00, 0x5e, 0x00, 0x01];
 
 /// The memory for up to `PEERS` unicast peers (6 at most) of each of `HOSTS` virtual hosts, and for their MAC
-/// addresses: about 80 bytes for each, and 70 more. Place it in a static, and give it to
+/// addresses: about 80 bytes for each, and 90 more. Place it in a static, and give it to
 /// [`Slots::with_peers`](crate::Slots::with_peers).
 pub struct PeerSlots<const HOSTS: usize, const PEERS: usize> {
-    peers: [[PeerSlot; PEERS]; HOSTS],
-    table: Table<[[Entry; PEERS]; HOSTS]>,
+    peers: Vec<[PeerSlot; PEERS], HOSTS>,
+    table: Table<HOSTS, PEERS>,
 }
 
 impl<const HOSTS: usize, const PEERS: usize> PeerSlots<HOSTS, PEERS> {
     /// Nobody in it yet.
     pub const EMPTY: Self = Self {
-        peers: [[PeerSlot::EMPTY; PEERS]; HOSTS],
+        peers: Vec::new(),
         table: Table {
-            gateways: [None; 2],
-            entries: [[Entry::EMPTY; PEERS]; HOSTS],
+            gateways: Vec::new(),
+            entries: Vec::new(),
         },
     };
 
@@ -42,8 +44,11 @@ impl<const HOSTS: usize, const PEERS: usize> PeerSlots<HOSTS, PEERS> {
         &'s mut self,
         storage: Storage<'s, ADDRS>,
     ) -> Memory<'s, ADDRS> {
+        let peers = filled(&mut self.peers, || [PeerSlot::EMPTY; PEERS]);
+        filled(&mut self.table.entries, || [Entry::EMPTY; PEERS]);
+        self.table.gateways.clear();
         Memory {
-            storage: storage.with_peers(self.peers.as_flattened_mut(), PEERS),
+            storage: storage.with_peers(peers.as_flattened_mut(), PEERS),
             resolver: Some(&mut self.table),
         }
     }
@@ -89,6 +94,9 @@ pub(crate) trait Resolve {
     /// A peer's own advertisement has come from this MAC address, and over no router.
     fn handle_peer(&mut self, now: Instant, peer: IpAddr, mac: MacAddr);
 
+    /// Somebody who says to be at this MAC address asks for an address, or announces its own.
+    fn handle_asker(&mut self, now: Instant, address: IpAddr, mac: MacAddr);
+
     fn set_gateways(&mut self, gateways: [Option<Gateway>; 2]);
 }
 
@@ -103,10 +111,10 @@ pub(crate) enum Unresolved {
 
 /// Next hops. There are as many entries as there can be peers, so one that is still wanted is never pushed out for
 /// long.
-struct Table<E> {
-    /// For IPv4 and for IPv6.
-    gateways: [Option<Gateway>; 2],
-    entries: E,
+struct Table<const HOSTS: usize, const PEERS: usize> {
+    /// One for each family.
+    gateways: Vec<Gateway, 2>,
+    entries: Vec<[Entry; PEERS], HOSTS>,
 }
 
 /// A next hop that is wanted, and what is known of it.
@@ -150,6 +158,12 @@ impl Entry {
         }
     }
 
+    /// Asks everybody, as it was seen elsewhere. Not believed yet: who has a recording of the peer can say so, too.
+    fn doubt(&mut self, now: Instant) {
+        self.unanswered = self.unanswered.max(1);
+        self.ask(now);
+    }
+
     fn asked(&mut self, now: Instant) {
         self.question = Question::Open(now);
         self.unanswered = self.unanswered.saturating_add(1);
@@ -191,14 +205,11 @@ impl Gateway {
     }
 }
 
-impl<const HOSTS: usize, const PEERS: usize> Table<[[Entry; PEERS]; HOSTS]> {
+impl<const HOSTS: usize, const PEERS: usize> Table<HOSTS, PEERS> {
     fn hop(&self, peer: IpAddr) -> IpAddr {
-        let [ipv4, ipv6] = &self.gateways;
-        let gateway = if peer.is_ipv4() { ipv4 } else { ipv6 };
-        match gateway {
-            Some(gateway) if !gateway.is_near(peer) => gateway.router,
-            _ => peer,
-        }
+        let beyond = |gateway: &&Gateway| !gateway.is_near(peer);
+        let gateway = self.gateways.iter().find(beyond);
+        gateway.map_or(peer, |gateway| gateway.router)
     }
 
     fn find(&mut self, hop: IpAddr) -> Option<&mut Entry> {
@@ -229,12 +240,12 @@ impl<const HOSTS: usize, const PEERS: usize> Table<[[Entry; PEERS]; HOSTS]> {
     }
 }
 
-impl<const HOSTS: usize, const PEERS: usize> Resolve for Table<[[Entry; PEERS]; HOSTS]> {
+impl<const HOSTS: usize, const PEERS: usize> Resolve for Table<HOSTS, PEERS> {
     fn resolve(&mut self, now: Instant, peer: IpAddr) -> Result<MacAddr, Unresolved> {
         let hop = self.hop(peer);
         let entry = self.entry(hop).ok_or(Unresolved::Silent)?;
         entry.wanted = now;
-        if entry.mac.is_none() || now >= entry.confirmed + REFRESH {
+        if entry.mac.is_none() || now >= entry.confirmed + PACE {
             entry.ask(now);
         }
         entry.mac.ok_or(if entry.is_patient(now) {
@@ -252,14 +263,21 @@ impl<const HOSTS: usize, const PEERS: usize> Resolve for Table<[[Entry; PEERS]; 
     ) -> Option<usize> {
         let mac = interface.mac;
         while let Some(entry) = self.due() {
-            match (entry.hop, interface.ipv4, interface.ipv6) {
-                (Some(IpAddr::V4(hop)), Some(own), _) => return Some(emit_arp_request(mac, own, hop, frame)),
-                (Some(IpAddr::V6(hop)), _, Some(own)) => {
-                    return Some(emit_neighbor_solicitation(mac, own, hop, frame));
-                }
+            let len = match (entry.hop, interface.ipv4, interface.ipv6) {
+                (Some(IpAddr::V4(hop)), Some(own), _) => emit_arp_request(mac, own, hop, frame),
+                (Some(IpAddr::V6(hop)), _, Some(own)) => emit_neighbor_solicitation(mac, own, hop, frame),
                 // Nobody to ask as: later.
-                _ => entry.question = Question::Open(now),
+                _ => {
+                    entry.question = Question::Open(now);
+                    continue;
+                }
+            };
+            // Only the first time is it asked where it was: nobody else need hear that.
+            if let (Some(mac), 0, Some(destination)) = (entry.mac, entry.unanswered, frame.first_chunk_mut())
+            {
+                *destination = mac.0;
             }
+            return Some(len);
         }
         None
     }
@@ -294,12 +312,20 @@ impl<const HOSTS: usize, const PEERS: usize> Resolve for Table<[[Entry; PEERS]; 
         match entry.mac {
             None => entry.learn(now, mac),
             Some(known) if known == mac => entry.confirmed = now,
-            // The digest does not cover MAC addresses: a copy of it may come from anywhere. So ask.
-            Some(_) => entry.ask(now),
+            // The digest does not cover MAC addresses.
+            Some(_) => entry.doubt(now),
+        }
+    }
+
+    fn handle_asker(&mut self, now: Instant, address: IpAddr, mac: MacAddr) {
+        if let Some(entry) = self.find(address)
+            && entry.mac.is_some_and(|known| known != mac)
+        {
+            entry.doubt(now);
         }
     }
 
     fn set_gateways(&mut self, gateways: [Option<Gateway>; 2]) {
-        self.gateways = gateways;
+        self.gateways = gateways.into_iter().flatten().collect();
     }
 }

@@ -1,4 +1,5 @@
 use carp_fsm::{CounterSlot, EventSlot, GroupSlot, HostSlot, InterfaceSlot, Storage};
+use heapless::Vec;
 
 use crate::{Memory, PeerSlots};
 
@@ -6,7 +7,8 @@ use crate::{Memory, PeerSlots};
 const COUNTERS: usize = 8;
 
 /// The memory of up to `HOSTS` virtual hosts with up to `ADDRS` addresses each, and of `EVENTS` events that wait to be
-/// read. Place it in a static: it is a constant, so that it never is on the stack.
+/// read. Place it in a static: it is a constant, so that it never is on the stack, and all zero, so that it takes no
+/// flash.
 ///
 /// ```
 /// use carp_embassy::Slots;
@@ -14,21 +16,22 @@ const COUNTERS: usize = 8;
 ///
 /// static SLOTS: ConstStaticCell<Slots<1, 2>> = ConstStaticCell::new(Slots::EMPTY);
 /// ```
+// Vectors where the empty value has bits that are set: it is written there when it is wanted.
 pub struct Slots<const HOSTS: usize, const ADDRS: usize, const EVENTS: usize = 8> {
-    hosts: [HostSlot<ADDRS>; HOSTS],
-    interface: InterfaceSlot,
+    hosts: Vec<HostSlot<ADDRS>, HOSTS>,
+    interface: Vec<InterfaceSlot, 1>,
     groups: [GroupSlot; 1],
-    events: [EventSlot; EVENTS],
+    events: Vec<EventSlot, EVENTS>,
     counters: [[CounterSlot; COUNTERS]; HOSTS],
 }
 
 impl<const HOSTS: usize, const ADDRS: usize, const EVENTS: usize> Slots<HOSTS, ADDRS, EVENTS> {
     /// Nothing in it yet.
     pub const EMPTY: Self = Self {
-        hosts: [const { HostSlot::EMPTY }; HOSTS],
-        interface: InterfaceSlot::EMPTY,
+        hosts: Vec::new(),
+        interface: Vec::new(),
         groups: [GroupSlot::EMPTY],
-        events: [EventSlot::EMPTY; EVENTS],
+        events: Vec::new(),
         counters: [[CounterSlot::EMPTY; COUNTERS]; HOSTS],
     };
 
@@ -43,10 +46,10 @@ impl<const HOSTS: usize, const ADDRS: usize, const EVENTS: usize> Slots<HOSTS, A
 
     pub(crate) fn storage(&mut self) -> Storage<'_, ADDRS> {
         Storage::on_one_interface(
-            &mut self.hosts,
-            &mut self.interface,
+            filled(&mut self.hosts, HostSlot::default),
+            filled(&mut self.interface, InterfaceSlot::default),
             &mut self.groups,
-            &mut self.events,
+            filled(&mut self.events, EventSlot::default),
         )
         .with_replay_memory(self.counters.as_flattened_mut(), COUNTERS)
     }
@@ -61,4 +64,11 @@ impl<'s, const HOSTS: usize, const ADDRS: usize, const EVENTS: usize>
             resolver: None,
         }
     }
+}
+
+/// All of a vector, with the empty value in every place.
+pub(crate) fn filled<T, const N: usize>(memory: &mut Vec<T, N>, empty: impl Fn() -> T) -> &mut [T] {
+    memory.clear();
+    while memory.push(empty()).is_ok() {}
+    memory
 }

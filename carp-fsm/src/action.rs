@@ -72,7 +72,8 @@ pub struct TxId {
 pub enum TransmitResult {
     /// It left.
     Sent,
-    /// No buffer just now. Never a send error: the node asks again within milliseconds.
+    /// No buffer just now: the node asks again within milliseconds. No error, unless there is none until the next
+    /// advertisement is due.
     Busy,
     /// It failed. Three rounds of advertisements that fail demote the group (`docs/protocol.md §10`).
     Error,

@@ -4,13 +4,12 @@ use core::net::IpAddr;
 
 use carp_proto::frame::{self, MAX_FRAME_LEN};
 use carp_proto::{
-    AdvBase, AdvSkew, Advertisement, AnnouncementSource, Authenticator, Counter, CounterRule, Demotion,
-    Digest, Envelope, Interval, MacAddr,
+    Advertisement, AnnouncementSource, Authenticator, Counter, CounterRule, Envelope, Interval, MacAddr,
 };
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::config::{HostConfig, InterfaceInfo, LinkMode};
-use crate::machine::{Machine, View, Wishes, earlier};
+use crate::machine::{Machine, Wishes, earlier};
 use crate::policy::Policy;
 use crate::state::{Family, InitReason, State};
 use crate::time::{Duration, Instant};
@@ -119,6 +118,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         self.sending.wish(wishes, to);
         if wishes.contains(Wishes::BOW_OUT) || wishes.contains(Wishes::ADVERTISE) {
             self.marks.put(BOWS_OUT, wishes.contains(Wishes::BOW_OUT));
+            self.marks.put(HELD_BACK, false);
         }
         self.pending.add(wishes, to, older, self.marks.has(BOWS_OUT));
     }
@@ -131,7 +131,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
 
     /// While there is no room to transmit, nothing is done; the timer brings it back.
     pub(crate) fn waits_for_room(&self) -> bool {
-        self.waits_until.is_some() && self.state() == State::Master && !self.pending.is_paced()
+        let speaks = self.state() == State::Master || self.is_refused();
+        self.waits_until.is_some() && speaks && !self.pending.is_paced()
     }
 
     /// The next thing to do, in the order that is safe.
@@ -144,34 +145,12 @@ impl<const ADDRS: usize> Host<ADDRS> {
             .next(announce_first, bows_out, self.config.addresses.len())
     }
 
-    /// Writes the frame of an output; `None` if the interface lacks what it takes.
-    pub(crate) fn emit(
+    /// Writes the frame of an advertisement to a group of CARP, or to a peer.
+    pub(crate) fn emit_advertisement(
         &self,
-        output: Output,
-        view: &View,
+        advertisement: &Advertisement,
+        to: IpAddr,
         interface: &InterfaceInfo,
-        signed: Signed,
-        buffer: &mut [u8; MAX_FRAME_LEN],
-    ) -> Option<usize> {
-        match output {
-            Output::Advertise(..) => {
-                let interval = view.interval();
-                self.emit_advertisement(interval, view.demotion_byte(), interface, signed, buffer)
-            }
-            Output::BowOut(..) => {
-                self.emit_advertisement(Interval::BOW_OUT, view.demotion_byte(), interface, signed, buffer)
-            }
-            Output::Announce(index) => self.emit_announcement(index, interface, buffer),
-            Output::Own | Output::Disown => None,
-        }
-    }
-
-    fn emit_advertisement(
-        &self,
-        interval: Interval,
-        demotion: Demotion,
-        interface: &InterfaceInfo,
-        Signed { to, counter, digest }: Signed,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
         let HostConfig {
@@ -180,36 +159,31 @@ impl<const ADDRS: usize> Host<ADDRS> {
             addresses,
             ..
         } = &self.config;
-        let (advbase, advskew): (AdvBase, AdvSkew) = (interval.base(), interval.skew());
-        let advertisement = Advertisement {
-            vhid: *vhid,
-            advbase,
-            advskew,
-            demotion,
-            counter,
-            digest,
-        };
         // Without an address of its own the interface speaks from a virtual one (`carp_best_ifa`, §1).
-        let ipv4 = interface.ipv4.or_else(|| addresses.ipv4().next());
-        let ipv6 = interface.ipv6.or_else(|| addresses.ipv6().next());
-        let (ipv4, ipv6) = (
-            ipv4.unwrap_or(Ipv4Addr::UNSPECIFIED),
-            ipv6.unwrap_or(Ipv6Addr::UNSPECIFIED),
-        );
         let mut envelope = match to {
-            IpAddr::V4(group) if group.is_multicast() => Envelope::multicast_v4(*vhid, ipv4, *dialect),
-            IpAddr::V6(group) if group.is_multicast() => Envelope::multicast_v6(*vhid, ipv6, *dialect),
-            // From the interface's own MAC address, as FreeBSD does: switches learn no virtual one in vain.
-            IpAddr::V4(_) => Envelope::unicast(interface.mac, UNRESOLVED, ipv4.into(), to, *dialect),
-            IpAddr::V6(_) => Envelope::unicast(interface.mac, UNRESOLVED, ipv6.into(), to, *dialect),
+            IpAddr::V4(_) => {
+                let own = interface.ipv4.or_else(|| addresses.ipv4().next());
+                Envelope::multicast_v4(*vhid, own.unwrap_or(Ipv4Addr::UNSPECIFIED), *dialect)
+            }
+            IpAddr::V6(_) => {
+                let own = interface.ipv6.or_else(|| addresses.ipv6().next());
+                Envelope::multicast_v6(*vhid, own.unwrap_or(Ipv6Addr::UNSPECIFIED), *dialect)
+            }
         };
+        if !to.is_multicast() {
+            envelope.dst = to;
+            envelope.dst_mac = UNRESOLVED;
+            // The interface's own, as FreeBSD does: switches learn no virtual one in vain.
+            envelope.src_mac = interface.mac;
+        }
         if let Some(dscp) = self.config.dscp {
             envelope.tos = dscp.tos();
         }
-        frame::emit_advertisement(&advertisement, &envelope, *dialect, buffer)
+        frame::emit_advertisement(advertisement, &envelope, *dialect, buffer)
     }
 
-    fn emit_announcement(
+    /// Writes the frame that announces the address of this index; `None` if there is none.
+    pub(crate) fn emit_announcement(
         &self,
         index: u8,
         interface: &InterfaceInfo,
@@ -248,6 +222,12 @@ impl<const ADDRS: usize> Host<ADDRS> {
         };
         self.counter = LastCounter(next);
         Counter::new(next)
+    }
+
+    /// Of the last advertisement, sent or not; 0 before the first.
+    pub(crate) fn last_counter(&self) -> u64 {
+        let LastCounter(last) = self.counter;
+        last
     }
 
     #[cfg(feature = "sim")]
@@ -289,7 +269,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// who bowed out does not advertise, and who has left MASTER has nothing more to say.
     pub(crate) fn restore(&mut self, now: Instant, output: Output) {
         let still_meant = match output {
-            Output::BowOut(..) => self.machine.is_leaving(),
+            Output::BowOut(..) => self.machine.is_leaving() || self.is_refused(),
             Output::Advertise(..) => self.state() == State::Master && !self.machine.is_leaving(),
             Output::Announce(_) => self.state() == State::Master,
             Output::Own | Output::Disown => false,
@@ -300,27 +280,24 @@ impl<const ADDRS: usize> Host<ADDRS> {
             self.waits_until = Some(now + BUSY_RETRY);
         }
     }
+
+    /// A wait has ended: addresses that it keeps go, and of what was held back only the bow-out is still meant whose
+    /// addresses were refused.
+    pub(crate) fn let_go(&mut self) {
+        if self.state() != State::Master {
+            self.marks.put(BOWS_OUT, self.is_refused());
+            self.wish(Wishes::DISOWN);
+        }
+    }
+
+    /// It could not have the addresses, and waits to try again: whoever else waits is to take over at once.
+    fn is_refused(&self) -> bool {
+        self.machine.init_reason() == Some(InitReason::AddressRefused)
+    }
 }
 
 /// The adapter finds out the MAC address of a peer.
 const UNRESOLVED: MacAddr = MacAddr([0; 6]);
-
-/// What makes an advertisement ours; of no meaning in other frames.
-#[derive(Clone, Copy)]
-pub(crate) struct Signed {
-    /// A group of CARP, or a peer.
-    pub(crate) to: IpAddr,
-    pub(crate) counter: Counter,
-    pub(crate) digest: Digest,
-}
-
-impl Signed {
-    pub(crate) const NOTHING: Self = Self {
-        to: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        counter: Counter::new(0),
-        digest: Digest::new([0; 20]),
-    };
-}
 
 mod asked;
 mod changing;
@@ -339,7 +316,7 @@ pub(crate) use changing::{Changing, Families};
 use destinations::Destinations;
 pub(crate) use destinations::{Destination, MAX_PEERS, Unicast};
 pub(crate) use marks::{
-    ASKED_TO_HAND_OVER, BOWS_OUT, FOLLOWS, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, Marks,
+    ASKED_TO_HAND_OVER, BOWS_OUT, FOLLOWS, HELD_BACK, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, Marks,
 };
 pub(crate) use pending::{Output, Pending, Signature};
 #[cfg(feature = "sim")]

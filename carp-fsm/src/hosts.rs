@@ -7,6 +7,7 @@ use carp_proto::{Dialect, Vhid};
 
 use crate::host::Host;
 use crate::id::{HostId, IfaceId};
+use crate::machine::earlier;
 use crate::storage::{HostSlot, Link, Pool};
 use crate::time::Instant;
 
@@ -16,20 +17,20 @@ const MAX_HOSTS: usize = u16::MAX as usize - 1;
 pub(crate) struct Hosts<'s, const ADDRS: usize> {
     slots: Pool<'s, HostSlot<ADDRS>>,
     len: u16,
-    heap_len: u16,
     ready_head: Option<u16>,
     ready_tail: Option<u16>,
 }
 
 impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
     pub(crate) fn new(slots: Pool<'s, HostSlot<ADDRS>>) -> Self {
-        Self {
+        let mut hosts = Self {
             slots,
             len: 0,
-            heap_len: 0,
             ready_head: None,
             ready_tail: None,
-        }
+        };
+        hosts.play_all();
+        hosts
     }
 
     #[cfg(feature = "sim")]
@@ -58,11 +59,12 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
         (slot.generation == id.generation && slot.host.is_some()).then_some(id.slot)
     }
 
-    pub(crate) fn id(&self, slot: u16) -> Option<HostId> {
-        Some(HostId {
+    /// The name of who is in this slot.
+    pub(crate) fn id(&self, slot: u16) -> HostId {
+        HostId {
             slot,
-            generation: self.slot(slot)?.generation,
-        })
+            generation: self.slot(slot).map_or(0, |slot| slot.generation),
+        }
     }
 
     // --- by (interface, vhid) ---
@@ -107,8 +109,12 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
             .iter()
             .position(|slot| slot.host.is_none())
             .unwrap_or(self.slots.len());
+        let before = self.slots.len();
         if free >= MAX_HOSTS || !self.slots.ensure(free, || HostSlot::EMPTY) {
             return None;
+        }
+        if self.slots.len() != before {
+            self.play_all();
         }
         let number = u16::try_from(free).ok()?;
         let mut carried = number;
@@ -160,96 +166,53 @@ impl<'s, const ADDRS: usize> Hosts<'s, ADDRS> {
         Err(low)
     }
 
-    // --- by deadline: a binary heap ---
+    // --- by deadline: a tournament of all slots ---
+    //
+    // The winner of a match is who has the earlier deadline. Match 1 is the final; those whose winners meet in match m
+    // are 2m and 2m + 1, and numbers from that of the slots on are the slots themselves.
 
     /// The earliest deadline and whose it is.
     #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn earliest(&self) -> Option<(Instant, u16)> {
-        let slot = self.heap_at(0)?;
-        Some((self.slot(slot)?.deadline?, slot))
+        let winner = self.winner(1);
+        Some((self.deadline(winner)?, winner))
     }
 
     pub(crate) fn set_deadline(&mut self, number: u16, deadline: Option<Instant>) {
         let Some(slot) = self.slot_mut(number) else { return };
         slot.deadline = deadline;
-        match (slot.heap_pos.get(), deadline) {
-            (None, None) => {}
-            (None, Some(_)) => {
-                let last = self.heap_len;
-                self.heap_len = last.saturating_add(1);
-                self.heap_put(last, number);
-                self.sift_up(last);
-            }
-            (Some(pos), Some(_)) => {
-                let pos = self.sift_up(pos);
-                self.sift_down(pos);
-            }
-            (Some(pos), None) => {
-                slot.heap_pos = Link::NONE;
-                self.heap_len = self.heap_len.saturating_sub(1);
-                let last = self.heap_len;
-                if pos != last
-                    && let Some(moved) = self.slot(last).map(|cell| cell.heap)
-                {
-                    self.heap_put(pos, moved);
-                    let pos = self.sift_up(pos);
-                    self.sift_down(pos);
-                }
-            }
+        let mut place = self.slots.len().saturating_add(number.into());
+        while place > 1 {
+            place /= 2;
+            self.play(place);
         }
     }
 
-    fn sift_up(&mut self, mut pos: u16) -> u16 {
-        while pos > 0 {
-            let parent = pos.saturating_sub(1) / 2;
-            if !self.heap_less(pos, parent) {
-                break;
-            }
-            self.heap_swap(pos, parent);
-            pos = parent;
-        }
-        pos
-    }
-
-    fn sift_down(&mut self, mut pos: u16) {
-        loop {
-            let left = pos.saturating_mul(2).saturating_add(1);
-            let right = left.saturating_add(1);
-            let child = if self.heap_less(right, left) { right } else { left };
-            if !self.heap_less(child, pos) {
-                return;
-            }
-            self.heap_swap(pos, child);
-            pos = child;
+    fn play(&mut self, place: usize) {
+        let first = self.winner(place.saturating_mul(2));
+        let second = self.winner(place.saturating_mul(2).saturating_add(1));
+        let deadline = self.deadline(first);
+        let is_first = earlier(deadline, self.deadline(second)) == deadline;
+        if let Some(cell) = self.slots.get_mut(place) {
+            cell.winner = if is_first { first } else { second };
         }
     }
 
-    /// Is the deadline at heap position `a` before that at `b`? False beyond the end.
-    fn heap_less(&self, a: u16, b: u16) -> bool {
-        let deadline = |pos| self.heap_at(pos).and_then(|slot| self.slot(slot)?.deadline);
-        match (deadline(a), deadline(b)) {
-            (Some(a), Some(b)) => a < b,
-            (a, _) => a.is_some(),
+    fn winner(&self, place: usize) -> u16 {
+        match place.checked_sub(self.slots.len()) {
+            None => self.slots.get(place).map_or(0, |cell| cell.winner),
+            Some(slot) => u16::try_from(slot).unwrap_or(u16::MAX),
         }
     }
 
-    fn heap_swap(&mut self, a: u16, b: u16) {
-        if let (Some(at_a), Some(at_b)) = (self.heap_at(a), self.heap_at(b)) {
-            self.heap_put(a, at_b);
-            self.heap_put(b, at_a);
-        }
+    fn deadline(&self, number: u16) -> Option<Instant> {
+        self.slot(number)?.deadline
     }
 
-    fn heap_at(&self, pos: u16) -> Option<u16> {
-        (pos < self.heap_len).then(|| self.slot(pos).map(|cell| cell.heap))?
-    }
-
-    fn heap_put(&mut self, pos: u16, number: u16) {
-        if let Some(cell) = self.slot_mut(pos) {
-            cell.heap = number;
-        }
-        if let Some(slot) = self.slot_mut(number) {
-            slot.heap_pos = Link::to(pos);
+    /// There is another number of slots, which all have other places then.
+    fn play_all(&mut self) {
+        for place in (1..self.slots.len()).rev() {
+            self.play(place);
         }
     }
 

@@ -92,6 +92,7 @@ impl Machine {
     }
 
     /// One step. Every rule of the election is below this line, or in the modules of this one.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: what it is inlined into is too large for its registers
     pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
         let asked = self.handing_over_since();
         let mut effects = self.react(now, input, view);
@@ -188,6 +189,10 @@ impl Machine {
             // Either family alone is enough (`carp_master_down`, §8).
             Role::Backup { because, .. } => {
                 let because = *because;
+                if because == Reason::PreemptingSlowerMaster && !view.preempt {
+                    self.stop_preempting(now, view);
+                    return Effects::default();
+                }
                 self.become_master(now, because, view)
             }
             Role::Master { tenure, .. } if tenure.offers() && view.maintenance => {
@@ -250,22 +255,27 @@ impl Machine {
                 }
             }
             // No longer the equal that it was, and perhaps no longer better than the master.
-            Role::Backup {
-                down4,
-                down6,
-                because,
-                ties,
-                ..
-            } => {
-                *ties = 0;
-                if !matches!(*because, Reason::MasterTimedOut | Reason::FollowingGroup) {
-                    *because = Reason::MasterTimedOut;
-                    (*down4, *down6) = view.down_timers(now, view.waits(0));
-                }
-            }
-            _ => {}
+            _ => self.stop_preempting(now, view),
         }
         Effects::default()
+    }
+
+    /// A preemption that is being delayed does not happen; the master was just heard.
+    fn stop_preempting(&mut self, now: Instant, view: &View) {
+        if let Role::Backup {
+            down4,
+            down6,
+            because,
+            ties,
+            ..
+        } = &mut self.role
+        {
+            *ties = 0;
+            if !matches!(*because, Reason::MasterTimedOut | Reason::FollowingGroup) {
+                *because = Reason::MasterTimedOut;
+                (*down4, *down6) = view.down_timers(now, view.waits(0));
+            }
+        }
     }
 
     /// OpenBSD and NetBSD start the timers anew (`carp_setrun`), FreeBSD leaves them; we also tell the

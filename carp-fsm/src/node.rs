@@ -5,7 +5,7 @@ use carp_proto::MAX_FRAME_LEN;
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
 use crate::event::{Event, EventKind, EventQueue};
-use crate::host::{ASKED_TO_HAND_OVER, Host, IGNORES_LINK, LEFT_FAST, Output, Signature, Wanted};
+use crate::host::{ASKED_TO_HAND_OVER, HELD_BACK, Host, IGNORES_LINK, LEFT_FAST, Output, Signature, Wanted};
 use crate::hosts::Hosts;
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
@@ -195,10 +195,17 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
+        if result != TransmitResult::Sent
+            && matches!(tx.output, Output::Advertise(..) | Output::BowOut(..))
+            && let Some(replays) = self.parts.replays
+        {
+            (replays.not_sent)(&mut self.memory, slot, host.last_counter());
+        }
         let verdict_changed = match (result, tx.output) {
             (TransmitResult::Busy, output) => {
                 bump(&mut self.stats.onomem);
                 host.restore(now, output);
+                host.marks.put(HELD_BACK, true);
                 false
             }
             (_, Output::Advertise(to, Signature::InForce)) => {
@@ -209,10 +216,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         if result == TransmitResult::Error {
             bump(&mut self.stats.senderr);
         }
-        let (group, failing) = (host.config.group, host.sending.failing_since.is_some());
         self.reschedule(slot);
         if verdict_changed {
-            self.weigh(now, group, Cause::SendErrors(tx.host), failing);
+            self.judge_sending(now, slot);
         }
     }
 
@@ -239,7 +245,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         };
         match (host.is_owner(), result) {
             (true, Ok(())) => host.refusals = 0,
-            (true, Err(OwnerError)) => self.refused(now, slot),
+            (true, Err(OwnerError)) => {
+                // It may be MASTER again before the bow-out has found room, and the addresses be given up.
+                host.asked.again();
+                self.refused(now, slot);
+            }
             (false, Ok(())) => {}
             (false, Err(OwnerError)) => {
                 host.still_there(now, self.policy.refused_retry);
@@ -290,7 +300,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         self.hosts.push_ready(slot);
         self.settle(now, slot);
         self.demote_with(now, slot);
-        self.hosts.id(slot).ok_or(ConfigError::NoRoom)
+        Ok(self.hosts.id(slot))
     }
 
     /// Changes advbase, advskew, profile, preempt, dscp, key or addresses of a virtual host. Anything else is another
@@ -346,6 +356,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Removes a virtual host; a MASTER bows out first and goes when its successor is heard.
     pub fn remove(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
+        self.parts.removal = Some(&RemovalPart::LINKED);
         self.alter(now, host, |host| host.wanted = Wanted::Removed)
     }
 
@@ -406,7 +417,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             };
             let Some(output) = output else {
                 self.hosts.pop_ready();
-                self.forget_if_removed(now, slot);
+                if let Some(removal) = self.parts.removal {
+                    (removal.forget_if_removed)(self, now, slot);
+                }
                 continue;
             };
             if matches!(output, Output::Announce(_)) && !self.may_announce(now, slot, output) {
@@ -446,7 +459,7 @@ pub use inspect::HostStatus;
 use keys::Keys;
 use neighbours::Neighbours;
 pub use neighbours::{Neighbour, NeighbourKind};
-pub(crate) use parts::{KeyPart, NeighbourPart, Parts, PeerPart, ReplayPart, SplitPart};
+pub(crate) use parts::{KeyPart, NeighbourPart, Parts, PeerPart, RemovalPart, ReplayPart, SplitPart};
 use peers::Peers;
 pub use peers::{Peer, PeersError};
 use replay::Memory;

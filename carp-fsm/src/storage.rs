@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
-use carp_proto::{Authenticator, Counter, Interval};
+use carp_proto::{AdvBase, AdvSkew, Authenticator, Counter, Interval};
 
 use crate::config::InterfaceInfo;
 use crate::event::Event;
@@ -79,15 +79,16 @@ impl<'s, const ADDRS: usize> Storage<'s, ADDRS> {
         }
     }
 
-    /// As [`borrowed`](Self::borrowed), for a node with one interface: no group can be split between several, and
-    /// what looks for that is not linked.
+    /// As [`borrowed`](Self::borrowed), for a node with one interface, of which only the first slot is used: no group
+    /// can be split between several, and what looks for that is not linked.
     pub fn on_one_interface(
         hosts: &'s mut [HostSlot<ADDRS>],
-        interface: &'s mut InterfaceSlot,
+        interface: &'s mut [InterfaceSlot],
         groups: &'s mut [GroupSlot],
         events: &'s mut [EventSlot],
     ) -> Self {
-        let mut storage = Self::borrowed(hosts, core::slice::from_mut(interface), groups, events);
+        let interface = interface.get_mut(..1).unwrap_or_default();
+        let mut storage = Self::borrowed(hosts, interface, groups, events);
         storage.parts.splits = None;
         storage
     }
@@ -177,34 +178,43 @@ impl<const ADDRS: usize> Storage<'static, ADDRS> {
 
 /// Memory of one virtual host with up to `ADDRS` addresses.
 ///
-/// Besides its host, a slot lends one cell to each index over all hosts (deadline heap, lookup order,
+/// Besides its host, a slot lends one cell to each index over all hosts (deadlines, lookup order,
 /// ready queue), so that the caller hands over a single slice.
 #[derive(Clone, Debug)]
 pub struct HostSlot<const ADDRS: usize> {
     pub(crate) host: Option<Host<ADDRS>>,
     pub(crate) generation: u16,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) heap_pos: Link,
     pub(crate) ready_next: Link,
     pub(crate) ready: bool,
-    /// Cell of the heap array.
-    pub(crate) heap: u16,
+    /// Cell of the tournament: who won a match.
+    pub(crate) winner: u16,
     /// Cell of the lookup array.
     pub(crate) sorted: u16,
 }
 
 impl<const ADDRS: usize> HostSlot<ADDRS> {
     /// No virtual host yet.
-    pub const EMPTY: Self = Self {
-        host: None,
-        generation: 0,
-        deadline: None,
-        heap_pos: Link::NONE,
-        ready_next: Link::NONE,
-        ready: false,
-        heap: 0,
-        sorted: 0,
-    };
+    pub const EMPTY: Self = Self::empty();
+
+    const fn empty() -> Self {
+        Self {
+            host: None,
+            generation: 0,
+            deadline: None,
+            ready_next: Link::NONE,
+            ready: false,
+            winner: 0,
+            sorted: 0,
+        }
+    }
+}
+
+/// [`EMPTY`](HostSlot::EMPTY), written where it is wanted and not copied from flash.
+impl<const ADDRS: usize> Default for HostSlot<ADDRS> {
+    fn default() -> Self {
+        Self::empty()
+    }
 }
 
 /// The number of a slot or cell, or none, in 16 bits.
@@ -232,10 +242,21 @@ pub struct InterfaceSlot {
 
 impl InterfaceSlot {
     /// No interface yet.
-    pub const EMPTY: Self = Self {
-        info: None,
-        down_since: None,
-    };
+    pub const EMPTY: Self = Self::empty();
+
+    const fn empty() -> Self {
+        Self {
+            info: None,
+            down_since: None,
+        }
+    }
+}
+
+/// [`EMPTY`](InterfaceSlot::EMPTY), written where it is wanted and not copied from flash.
+impl Default for InterfaceSlot {
+    fn default() -> Self {
+        Self::empty()
+    }
 }
 
 /// Memory of one group.
@@ -267,7 +288,7 @@ impl GroupSlot {
 }
 
 /// Memory of one event that waits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct EventSlot {
     pub(crate) event: Option<Event>,
 }
@@ -290,11 +311,11 @@ pub struct CounterSlot {
 }
 
 impl CounterSlot {
-    /// No counter.
+    /// No counter. All zero: an array of them in a static takes no flash.
     pub const EMPTY: Self = Self {
         counter: 0,
         when: 0,
-        interval: Interval::BOW_OUT,
+        interval: Interval::new(AdvBase::new(0), AdvSkew::new(0)),
         sent: false,
     };
 

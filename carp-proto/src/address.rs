@@ -45,10 +45,10 @@ impl<const N: usize> AddressSet<N> {
         if self.0.is_full() {
             return Err(AddressError::Full);
         }
-        // Everything behind its place moves up by one; `IpAddr` orders as the hash does.
+        // Everything behind its place moves up by one.
         let mut carried = address;
         for slot in &mut self.0 {
-            if carried < *slot {
+            if is_before(&carried, slot) {
                 core::mem::swap(&mut carried, slot);
             }
         }
@@ -114,6 +114,15 @@ impl<const N: usize> AddressSet<N> {
 
     pub(crate) fn as_slice(&self) -> &[IpAddr] {
         &self.0
+    }
+}
+
+/// In the order of the hash, which is that of `IpAddr`, too; but that compares 16 bits at a time, each swapped.
+fn is_before(address: &IpAddr, other: &IpAddr) -> bool {
+    match (address, other) {
+        (IpAddr::V4(address), IpAddr::V4(other)) => address.octets() < other.octets(),
+        (IpAddr::V6(address), IpAddr::V6(other)) => address.octets() < other.octets(),
+        _ => address.is_ipv4() && other.is_ipv6(),
     }
 }
 

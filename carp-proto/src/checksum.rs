@@ -17,6 +17,7 @@ impl Sum {
         Self(0)
     }
 
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub(crate) fn add(self, bytes: &[u8]) -> Self {
         // Four bytes at a time: 2^16 is 1 in one's complement, so the upper half of a word counts as much as
         // the lower.

@@ -301,6 +301,7 @@ impl Dialect {
     pub const ALL: [Self; 4] = [Self::FreeBsd, Self::OpenBsd, Self::NetBsd, Self::Ucarp];
 
     /// What the dialect does.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: each caller would have a table of its own
     pub const fn rules(self) -> &'static Rules {
         match self {
             Self::FreeBsd => &FREEBSD,
@@ -343,6 +344,7 @@ impl Dialect {
     ///
     /// `effective` is what [`effective_skew`](Self::effective_skew) gave. 0/0 is 1/256 s, OpenBSD's rule
     /// (`carp_setrun`), kept for all.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     pub const fn advertisement_interval_micros(self, advbase: AdvBase, effective: AdvSkew) -> u64 {
         match Interval::new(advbase, effective).micros() {
             0 => INTERVAL_FLOOR_MICROS,

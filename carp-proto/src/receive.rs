@@ -95,8 +95,20 @@ pub fn receive<'a, H>(
     lookup: impl FnOnce(Vhid) -> Option<(H, Receiver<'a>)>,
 ) -> Result<(H, Verified<Advertisement>), Rejection> {
     let found = payload.get(1).and_then(|vhid| Vhid::new(*vhid)).and_then(lookup);
-    let (dialect, unicast, min_ttl) = match &found {
-        Some((_, receiver)) => (receiver.dialect, receiver.unicast, receiver.min_ttl),
+    let receiver = found.as_ref().map(|(_, receiver)| receiver);
+    let advertisement = check(meta, payload, fallback, receiver)?;
+    let (host, _) = found.ok_or(Rejection::BadVhid)?;
+    Ok((host, advertisement))
+}
+
+fn check(
+    meta: &RxMeta,
+    payload: &[u8],
+    fallback: Dialect,
+    receiver: Option<&Receiver<'_>>,
+) -> Result<Verified<Advertisement>, Rejection> {
+    let (dialect, unicast, min_ttl) = match receiver {
+        Some(receiver) => (receiver.dialect, receiver.unicast, receiver.min_ttl),
         None => (fallback, false, None),
     };
     let rules = dialect.rules();
@@ -110,7 +122,7 @@ pub fn receive<'a, H>(
             Check::Length => (packet.is_ok(), Rejection::BadLen),
             Check::Checksum => (checksum_is_right(rules, meta, payload), Rejection::BadSum),
             Check::Vhid => (
-                found.is_some() && listens_to(rules, unicast, meta),
+                receiver.is_some() && listens_to(rules, unicast, meta),
                 Rejection::BadVhid,
             ),
             Check::Version => (
@@ -126,13 +138,9 @@ pub fn receive<'a, H>(
     }
 
     let packet = packet.map_err(|_| Rejection::BadLen)?;
-    let (host, receiver) = found.ok_or(Rejection::BadVhid)?;
-    for authenticator in receiver.authenticators {
-        if let Ok(advertisement) = authenticator.verify(&packet) {
-            return Ok((host, advertisement));
-        }
-    }
-    Err(Rejection::BadAuth)
+    let authenticators = receiver.ok_or(Rejection::BadVhid)?.authenticators;
+    let verified = |authenticator: &Authenticator| authenticator.verify(&packet).ok();
+    authenticators.iter().find_map(verified).ok_or(Rejection::BadAuth)
 }
 
 fn checksum_is_right(rules: &Rules, meta: &RxMeta, payload: &[u8]) -> bool {

@@ -87,7 +87,9 @@ pub trait Link: AsFd {
     fn send_frame(&mut self, iface: IfaceId, frame: &[u8]) -> TransmitResult;
 
     /// Sends the IP packet in an Ethernet frame, which has no destination MAC address, to the one peer that
-    /// it is for, over routers if need be: all that is in the IP header stays as it is.
+    /// it is for, over routers if need be: all that is in the IP header stays as it is, but for a link-local source of
+    /// a packet to a peer that is not link-local. Routers forward no such packet; the source is then an address of the
+    /// interface that they know.
     ///
     /// Results as those of [`send_frame`](Self::send_frame). By default no peer can be found.
     fn send_unicast(&mut self, iface: IfaceId, frame: &[u8], to: IpAddr) -> TransmitResult {

@@ -1,20 +1,15 @@
-//! `LinuxLink` on real interfaces: the promises of the `Link` contract.
+//! `LinuxLink` on real interfaces: what wakes it, what it sends and receives, and what it says of its interfaces.
 #![cfg(target_os = "linux")]
 
 mod netns;
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
 
-use carp_fsm::{IfaceId, InterfaceInfo, LinkMode, LinkState, TransmitResult};
-use carp_proto::Vhid;
+use carp_fsm::{IfaceId, InterfaceInfo, LinkState, TransmitResult};
 use carp_std::linux::LinuxLink;
-use carp_std::{Link, LinkError, OwnershipError, Prefix, VirtualAddress, VirtualHost};
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use carp_std::{Link, LinkError, OwnershipError, Prefix};
+use netns::link::{changes, open_eth0, plain_host, recv, settle, vip, wakes};
 use netns::{Namespace, addresses, available, pair};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 const VIRTUAL_MAC: [u8; 6] = [0, 0, 0x5e, 0, 1, 7];
@@ -156,118 +151,6 @@ fn a_queue_never_holds_more_than_its_limit() {
 }
 
 #[test]
-fn addresses_go_on_tagged_with_the_configured_prefix_and_come_off() {
-    if !available() {
-        return;
-    }
-    let (a, _b) = pair();
-    a.enter(|| {
-        let (mut link, iface) = open_eth0();
-        let vips = [
-            vip("10.0.0.11", Prefix::Host),
-            vip("192.0.2.1", Prefix::Interface),
-            vip("198.51.100.1", Prefix::Length(28)),
-            vip("10.0.0.1", Prefix::Interface),
-        ];
-        let host = host(iface, &vips);
-        let on = ["10.0.0.11/32", "192.0.2.1/32", "198.51.100.1/28", "10.0.0.1/24"];
-        for _ in 0..2 {
-            link.set_owner(&host, true).unwrap();
-            assert_eq!(addresses(&a), [&["10.0.0.2/24"], &on[..]].concat());
-            assert_eq!(tags(), [0, 112, 112, 112, 112]);
-        }
-        // Another process, or this one after a crash, knows them by their tag.
-        let (mut heir, iface) = open_eth0();
-        assert_eq!(changes(&mut heir).len(), 0);
-        for _ in 0..2 {
-            heir.set_owner(&VirtualHost { iface, ..host }, false).unwrap();
-            assert_eq!(addresses(&a), ["10.0.0.2/24"]);
-        }
-        link.set_owner(&host, false).unwrap();
-
-        // A changed prefix replaces the old one.
-        link.set_owner(
-            &VirtualHost {
-                addresses: &[vip("10.0.0.1", Prefix::Host)],
-                ..host
-            },
-            true,
-        )
-        .unwrap();
-        link.set_owner(
-            &VirtualHost {
-                addresses: &vips[3..],
-                ..host
-            },
-            true,
-        )
-        .unwrap();
-        assert_eq!(addresses(&a), ["10.0.0.2/24", "10.0.0.1/24"]);
-    });
-}
-
-#[test]
-fn foreign_addresses_are_never_touched() {
-    if !available() {
-        return;
-    }
-    let (a, _b) = pair();
-    a.ip("address add 10.0.0.1/24 dev eth0");
-    a.enter(|| {
-        let (mut link, iface) = open_eth0();
-        // Tagged as ours, but another virtual host's.
-        link.set_owner(&host(iface, &[vip("10.0.0.9", Prefix::Host)]), true).unwrap();
-        let before = addresses(&a);
-        let vips = [vip("10.0.0.11", Prefix::Interface), vip("10.0.0.1", Prefix::Interface)];
-        for owner in [true, false, true] {
-            let error = link.set_owner(&host(iface, &vips), owner).unwrap_err();
-            assert!(
-                matches!(&error, OwnershipError::Foreign { address, prefix_len: 24, .. } if *address == vips[1].address),
-                "{error}"
-            );
-            assert!(error.to_string().contains("ip address del 10.0.0.1/24 dev eth0"), "{error}");
-            assert_eq!(addresses(&a), before, "nothing was added, nothing was removed");
-        }
-    });
-}
-
-#[test]
-fn all_addresses_go_on_or_none() {
-    if !available() {
-        return;
-    }
-    let (a, _b) = pair(); // where IPv6 is switched off
-    a.enter(|| {
-        let (mut link, iface) = open_eth0();
-        let vips = [
-            vip("10.0.0.1", Prefix::Interface),
-            vip("2001:db8::1", Prefix::Host),
-        ];
-        let error = link.set_owner(&host(iface, &vips), true).unwrap_err();
-        assert!(matches!(error, OwnershipError::Ipv6Disabled { .. }), "{error}");
-        assert_eq!(addresses(&a), ["10.0.0.2/24"]);
-    });
-}
-
-#[test]
-fn a_foreign_address_in_the_network_of_a_virtual_one_survives_it() {
-    if !available() {
-        return;
-    }
-    let (a, _b) = pair();
-    a.ip("address flush dev eth0");
-    a.enter(|| {
-        std::fs::write("/proc/sys/net/ipv4/conf/eth0/promote_secondaries", "0").unwrap();
-        let (mut link, iface) = open_eth0();
-        let vips = [vip("10.0.0.1", Prefix::Length(24))];
-        link.set_owner(&host(iface, &vips), true).unwrap();
-        a.ip("address add 10.0.0.2/24 dev eth0"); // secondary to 10.0.0.1
-        link.set_owner(&host(iface, &vips), false).unwrap();
-    });
-    assert_eq!(addresses(&a), ["10.0.0.2/24"]);
-}
-
-#[test]
 fn cable_address_and_mac_changes_are_reported() {
     if !available() {
         return;
@@ -327,7 +210,7 @@ fn cable_address_and_mac_changes_are_reported() {
     a.ip("address flush dev eth0");
     assert_eq!(settle(&mut link).last().unwrap().ipv4, None);
     let vips = [vip("10.0.0.1", Prefix::Length(24))];
-    link.set_owner(&host(iface, &vips), true).unwrap();
+    link.set_owner(&plain_host(iface, &vips), true).unwrap();
     assert_eq!(settle(&mut link), []);
 }
 
@@ -362,9 +245,9 @@ fn an_interface_is_known_by_its_name() {
         link.send_frame(iface, &frame(GROUP_MAC, None, 0x0800, 112)),
         TransmitResult::Error
     );
-    link.set_owner(&host(iface, &vips), false)
+    link.set_owner(&plain_host(iface, &vips), false)
         .expect("nothing to take off");
-    let error = link.set_owner(&host(iface, &vips), true).unwrap_err();
+    let error = link.set_owner(&plain_host(iface, &vips), true).unwrap_err();
     assert!(matches!(error, OwnershipError::NoInterface { .. }), "{error}");
 
     // The thread that opens it again must be in the namespace, as the one that runs a host is.
@@ -377,7 +260,7 @@ fn an_interface_is_known_by_its_name() {
     assert_eq!(recv(&mut link), Some((iface, sent)));
 
     // Renamed: our addresses must not stay on an interface that is not ours any more.
-    link.set_owner(&host(iface, &vips), true).unwrap();
+    link.set_owner(&plain_host(iface, &vips), true).unwrap();
     assert_eq!(addresses(&a), ["10.0.0.2/24", "10.0.0.1/24"]);
     a.ip("link set eth0 down");
     a.ip("link set eth0 name lan0");
@@ -447,64 +330,10 @@ fn missing_capabilities_are_named() {
         assert!(matches!(error, LinkError::NotPermitted), "{error}");
         assert!(error.to_string().contains("CAP_NET_RAW"), "{error}");
         let vips = [vip("10.0.0.1", Prefix::Interface)];
-        let error = link.set_owner(&host(iface, &vips), true).unwrap_err();
+        let error = link.set_owner(&plain_host(iface, &vips), true).unwrap_err();
         assert!(matches!(error, OwnershipError::NotPermitted { .. }), "{error}");
         assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
     });
-}
-
-#[test]
-fn ipv6_addresses_work_at_once() {
-    if !available() {
-        return;
-    }
-    let (a, _b) = pair();
-    a.enter(|| {
-        std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0").unwrap();
-        a.ip("-6 address add 2001:db8::2/64 dev eth0 nodad");
-        a.ip("-6 address add fe80::2/64 dev eth0 nodad");
-        let mut link = LinuxLink::new().unwrap();
-        let iface = link.add_interface("eth0").unwrap();
-        let source = changes(&mut link).last().unwrap().ipv6;
-        assert!(
-            source.is_some_and(|source| source.is_unicast_link_local()),
-            "{source:?}"
-        );
-        let vips = [
-            vip("fe80::1", Prefix::Host),
-            vip("2001:db8::1", Prefix::Interface),
-        ];
-        for _ in 0..2 {
-            link.set_owner(&host(iface, &vips), true).unwrap();
-            let shown = a.ip("-o -6 address show dev eth0");
-            for expected in ["2001:db8::1/64", "fe80::1/128"] {
-                let line = shown
-                    .lines()
-                    .find(|line| line.contains(expected))
-                    .expect(expected);
-                assert!(!line.contains("tentative"), "{line}");
-            }
-            assert_eq!(changes(&mut link), [], "a virtual address is no source");
-        }
-        link.set_owner(&host(iface, &vips), false).unwrap();
-        let shown = a.ip("-o -6 address show dev eth0");
-        assert!(
-            !shown.contains("2001:db8::1/") && !shown.contains("fe80::1/"),
-            "{shown}"
-        );
-        assert!(
-            shown.contains("2001:db8::2/64") && shown.contains("fe80::2/64"),
-            "{shown}"
-        );
-    });
-}
-
-/// A link on `eth0`, its first state already read.
-fn open_eth0() -> (LinuxLink, IfaceId) {
-    let mut link = LinuxLink::new().unwrap();
-    let iface = link.add_interface("eth0").unwrap();
-    changes(&mut link);
-    (link, iface)
 }
 
 /// An Ethernet frame from the virtual MAC with 60 bytes of content that has an IP protocol in it.
@@ -520,85 +349,6 @@ fn frame(to: [u8; 6], vlan: Option<u16>, ether_type: u16, protocol: u8) -> Vec<u
     content[if ether_type == 0x86dd { 6 } else { 9 }] = protocol;
     bytes.extend(content);
     bytes
-}
-
-fn vip(address: &str, prefix: Prefix) -> VirtualAddress {
-    VirtualAddress {
-        address: address.parse::<IpAddr>().unwrap(),
-        prefix,
-    }
-}
-
-fn host(iface: IfaceId, addresses: &[VirtualAddress]) -> VirtualHost<'_> {
-    VirtualHost {
-        iface,
-        vhid: Vhid::new(7).unwrap(),
-        mode: LinkMode::Plain,
-        addresses,
-    }
-}
-
-fn recv(link: &mut LinuxLink) -> Option<(IfaceId, Vec<u8>)> {
-    let mut frame = [0; 2048];
-    link.recv(&mut frame)
-        .map(|(iface, len)| (iface, frame[..len].to_vec()))
-}
-
-/// Whether the link's descriptor gets readable within so many milliseconds.
-fn wakes(link: &LinuxLink, millis: i64) -> bool {
-    let timeout = Timespec {
-        tv_sec: millis / 1000,
-        tv_nsec: millis % 1000 * 1_000_000,
-    };
-    poll(&mut [PollFd::new(link, PollFlags::IN)], Some(&timeout)).unwrap() > 0
-}
-
-fn changes(link: &mut LinuxLink) -> Vec<InterfaceInfo> {
-    std::iter::from_fn(|| link.poll_change())
-        .map(|(_, info)| info)
-        .collect()
-}
-
-/// Reads changes until none come for a while. It looks as a host does: only when it is woken, and then
-/// it reads all.
-fn settle(link: &mut LinuxLink) -> Vec<InterfaceInfo> {
-    let mut seen = Vec::new();
-    while wakes(link, 200) {
-        seen.extend(changes(link));
-        assert_eq!(recv(link), None); // picks up the error of an interface that went down
-    }
-    seen
-}
-
-/// The tags (`IFA_PROTO`) of this namespace's IPv4 addresses, 0 where there is none.
-fn tags() -> Vec<u8> {
-    let mut socket = Socket::new(NETLINK_ROUTE).unwrap();
-    socket.bind_auto().unwrap();
-    let mut request = AddressMessage::default();
-    request.header.family = AddressFamily::Inet;
-    let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetAddress(request));
-    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).unwrap();
-    let (answer, _) = socket.recv_from_full().unwrap();
-
-    let mut tags = Vec::new();
-    let mut rest = &answer[..];
-    while !rest.is_empty() {
-        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).unwrap();
-        if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) = &message.payload {
-            tags.push(address.attributes.iter().find_map(|attribute| match attribute {
-                AddressAttribute::Protocol(tag) => Some(u8::from(*tag)),
-                _ => None,
-            }));
-        }
-        rest = &rest[(message.header.length as usize)
-            .next_multiple_of(4)
-            .min(rest.len())..];
-    }
-    tags.into_iter().map(Option::unwrap_or_default).collect()
 }
 
 fn mac_of(namespace: &Namespace) -> [u8; 6] {

@@ -4,6 +4,7 @@
 //! a bounded queue, and are counted instead of kept when it is full.
 
 use std::io::{self, Write};
+use std::mem;
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,6 +24,16 @@ pub enum Format {
     Text,
     /// One JSON object: events as `carpd events --json` prints them, other lines with `time`, `event` and `text`.
     Json,
+}
+
+impl Format {
+    /// As it is in a configuration file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
 }
 
 /// Writes lines without ever blocking the caller. Dropping it writes what is left.
@@ -61,9 +72,10 @@ impl Log {
         })
     }
 
-    /// Other looks from now on.
-    pub fn set_format(&mut self, format: Format) {
-        self.format = format;
+    /// Other looks from now on. Returns what has changed, if anything has.
+    pub fn set_format(&mut self, format: Format) -> Option<String> {
+        let before = mem::replace(&mut self.format, format);
+        (before != format).then(|| format!("{} -> {}", before.name(), format.name()))
     }
 
     /// Writes a line, with the time of the call.

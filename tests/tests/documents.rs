@@ -1,5 +1,6 @@
-//! Every command of the README and of `docs/` is run: those of `carpd` here, in two network namespaces, as a newcomer
-//! would type them; the others where [`ELSEWHERE`] says.
+//! Every command of the README, of `docs/` and of the crates' READMEs is run: those of `carpd` here, in two network
+//! namespaces, as a newcomer would type them; the others where [`ELSEWHERE`] and [`RUNNERS`] say. What
+//! `carpd/README.md` mentions in passing is at least understood (`carpd/tests/docs.rs`).
 //!
 //! Root and iproute2 are needed. Without them that is said; with `CI=true` it is a failure.
 #![cfg(target_os = "linux")]
@@ -18,6 +19,19 @@ use carpd::lab::topology::{Topology, Wiring};
 /// What is run by something else: the command, the file that runs it, and how it is written there.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("./ci.sh", ".ci/run", "/../ci.sh\" full"),
+    ("./ci.sh full", ".ci/run", "/../ci.sh\" full"),
+    ("./run.sh", "ci.sh", "carp-embassy/examples/linux-tap/run.sh"),
+    ("./run.sh 600", "ci.sh", "fuzz/run.sh 10"),
+    (
+        "cargo bench -p carp-benches",
+        "ci.sh",
+        "cargo bench --quiet -p carp-benches",
+    ),
+    (
+        "cargo install --locked cargo-fuzz",
+        "ci.sh",
+        "cargo install --quiet --locked cargo-fuzz",
+    ),
     (
         "cargo build --release -p carpd && sudo ./target/release/carpd lab",
         "ci.sh",
@@ -53,6 +67,29 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "ci.sh",
         REPORT,
     ),
+    (
+        "cargo run --release -p carp-benches --bin report -- --only crypto",
+        "benches/src/bin/report/main.rs",
+        "\"--only\", \"crypto\"",
+    ),
+    (
+        "cargo run --release -p carp-benches --bin report -- --compare FIRST SECOND",
+        "benches/src/bin/report/main.rs",
+        "\"--compare\", \"first\", \"second\"",
+    ),
+    (
+        "cargo run -q -p carp-proto --example encode -- --vhid 1 --address 10.0.0.1/24 --password secret --source \
+         10.0.0.2 > frame.hex",
+        "tests/tests/wire_examples.rs",
+        "printed(\"encode\"",
+    ),
+    (
+        "cargo run -q -p carp-proto --example decode -- --vhid 1 --address 10.0.0.1/24 --password secret < frame.hex",
+        "tests/tests/wire_examples.rs",
+        "printed(\"decode\"",
+    ),
+    ("cargo test -p carp-fsm --all-features", "ci.sh", TESTS),
+    ("cargo test -p carp-tests --test firmware_images", "ci.sh", TESTS),
     (
         "cargo run --release -p carp-tests --bin fast_table",
         "benches/src/bin/report/failover.rs",
@@ -119,6 +156,13 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         TESTS,
     ),
 ];
+/// Who runs scripts.
+const RUNNERS: &[&str] = &[
+    "ci.sh",
+    "benches/src/bin/report/crypto.rs",
+    "benches/src/bin/report/footprint.rs",
+    "benches/src/bin/report/scale.rs",
+];
 const NETWORK: &str = "benches/src/bin/report/network.rs";
 const PROOF: &str = "benches/src/bin/report/proof.rs";
 const REPORT: &str = "-p carp-benches --bin report -- --quick";
@@ -136,16 +180,33 @@ fn project() -> PathBuf {
 
 /// The README and everything in `docs/`.
 fn documents() -> Vec<(String, String)> {
-    let folder = fs::read_dir(project().join("docs")).unwrap();
-    let names = folder.map(|file| format!("docs/{}", file.unwrap().file_name().into_string().unwrap()));
-    let mut names: Vec<String> = names.filter(|name| is_text(name)).collect();
+    let mut names: Vec<String> = names("docs").filter(|name| is_text(name)).collect();
     names.sort_unstable();
     names.insert(0, "README.md".to_owned());
-    let read = |name: String| {
-        let text = fs::read_to_string(project().join(&name)).unwrap();
-        (name, text)
-    };
     names.into_iter().map(read).collect()
+}
+
+/// These, and what else stands beside it and in the folders of the crates.
+fn all_documents() -> Vec<(String, String)> {
+    let top = names(".").filter(|name| is_text(name) && name != "./README.md" && name != "./CHANGELOG.md");
+    let readmes = names(".").map(|folder| format!("{folder}/README.md"));
+    let deeper = ["tests/bare-metal/README.md".to_owned()];
+    let others = top.chain(readmes).chain(deeper);
+    let others: BTreeSet<String> = others.filter(|name| project().join(name).is_file()).collect();
+    documents()
+        .into_iter()
+        .chain(others.into_iter().map(read))
+        .collect()
+}
+
+fn names(folder: &str) -> impl Iterator<Item = String> {
+    let files = fs::read_dir(project().join(folder)).unwrap();
+    files.map(move |file| format!("{folder}/{}", file.unwrap().file_name().into_string().unwrap()))
+}
+
+fn read(name: String) -> (String, String) {
+    let text = fs::read_to_string(project().join(&name)).unwrap();
+    (name, text)
 }
 
 fn is_text(name: &str) -> bool {
@@ -159,6 +220,15 @@ fn blocks(text: &str) -> impl Iterator<Item = &str> {
     text.split("```sh\n")
         .skip(1)
         .filter_map(|rest| rest.split("\n```").next())
+}
+
+/// What is typed in the blocks that show a terminal.
+fn typed(text: &str) -> impl Iterator<Item = &str> {
+    let blocks = text.split("```console\n").skip(1);
+    let blocks = blocks.filter_map(|rest| rest.split("\n```").next());
+    blocks
+        .flat_map(str::lines)
+        .filter_map(|line| line.strip_prefix("$ "))
 }
 
 /// A line without what is only said about it.
@@ -179,8 +249,15 @@ fn inline(text: &str) -> impl Iterator<Item = String> {
         ["cargo ", "carpd ", "./", "PROPTEST"]
             .iter()
             .any(|begin| span.starts_with(begin))
+            || is_script_name(span)
     };
     spans.into_iter().filter(begins)
+}
+
+/// Whether it is the name of a script and nothing else, perhaps without its folder.
+fn is_script_name(span: &str) -> bool {
+    let name = Path::new(span);
+    !span.contains(' ') && name.extension().is_some_and(|extension| extension == "sh")
 }
 
 fn is_of_carpd(command: &str) -> bool {
@@ -190,18 +267,30 @@ fn is_of_carpd(command: &str) -> bool {
 #[test]
 fn every_command_that_is_not_carpd_is_run_somewhere() {
     let mut seen = BTreeSet::new();
-    for (name, text) in documents() {
+    let runners: String = RUNNERS
+        .iter()
+        .map(|runner| read((*runner).to_owned()).1)
+        .collect();
+    for (name, text) in all_documents() {
         // A block with commands of carpd is run as a whole (below), and so is a script.
         let lines = blocks(&text)
             .filter(|block| !is_session(block) && !is_script(block))
             .flat_map(str::lines);
-        let lines = lines.map(without_comment).map(str::to_owned);
+        let lines = lines.map(without_comment).chain(typed(&text)).map(str::to_owned);
         for command in lines.chain(inline(&text)) {
+            let known = ELSEWHERE.iter().find(|(known, ..)| *known == command);
+            if known.is_none() && is_script_name(&command) {
+                let end = command.rsplit('/').next().unwrap_or_default();
+                assert!(
+                    runners.contains(&format!("/{end}")),
+                    "{name}: nothing runs `{command}`; see RUNNERS"
+                );
+                continue;
+            }
             let is_no_command = NO_COMMANDS.iter().any(|begin| command.starts_with(begin));
             if command.is_empty() || is_no_command || is_of_carpd(&command) {
                 continue;
             }
-            let known = ELSEWHERE.iter().find(|(known, ..)| *known == command);
             let Some((known, file, words)) = known else {
                 panic!("{name}: nothing runs `{command}`; see ELSEWHERE in tests/tests/documents.rs");
             };
@@ -380,7 +469,7 @@ fn the_sessions_of_an_operator() {
         return;
     };
     let mut number = 0;
-    for (name, text) in documents() {
+    for (name, text) in all_documents() {
         for block in blocks(&text).filter(|block| is_session(block)) {
             number += 1;
             let mut typed = String::new();
@@ -401,6 +490,8 @@ fn the_sessions_of_an_operator() {
             let (well, said) = machines.run(1, &typed);
             assert!(well, "{name}: {said}\n{typed}");
         }
+    }
+    for (name, text) in documents() {
         for command in inline(&text).filter(|command| is_of_carpd(command)) {
             // The name of a command alone, which lacks what it needs.
             if ["carpd check", "carpd demotion"].contains(&&*command) {

@@ -38,7 +38,7 @@ pub(crate) struct Lab {
     _clock: MutexGuard<'static, ()>,
 }
 
-/// A switch without memory: every frame goes to every other port.
+/// A switch without memory: every frame goes to every other port, where the card decides.
 #[derive(Default)]
 pub(crate) struct Wire {
     pub(crate) ports: Vec<PortState>,
@@ -56,6 +56,8 @@ pub(crate) struct PortState {
     pub(crate) cut: bool,
     /// How often the driver was asked for its link.
     pub(crate) link_reads: usize,
+    /// What the card lets pass, besides groups and virtual MAC addresses.
+    mac: MacAddr,
 }
 
 pub(crate) struct Port {
@@ -110,6 +112,7 @@ impl Lab {
     pub(crate) fn port(&mut self) -> Port {
         let mut wire = self.wire.borrow_mut();
         let number = wire.ports.len();
+        let mac = MacAddr([2, 0, 0, 0, 0, u8::try_from(number).unwrap() + 1]);
         wire.ports.push(PortState {
             received: VecDeque::new(),
             waker: None,
@@ -117,13 +120,25 @@ impl Lab {
             room: usize::MAX,
             cut: false,
             link_reads: 0,
+            mac,
         });
-        let last = u8::try_from(number).unwrap() + 1;
         Port {
             wire: Rc::clone(&self.wire),
             number,
-            mac: MacAddr([2, 0, 0, 0, 0, last]),
+            mac,
         }
+    }
+
+    /// A network card in the place of another: with the same last byte, which says what address its board has.
+    pub(crate) fn port_in_place_of(&mut self, other: usize) -> Port {
+        let mut port = self.port();
+        let mut wire = self.wire.borrow_mut();
+        let MacAddr([.., last]) = wire.ports[other].mac;
+        wire.ports[other].cut = true;
+        port.mac = MacAddr([2, 0, 0, 0, 1, last]);
+        wire.ports[port.number].mac = port.mac;
+        drop(wire);
+        port
     }
 
     /// An adapter in announce mode, with a stack that only looks at what it gets.
@@ -305,7 +320,7 @@ impl Wire {
         }
         self.log.push((from, frame.to_vec()));
         for (number, port) in self.ports.iter_mut().enumerate() {
-            if number != from && port.up && !port.cut {
+            if number != from && port.up && !port.cut && port.lets_pass(frame) {
                 port.received.push_back(frame.to_vec());
                 port.wake();
             }
@@ -314,6 +329,10 @@ impl Wire {
 }
 
 impl PortState {
+    fn lets_pass(&self, frame: &[u8]) -> bool {
+        frame[0] & 1 == 1 || frame.starts_with(&self.mac.0) || frame.starts_with(&[0, 0, 0x5e, 0, 1])
+    }
+
     pub(crate) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();

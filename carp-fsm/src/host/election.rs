@@ -3,7 +3,8 @@
 use core::hash::{Hash, Hasher};
 
 use super::{
-    ASKED_TO_HAND_OVER, BOWS_OUT, Host, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, SEND_THRESHOLD, SendHealth,
+    ASKED_TO_HAND_OVER, BOWS_OUT, HELD_BACK, Host, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, SEND_THRESHOLD,
+    SendHealth,
 };
 use crate::machine::relative;
 use crate::time::Instant;
@@ -44,6 +45,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         (changing, self.sends(), self.waits()).hash(state);
         (pending, unicast, wanted, asked).hash(state);
         (pending.tells() && marks.has(BOWS_OUT)).hash(state);
+        (!awaited.is_empty() && marks.has(HELD_BACK)).hash(state);
         // Counts that only matter up to a limit: from the sixth refusal on, the wait is the same. Successes make good
         // what errors there were.
         let successes = Some(successes.min(&SEND_THRESHOLD)).filter(|_| *errors > 0);

@@ -21,6 +21,9 @@ pub(crate) const IGNORES_SENDING: Mark = Mark(1 << 4);
 /// What waits to be said is a bow-out, and not an advertisement.
 pub(crate) const BOWS_OUT: Mark = Mark(1 << 5);
 
+/// There was no room for something that it wished to say since it last wished to advertise.
+pub(crate) const HELD_BACK: Mark = Mark(1 << 6);
+
 impl Marks {
     pub(crate) const NONE: Self = Self(0);
 

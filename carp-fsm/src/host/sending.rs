@@ -1,6 +1,6 @@
 //! Do our advertisements leave (`carp_send_ad_error`, §10)?
 
-use super::{BUSY_RETRY, Destination, Destinations, Host, IGNORES_SENDING};
+use super::{BUSY_RETRY, Destination, Destinations, HELD_BACK, Host, IGNORES_SENDING};
 use crate::machine::Wishes;
 use crate::policy::Policy;
 use crate::time::{Duration, Instant};
@@ -56,6 +56,19 @@ impl<const ADDRS: usize> Host<ADDRS> {
             self.marks.put(IGNORES_SENDING, false);
         }
         healed
+    }
+
+    /// The next periodic advertisement is due by `now`. If the one before still waits for room, its round has failed: a
+    /// queue that is full for that long is no burst. True if the verdict on sending changed.
+    pub(crate) fn misses_round(&mut self, now: Instant, policy: &Policy) -> bool {
+        let due = self.machine.advertises_at().is_some_and(|at| at <= now);
+        let held_back = due && self.marks.has(HELD_BACK);
+        let Some(to) = self.sending.awaited.first().filter(|_| held_back) else {
+            return false;
+        };
+        self.sending.awaited = Destinations::NONE;
+        self.sending.awaited.add(to);
+        self.reported(now, to, false, policy)
     }
 
     /// On trial: perhaps it can send again.

@@ -5,7 +5,7 @@ use carp_proto::{Dialect, Key, Vhid};
 use super::sending::SendRule;
 use super::*;
 use crate::id::IfaceId;
-use crate::machine::{Departure, Input};
+use crate::machine::{Departure, Input, View};
 use crate::policy::Policy;
 
 const TAKE_OVER: Wishes = Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE);
@@ -313,15 +313,7 @@ fn announcements_say_whose_mac_address_the_address_has() {
     ] {
         let host = host(mode, dialect);
         let mut frame = [0; MAX_FRAME_LEN];
-        let len = host
-            .emit(
-                Output::Announce(0),
-                &view(&host),
-                &interface,
-                Signed::NOTHING,
-                &mut frame,
-            )
-            .unwrap();
+        let len = host.emit_announcement(0, &interface, &mut frame).unwrap();
         assert_eq!((len, &frame[..6]), (42, &[0xff; 6][..]));
         assert_eq!(&frame[6..12], ethernet, "{mode:?} {dialect}: Ethernet source");
         assert_eq!(

@@ -57,7 +57,7 @@ impl Model {
                 assert_eq!(slot.is_some(), fits);
                 if let Some(slot) = slot {
                     self.by_name.insert((iface, vhid), slot);
-                    assert!(self.ids.insert(hosts.id(slot).unwrap()), "an id never comes back");
+                    assert!(self.ids.insert(hosts.id(slot)), "an id never comes back");
                 }
             }
             Step::Remove(slot) => {
@@ -67,7 +67,7 @@ impl Model {
                     hosts.remove(slot);
                     self.by_name.retain(|_, at| *at != slot);
                     self.deadlines.remove(&slot);
-                    assert!(id.is_none_or(|id| hosts.resolve(id).is_none()));
+                    assert_eq!(hosts.resolve(id), None);
                 }
             }
             Step::Deadline(slot, deadline) => {
@@ -106,7 +106,7 @@ impl Model {
                 let found = hosts.find(IfaceId(iface), Vhid::new(vhid).unwrap());
                 assert_eq!(found, self.by_name.get(&(iface, vhid)).copied());
                 if let Some(slot) = found {
-                    assert_eq!(hosts.resolve(hosts.id(slot).unwrap()), Some(slot));
+                    assert_eq!(hosts.resolve(hosts.id(slot)), Some(slot));
                     assert_eq!(hosts.get(slot).unwrap().config.vhid.get(), vhid);
                 }
             }

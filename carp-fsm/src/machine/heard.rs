@@ -104,19 +104,14 @@ impl Machine {
             }
             return effects;
         }
-        let period = view.period(view.effective_skew());
+        let quarter = view.quarter(view.effective_skew());
         match &mut self.role {
-            Role::Master {
-                next_ad,
-                answer_from,
-                tenure,
-                ..
-            } if view.policy.answer_worse_master && *answer_from <= now => {
-                // A bow-out is not put off, however often somebody is answered.
-                if !tenure.offers() {
-                    *next_ad = now + period;
-                }
-                *answer_from = now + view.quarter(view.effective_skew());
+            // What is due next is not put off, however often somebody is answered. Two at once: the last word of one
+            // may make a third take over.
+            Role::Master { answer_from, .. }
+                if view.policy.answer_worse_master && *answer_from <= now + quarter =>
+            {
+                *answer_from = now.max(*answer_from) + quarter;
                 Effects {
                     wishes: Wishes::ADVERTISE.with(Wishes::ANNOUNCE),
                     ..Effects::default()

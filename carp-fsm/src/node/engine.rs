@@ -2,14 +2,14 @@
 
 use core::net::IpAddr;
 
-use carp_proto::{Interval, MAX_FRAME_LEN, MULTICAST_V4, MULTICAST_V6, MacAddr, TieRule};
+use carp_proto::{Advertisement, Interval, MAX_FRAME_LEN, MULTICAST_V4, MULTICAST_V6, MacAddr, TieRule};
 
 use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
 use crate::host::{
-    ASKED_TO_HAND_OVER, Asked, Destination, Families, Host, LEFT_FAST, Output, Signature, Signed, Wanted,
+    ASKED_TO_HAND_OVER, Asked, Destination, Families, Host, LEFT_FAST, Output, Signature, Wanted,
 };
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
@@ -92,7 +92,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// One step of one machine, and what follows from it.
     pub(super) fn step(&mut self, now: Instant, slot: u16, input: Input, peer: Option<IpAddr>) {
         let Some(view) = self.view(slot) else { return };
-        let Some(id) = self.hosts.id(slot) else { return };
+        let id = self.hosts.id(slot);
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
@@ -104,6 +104,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             }
             if transition.to == State::Init {
                 host.marks.put(LEFT_FAST, false);
+            }
+            if transition.from == State::Init {
+                // A bow-out that still waits would disturb whoever has taken over meanwhile.
+                host.silence();
             }
             let yields = transition.to == State::Backup && wishes.contains(Wishes::DISOWN);
             if yields && host.config.mode == LinkMode::Plain && view.policy.linger > Duration::ZERO {
@@ -224,22 +228,19 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             return false;
         };
         // For this machine it is that time already.
-        self.step(deadline, slot, Input::Timeout, None);
+        self.time_out(deadline, slot);
         true
     }
 
     fn run_timer(&mut self, now: Instant, slot: u16) {
         let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         let retry = self.policy.senderr_retry;
-        let Some(id) = self.hosts.id(slot) else { return };
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
         if due(&mut host.waits_until) {
             host.pending.resume();
-            if host.state() != State::Master {
-                host.wish(Wishes::DISOWN);
-            }
+            host.let_go();
             self.hosts.push_ready(slot);
         }
         if let Some(keys) = self.parts.keys {
@@ -248,13 +249,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         let Some(host) = self.hosts.get_mut(slot) else {
             return;
         };
-        let group = host.config.group;
         if due(&mut host.sending.retry_at) {
             if host.state() == State::Master {
                 host.sending.try_later(now, retry);
             } else {
                 host.forgive();
-                self.weigh(now, group, Cause::SendErrors(id), false);
+                self.judge_sending(now, slot);
             }
         }
         if self
@@ -265,8 +265,24 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             // Time to try again, if it may take part at all.
             self.settle(now, slot);
         } else {
-            self.step(now, slot, Input::Timeout, None);
+            self.time_out(now, slot);
         }
+    }
+
+    fn time_out(&mut self, at: Instant, slot: u16) {
+        let host = self.hosts.get_mut(slot);
+        if host.is_some_and(|host| host.misses_round(at, &self.policy)) {
+            self.judge_sending(self.now, slot);
+        }
+        self.step(at, slot, Input::Timeout, None);
+    }
+
+    /// The verdict on sending changed.
+    pub(super) fn judge_sending(&mut self, now: Instant, slot: u16) {
+        let Some(host) = self.hosts.get(slot) else { return };
+        let id = self.hosts.id(slot);
+        let (group, failing) = (host.config.group, host.sending.failing_since.is_some());
+        self.weigh(now, group, Cause::SendErrors(id), failing);
     }
 
     /// Brings the machine into line with whether it can and may take part.
@@ -335,9 +351,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             && host.waits_until.is_none();
         if gone && !host.is_owner() {
             let group = host.config.group;
-            let cause = match (host.sending.failing_since, self.hosts.id(slot)) {
-                (Some(_), Some(id)) => Cause::SendErrors(id),
-                _ => Cause::LinkDown(host.config.iface),
+            let cause = match host.sending.failing_since {
+                Some(_) => Cause::SendErrors(self.hosts.id(slot)),
+                None => Cause::LinkDown(host.config.iface),
             };
             self.hosts.remove(slot);
             self.forget(slot);
@@ -386,11 +402,13 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         output: Output,
         frame: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<Action> {
-        let id = self.hosts.id(slot)?;
+        let id = self.hosts.id(slot);
         let view = self.view(slot)?;
         let chance = self.draw_counter();
         let host = self.hosts.get_mut(slot)?;
-        let kind = match output {
+        let iface = host.config.iface;
+        let interface = || self.interfaces.get(usize::from(iface.0))?.info;
+        let (kind, to, by, interval) = match output {
             Output::Own | Output::Disown => {
                 let mut owner = output == Output::Own;
                 if owner && host.asked == Asked::Nothing {
@@ -409,52 +427,53 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                     seq: host.owner_seq.into(),
                 });
             }
-            Output::Advertise(..) => TransmitKind::Advertisement,
-            Output::BowOut(..) => TransmitKind::BowOut,
-            Output::Announce(_) => TransmitKind::Announcement,
-        };
-        let iface = host.config.iface;
-        let interface = self.interfaces.get(usize::from(iface.0))?.info?;
-        let host = self.hosts.get_mut(slot)?;
-        let said = match output {
-            Output::Advertise(to, by) => Some((to, by, view.interval())),
-            Output::BowOut(to, by) => Some((to, by, Interval::BOW_OUT)),
-            Output::Announce(_) | Output::Own | Output::Disown => None,
-        };
-        let peer = said.and_then(|(to, ..)| to.peer());
-        let signed = match said {
-            Some((to, by, interval)) => {
-                let older = match by {
-                    Signature::InForce => None,
-                    Signature::Older => Some((self.parts.keys?.signing)(&self.keys, slot)?),
-                };
-                let to = match peer {
-                    Some(index) => (self.parts.peers?.address)(&self.peers, slot, index)?,
-                    None if to == Destination::IPV4 => MULTICAST_V4.into(),
-                    None => MULTICAST_V6.into(),
-                };
-                let counter = host.next_counter(&self.policy, chance);
-                if let Some(replays) = self.parts.replays {
-                    (replays.sent)(&mut self.memory, self.now, slot, counter, interval);
-                }
-                let digest = older.unwrap_or(&host.authenticator).sign(counter);
-                Signed { to, counter, digest }
+            Output::Announce(index) => {
+                return Some(Action::Transmit {
+                    iface,
+                    host: id,
+                    kind: TransmitKind::Announcement,
+                    len: host.emit_announcement(index, &interface()?, frame)?,
+                    next_hop: None,
+                    tx: TxId { host: id, output },
+                });
             }
-            None => Signed::NOTHING,
+            Output::Advertise(to, by) => (TransmitKind::Advertisement, to, by, view.interval()),
+            Output::BowOut(to, by) => (TransmitKind::BowOut, to, by, Interval::BOW_OUT),
         };
-        let len = host.emit(output, &view, &interface, signed, frame)?;
-        if said.is_some() {
-            bump(match Family::of(signed.to) {
-                Family::Ipv4 => &mut self.stats.opackets,
-                Family::Ipv6 => &mut self.stats.opackets6,
-            });
+        let interface = interface()?;
+        let older = match by {
+            Signature::InForce => None,
+            Signature::Older => Some((self.parts.keys?.signing)(&self.keys, slot)?),
+        };
+        let peer = to.peer();
+        let to = match peer {
+            Some(index) => (self.parts.peers?.address)(&self.peers, slot, index)?,
+            None if to == Destination::IPV4 => MULTICAST_V4.into(),
+            None => MULTICAST_V6.into(),
+        };
+        let counter = host.next_counter(&self.policy, chance);
+        if let Some(replays) = self.parts.replays {
+            (replays.sent)(&mut self.memory, self.now, slot, counter, interval);
         }
+        let advertisement = Advertisement {
+            vhid: host.config.vhid,
+            advbase: interval.base(),
+            advskew: interval.skew(),
+            demotion: view.demotion_byte(),
+            counter,
+            digest: older.unwrap_or(&host.authenticator).sign(counter),
+        };
+        let len = host.emit_advertisement(&advertisement, to, &interface, frame)?;
+        bump(match Family::of(to) {
+            Family::Ipv4 => &mut self.stats.opackets,
+            Family::Ipv6 => &mut self.stats.opackets6,
+        });
         Some(Action::Transmit {
             iface,
             host: id,
             kind,
             len,
-            next_hop: peer.map(|_| signed.to),
+            next_hop: peer.map(|_| to),
             tx: TxId { host: id, output },
         })
     }

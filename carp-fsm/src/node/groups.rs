@@ -246,7 +246,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 // A relief takes an offer back, but not one for something that is still lost.
                 let offers = self.hosts.get(slot).is_some_and(|host| host.machine.offers());
                 self.step(now, slot, Input::DemotionChanged { worse: to > from }, None);
-                let is_the_cause = self.hosts.id(slot).map(Cause::SendErrors) == Some(cause);
+                let is_the_cause = Cause::SendErrors(self.hosts.id(slot)) == cause;
                 let leaves = self.hosts.get(slot).is_none_or(|host| host.machine.is_leaving());
                 if (fails_over && !is_the_cause && !leaves) || (offers && lost) {
                     self.step(now, slot, Input::Leave(Departure::Offer), None);
@@ -275,7 +275,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             })
         });
         let senders = members.filter_map(|(slot, host)| {
-            let (id, since) = (self.hosts.id(slot)?, host.sending.failing_since?);
+            let (id, since) = (self.hosts.id(slot), host.sending.failing_since?);
             let weight = self.policy.senderr_demotion_factor;
             Some(Holding {
                 cause: Cause::SendErrors(id),

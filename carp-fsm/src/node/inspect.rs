@@ -79,12 +79,12 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     pub fn hosts(&self) -> impl Iterator<Item = HostId> {
         self.hosts
             .ranks()
-            .filter_map(|rank| self.hosts.id(self.hosts.at_rank(rank)?))
+            .filter_map(|rank| Some(self.hosts.id(self.hosts.at_rank(rank)?)))
     }
 
     /// The virtual host of this interface and vhid.
     pub fn find(&self, iface: IfaceId, vhid: Vhid) -> Option<HostId> {
-        self.hosts.id(self.hosts.find(iface, vhid)?)
+        Some(self.hosts.id(self.hosts.find(iface, vhid)?))
     }
 
     /// What was last reported of an interface.

@@ -151,7 +151,7 @@ pub(super) fn note<const ADDRS: usize>(
     }
     if known.is_none_or(|known| known.kind != kind) {
         let event = EventKind::Neighbour {
-            host: host.and_then(|slot| node.hosts.id(slot)),
+            host: host.map(|slot| node.hosts.id(slot)),
             iface,
             vhid,
             source: meta.src,

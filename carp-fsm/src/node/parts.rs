@@ -1,8 +1,8 @@
-//! What a node can do without: linked only into a firmware that brings the memory for it.
+//! What a node can do without: linked only into a firmware that brings the memory for it, or asks for it.
 //!
 //! The node calls these parts by pointers, and nobody names their functions but the method of
-//! [`Storage`](crate::Storage) that takes the memory. A firmware that does not call that method has none of the part in
-//! its flash; to the node it is a part that remembers nothing.
+//! [`Storage`](crate::Storage) that takes the memory, or that of the node which is the reason for them. A firmware that
+//! does not call that method has none of the part in its flash; to the node it is a part that remembers nothing.
 
 use core::net::IpAddr;
 
@@ -25,6 +25,7 @@ pub(crate) struct Parts<const ADDRS: usize> {
     pub(crate) peers: Option<&'static PeerPart>,
     pub(crate) neighbours: Option<&'static NeighbourPart<ADDRS>>,
     pub(crate) splits: Option<&'static SplitPart<ADDRS>>,
+    pub(crate) removal: Option<&'static RemovalPart<ADDRS>>,
 }
 
 impl<const ADDRS: usize> Parts<ADDRS> {
@@ -34,6 +35,7 @@ impl<const ADDRS: usize> Parts<ADDRS> {
         peers: None,
         neighbours: None,
         splits: None,
+        removal: None,
     };
 
     #[cfg(feature = "alloc")]
@@ -43,6 +45,8 @@ impl<const ADDRS: usize> Parts<ADDRS> {
         peers: Some(&PeerPart::LINKED),
         neighbours: Some(&NeighbourPart::LINKED),
         splits: Some(&SplitPart::LINKED),
+        // Linked by the call that needs it.
+        removal: None,
     };
 }
 
@@ -51,6 +55,7 @@ pub(crate) struct ReplayPart {
     pub(super) clear: fn(&mut Memory<'_>, u16),
     pub(super) hear: fn(&mut Memory<'_>, Instant, u16, Counter, Interval, bool) -> Verdict,
     pub(super) sent: fn(&mut Memory<'_>, Instant, u16, Counter, Interval),
+    pub(super) not_sent: fn(&mut Memory<'_>, u16, u64),
 }
 
 impl ReplayPart {
@@ -60,6 +65,7 @@ impl ReplayPart {
             memory.hear(now, host, counter, interval, repeat)
         },
         sent: |memory, now, host, counter, interval| memory.sent(now, host, counter, interval),
+        not_sent: |memory, host, counter| memory.not_sent(host, counter),
     };
 }
 
@@ -125,6 +131,17 @@ impl<const ADDRS: usize> SplitPart<ADDRS> {
         look_later: |node, now, slot, transition| node.look_later(now, slot, transition),
         hurry: |node, now| node.hurry_groups(now),
         look: |node, now| node.look_for_splits(now),
+    };
+}
+
+/// Virtual hosts that go: [`Node::remove`].
+pub(crate) struct RemovalPart<const ADDRS: usize> {
+    pub(super) forget_if_removed: fn(&mut Node<'_, ADDRS>, Instant, u16),
+}
+
+impl<const ADDRS: usize> RemovalPart<ADDRS> {
+    pub(super) const LINKED: Self = Self {
+        forget_if_removed: |node, now, slot| node.forget_if_removed(now, slot),
     };
 }
 

@@ -21,6 +21,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// A packet of IP protocol 112 came in on `iface`: what [`carp_proto::frame::classify`] calls
     /// `Carp`. Anything but a valid advertisement for one of our virtual hosts is counted by reason,
     /// and nothing else happens.
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: what it is inlined into is too large for its registers
     pub fn handle_packet(
         &mut self,
         now: Instant,
@@ -59,7 +60,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 Verdict::Fresh => None,
                 Verdict::Duplicate => {
                     bump(&mut self.stats.duplicates);
-                    return self.hosts.id(slot).ok_or(Rejection::BadVhid);
+                    return Ok(self.hosts.id(slot));
                 }
                 Verdict::Own => Some((&mut self.stats.loops, NeighbourKind::Loop)),
                 Verdict::Repeated => Some((&mut self.stats.replays, NeighbourKind::RepeatsCounter)),
@@ -77,8 +78,8 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 at: now,
             });
             left_fast = host.leaves_fast(interval);
-            if left_fast && let Some(host) = self.hosts.id(slot) {
-                let peer = meta.src;
+            if left_fast {
+                let (host, peer) = (self.hosts.id(slot), meta.src);
                 let kind = EventKind::FastProfileLeft { host, peer, interval };
                 self.events.push(now, kind);
             }
@@ -94,7 +95,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             lower_source,
         };
         self.step(now, slot, input, Some(meta.src));
-        self.hosts.id(slot).ok_or(Rejection::BadVhid)
+        Ok(self.hosts.id(slot))
     }
 
     /// From a packet to the host that it is for and what it says, or to the reason why not.

@@ -63,7 +63,7 @@ impl<'s> Memory<'s> {
         // Not less than what can be told apart.
         let lately = since <= Duration::from_micros(interval.micros()) + Duration::from_millis(2);
         let (own, counter) = (known.sent, known.counter);
-        let newest = self.of(host).iter().find(|slot| !slot.sent);
+        let newest = self.of(host).iter().find(|slot| !slot.sent && slot.counter != 0);
         let is_newest = newest.is_some_and(|newest| newest.counter == counter);
         match (own, same) {
             (true, true) => Verdict::Own,
@@ -78,11 +78,22 @@ impl<'s> Memory<'s> {
         self.remember(host, CounterSlot::new(now, counter, interval, true));
     }
 
-    /// The newest is first; the oldest falls out.
+    /// It was not sent after all: what is remembered next takes its place, so that trying again forgets nothing.
+    pub(super) fn not_sent(&mut self, host: u16, counter: u64) {
+        let is_it = |slot: &&mut CounterSlot| slot.sent && slot.counter == counter;
+        if let Some(slot) = self.of(host).iter_mut().find(is_it) {
+            *slot = CounterSlot::EMPTY;
+        }
+    }
+
+    /// The newest is first; the oldest falls out, if there is no gap before it.
     fn remember(&mut self, host: u16, new: CounterSlot) {
         let mut carried = new;
         for slot in self.of(host) {
             core::mem::swap(slot, &mut carried);
+            if carried.counter == 0 {
+                return;
+            }
         }
     }
 

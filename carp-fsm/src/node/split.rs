@@ -94,9 +94,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         // 0/0 is no interval to look at again after.
         let mut longest = Duration::from_millis(4);
         for slot in self.hosts.ranks().filter_map(|rank| self.hosts.at_rank(rank)) {
-            let (Some(host), Some(name)) = (self.hosts.get(slot), self.hosts.id(slot)) else {
+            let Some(host) = self.hosts.get(slot) else {
                 continue;
             };
+            let name = self.hosts.id(slot);
             let iface = host.config.iface;
             if host.config.group != id {
                 continue;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use carp_fsm::{IfaceId, InterfaceInfo, LinkState};
 use carp_proto::{MacAddr, Vhid};
@@ -24,6 +24,8 @@ pub(super) struct Slot {
     pub(super) open: Option<Open>,
     /// As last reported.
     pub(super) info: InterfaceInfo,
+    /// What packets to peers behind routers are sent from: those that are from a link-local address stay here.
+    pub(super) routed: Option<Ipv6Addr>,
     /// What we own on it.
     pub(super) owned: Vec<VirtualAddress>,
     /// All addresses on it, ours and others, when they last changed. Sorted.
@@ -134,7 +136,9 @@ impl LinuxLink {
         }
         let addresses = self.netlink.addresses(found.index)?;
         self.report(iface, info(&found, &addresses, &self.slot(iface).owned));
-        let present = &mut self.slot_mut(iface).present;
+        let slot = self.slot_mut(iface);
+        slot.routed = routed(&addresses, &slot.owned);
+        let present = &mut slot.present;
         *present = addresses.iter().map(|there| there.ip).collect();
         present.sort_unstable();
         self.readdress(iface);
@@ -181,11 +185,7 @@ impl LinuxLink {
 }
 
 pub(super) fn info(found: &Interface, addresses: &[Address], owned: &[VirtualAddress]) -> InterfaceInfo {
-    let own = || {
-        addresses.iter().filter(|there| {
-            there.tag != ADDRESS_TAG && !there.host_scope && !owned.iter().any(|vip| vip.address == there.ip)
-        })
-    };
+    let own = || own(addresses, owned);
     InterfaceInfo {
         mac: MacAddr(found.mac.unwrap_or_default()),
         ipv4: own().find_map(|there| match there.ip {
@@ -202,4 +202,19 @@ pub(super) fn info(found: &Interface, addresses: &[Address], owned: &[VirtualAdd
             LinkState::Down
         },
     }
+}
+
+/// An IPv6 address which routers forward, and which stays.
+pub(super) fn routed(addresses: &[Address], owned: &[VirtualAddress]) -> Option<Ipv6Addr> {
+    own(addresses, owned).find_map(|there| match there.ip {
+        IpAddr::V6(address) if !address.is_unicast_link_local() && !there.temporary => Some(address),
+        _ => None,
+    })
+}
+
+/// Those that are not virtual.
+fn own<'a>(addresses: &'a [Address], owned: &[VirtualAddress]) -> impl Iterator<Item = &'a Address> {
+    addresses.iter().filter(|there| {
+        there.tag != ADDRESS_TAG && !there.host_scope && !owned.iter().any(|vip| vip.address == there.ip)
+    })
 }

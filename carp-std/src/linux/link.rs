@@ -9,7 +9,7 @@ use carp_fsm::{IfaceId, InterfaceInfo, LinkMode, TransmitResult};
 use rustix::event::{Timespec, epoll};
 
 use super::guard::Guard;
-use super::interface::{Slot, info};
+use super::interface::{Slot, info, routed};
 use super::janitor::Janitor;
 use super::netlink::{Monitor, Netlink};
 use super::owner;
@@ -126,6 +126,7 @@ impl LinuxLink {
             name: name.to_owned(),
             open: Some(open),
             info,
+            routed: routed(&addresses, &[]),
             owned: Vec::new(),
             present: Vec::new(),
             vmacs: BTreeMap::new(),
@@ -303,9 +304,11 @@ impl Link for LinuxLink {
     }
 
     fn send_unicast(&mut self, iface: IfaceId, frame: &[u8], to: IpAddr) -> TransmitResult {
-        let open = self.get(iface).and_then(|slot| slot.open.as_ref());
-        match (open, &self.unicast) {
-            (Some(open), Some(unicast)) => outcome(&unicast.send(open.index, frame, to)),
+        let Some(slot) = self.get(iface) else {
+            return TransmitResult::Error;
+        };
+        match (&slot.open, &self.unicast) {
+            (Some(open), Some(unicast)) => outcome(&unicast.send(open.index, slot.routed, frame, to)),
             _ => TransmitResult::Error,
         }
     }

@@ -97,6 +97,7 @@ fn put_one_on(
             prefix_len,
             tag: 0,
             host_scope: false,
+            temporary: false,
         })),
         result => result.map_err(|e| device.refused(vip.address, e)),
     }
@@ -261,6 +262,7 @@ mod tests {
             prefix_len,
             tag,
             host_scope: false,
+            temporary: false,
         }
     }
 

@@ -1,14 +1,18 @@
 //! Packets to one peer, which may be behind routers.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::ops::Range;
 
+use carp_proto::MAX_FRAME_LEN;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::filter;
 
 /// Length of an Ethernet header in bytes.
 const ETHERNET: usize = 14;
+/// Where the source address is in an IPv6 header.
+const SOURCE_V6: Range<usize> = 8..24;
 
 /// Raw IP sockets of protocol 112: the kernel finds the way, and asks for MAC addresses.
 ///
@@ -38,10 +42,21 @@ impl Unicast {
         })
     }
 
-    /// Sends the IP packet in an Ethernet frame as it is: source address, TTL, TOS and flags are not
-    /// touched. `index` is the interface of a link-local destination; the others are routed.
-    pub(super) fn send(&self, index: u32, frame: &[u8], to: IpAddr) -> io::Result<()> {
+    /// Sends the IP packet in an Ethernet frame as it is: TTL, TOS and flags are not touched, nor is the source, unless
+    /// it is link-local and `to` is not: then it is `routed`. `index` is the interface of a link-local destination; the
+    /// others are routed.
+    pub(super) fn send(
+        &self,
+        index: u32,
+        routed: Option<Ipv6Addr>,
+        frame: &[u8],
+        to: IpAddr,
+    ) -> io::Result<()> {
         let packet = frame.get(ETHERNET..).ok_or(io::ErrorKind::InvalidInput)?;
+        let changed = routed.and_then(|routed| from(routed, packet, to));
+        let packet = changed
+            .as_ref()
+            .map_or(packet, |changed| &changed[..packet.len()]);
         let (socket, to) = match to {
             IpAddr::V4(_) => (Some(&self.ipv4), SocketAddr::new(to, 0)),
             IpAddr::V6(to) => {
@@ -52,6 +67,17 @@ impl Unicast {
         let socket = socket.ok_or(io::ErrorKind::Unsupported)?;
         socket.send_to(packet, &to.into()).map(drop)
     }
+}
+
+/// The packet from another address, if it must be. No checksum covers that: NetBSD's would, but NetBSD has no peers.
+fn from(routed: Ipv6Addr, packet: &[u8], to: IpAddr) -> Option<[u8; MAX_FRAME_LEN]> {
+    let mut changed = [0; MAX_FRAME_LEN];
+    changed.get_mut(..packet.len())?.copy_from_slice(packet);
+    let source: [u8; 16] = packet.get(SOURCE_V6)?.try_into().ok()?;
+    let stays_here = Ipv6Addr::from(source).is_unicast_link_local();
+    let leaves = matches!(to, IpAddr::V6(to) if !to.is_unicast_link_local());
+    changed[SOURCE_V6].copy_from_slice(&routed.octets());
+    (stays_here && leaves).then_some(changed)
 }
 
 fn open(domain: Domain) -> io::Result<Socket> {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "not every test program needs all of it")]
 
 pub(crate) mod client;
+pub(crate) mod link;
 pub(crate) mod node;
 
 use std::io::{Read as _, Write as _};

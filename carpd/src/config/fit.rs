@@ -41,11 +41,15 @@ pub(super) fn compare(drafts: &[Draft], context: &Context<'_>, report: &mut Repo
             } else if !lonely.contains(&ip.is_ipv4()) {
                 lonely.push(ip.is_ipv4()); // once for each family
                 let (name, family) = (&interface.name, if ip.is_ipv4() { "IPv4" } else { "IPv6" });
+                // Perhaps because carpd runs, perhaps because that is the interface's own.
+                let is_there = interface.addresses.iter().any(|(there, _)| *there == ip);
+                let but = is_there.then(|| format!(" but {ip}, which is to be virtual"));
+                let but = but.unwrap_or_default();
                 report.warning(
                     &vip.span(),
                     format!(
-                        "{name} has no {family} address of its own there, so that a backup cannot talk to the network \
-                         of {ip}; give it one"
+                        "{name} has no {family} address of its own there{but}, so that a backup cannot talk to the \
+                         network of {ip}; give it one"
                     ),
                 );
             }

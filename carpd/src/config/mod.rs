@@ -263,7 +263,7 @@ fn read_document(
     let policy = policy::read(&top, report);
     let preempt_delay = groups::preempt_delay(&top, report);
     let hooks = hooks::read(document, report);
-    let formats = [("text", Format::Text), ("json", Format::Json)];
+    let formats = [Format::Text, Format::Json].map(|format| (format.name(), format));
     let log_format = top.one_of("log_format", &formats, report);
 
     let Machine { node, host_name, .. } = machine;

@@ -104,14 +104,17 @@ impl Client {
         }
     }
 
-    /// Waits until `master` has been the only one to advertise for 1.5 s, and the latest pings were answered. Only what
-    /// happens after the call counts. 1.5 s are longer than the interval of a node with an advskew below 128.
+    /// Waits until `master` has been the only one to advertise for some time, and the latest pings were answered. Only
+    /// what happens after the call counts. It is longer than an interval: 1.5 s, with an advskew below 128, or in the
+    /// fast profile five intervals, and 0.1 s at least.
     pub fn settle(&mut self, master: &Node, patience: Duration) -> Result<(), LabError> {
         const ANSWERED: usize = 10;
+        let fast = |interval: u16| carp_fsm::Duration::from_millis((5 * u64::from(interval)).max(100));
+        let window = master.setup().interval.map_or(WINDOW, fast);
         let start = Clock.now();
         self.wait(patience, &format!("{master} as the only master"), |record| {
             let now = Clock.now().as_micros();
-            let from = Instant::from_micros(now.saturating_sub(WINDOW.as_micros()));
+            let from = Instant::from_micros(now.saturating_sub(window.as_micros()));
             let answered = record
                 .pings
                 .iter()

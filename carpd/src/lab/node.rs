@@ -46,9 +46,11 @@ pub struct Setup {
     pub interface: String,
     /// The virtual addresses, each with its prefix length. UCarp has the first one only.
     pub addresses: Vec<String>,
-    /// Milliseconds between advertisements, instead of a second: carpd's fast profile with a dead ratio of 3, where
-    /// `advskew` is the place (0, 1, ..); keepalived's `advert_int`. UCarp has nothing like it.
+    /// Milliseconds between advertisements, instead of a second: carpd's fast profile, where `advskew` is the place
+    /// (0, 1, ..); keepalived's `advert_int`. UCarp has nothing like it.
     pub interval: Option<u16>,
+    /// The dead ratio of the fast profile.
+    pub dead_ratio: u8,
     /// Lines for the top of carpd's configuration file.
     pub top: String,
     /// Lines for its virtual host; tables may follow.
@@ -68,6 +70,7 @@ impl Setup {
             interface: INTERFACE.to_owned(),
             addresses: vec![format!("{VIP}/{PREFIX_LEN}")],
             interval: None,
+            dead_ratio: 3,
             top: String::new(),
             more: String::new(),
             executable: None,
@@ -347,13 +350,14 @@ fn carpd_config(files: &Path, station: u8, setup: &Setup) -> String {
         preempt,
         interface,
         interval,
+        dead_ratio,
         top,
         more,
         ..
     } = setup;
     let pace = match interval {
         None => "advbase = 1".to_owned(),
-        Some(interval) => format!("fast = {{ interval = {interval}, dead_ratio = 3 }}"),
+        Some(interval) => format!("fast = {{ interval = {interval}, dead_ratio = {dead_ratio} }}"),
     };
     let path = |path: PathBuf| toml::Value::from(&*path.to_string_lossy());
     let socket = path(socket(files, station));

@@ -164,6 +164,36 @@ impl Topology {
             .map(drop)
     }
 
+    /// Makes the switches lose a share of what goes to station `n`, at random. Needs `nft`.
+    ///
+    /// # Errors
+    ///
+    /// If `nft` is missing or refuses.
+    pub fn lose(&self, n: u8, percent: u8) -> Result<(), LabError> {
+        let chain = "{ type filter hook forward priority 0; }";
+        let rule = format!("oifname \"p{n}e*\" numgen random mod 100 < {percent} counter drop");
+        self.nft(&format!(
+            "add table bridge loss; add chain bridge loss to{n} {chain}; add rule bridge loss to{n} {rule}"
+        ))
+        .map(drop)
+    }
+
+    /// How many packets [`lose`](Self::lose) has made the switches lose.
+    ///
+    /// # Errors
+    ///
+    /// If nothing was to be lost.
+    pub fn lost(&self) -> Result<u32, LabError> {
+        let rules = self.nft("list table bridge loss")?;
+        let counts = rules.split("counter packets ").skip(1);
+        let counts = counts.filter_map(|rest| rest.split_whitespace().next()?.parse::<u32>().ok());
+        Ok(counts.sum())
+    }
+
+    fn nft(&self, words: &str) -> Result<String, LabError> {
+        run("ip", &["netns", "exec", &self.switch.name, "nft", words])
+    }
+
     fn ports(&self, n: u8) -> impl Iterator<Item = String> {
         (0..self.networks).map(move |network| port(network, n))
     }

@@ -67,9 +67,14 @@ impl Hooks {
         })
     }
 
-    /// Other programs from now on. What waits goes to those of before.
-    pub(super) fn set(&mut self, hooks: &[Hook]) {
+    /// Other programs from now on. What waits goes to those of before. Returns what has changed, if anything has.
+    pub(super) fn set(&mut self, hooks: &[Hook]) -> Option<String> {
+        let before = self.all.len();
+        if self.all.iter().map(|hook| &**hook).eq(hooks) {
+            return None;
+        }
         self.all = hooks.iter().cloned().map(Arc::new).collect();
+        Some(format!("changed ({before} -> {})", hooks.len()))
     }
 
     /// Tells them what is new. Never blocks.

@@ -11,6 +11,7 @@ use carp_proto::AddressSet;
 use carp_std::Prefix;
 
 use super::Carp;
+use super::claims::Claims;
 use super::events::Journal;
 use super::groups::Groups;
 use crate::config::{Destinations, MAX_ADDRESSES, Settings, VirtualHost};
@@ -60,6 +61,11 @@ impl fmt::Display for Difference {
         let counts: Vec<_> = counts.map(|(count, what)| format!("{count} {what}")).collect();
         f.write_str(&counts.join(", "))
     }
+}
+
+/// Claims the interfaces of the configuration.
+pub(super) fn claim(claims: &mut Claims, hosts: &[VirtualHost]) -> Result<(), String> {
+    hosts.iter().try_for_each(|host| claims.claim(&host.interface))
 }
 
 /// Opens the interfaces of the configuration. An error has changed nothing.
@@ -266,8 +272,11 @@ fn prefixes(host: &VirtualHost) -> impl Fn(IpAddr) -> Prefix + use<> {
 
 /// The key that differs and makes it another virtual host.
 fn replacing(old: &VirtualHost, new: &VirtualHost) -> Option<&'static str> {
+    let other_dialect = old.dialect != new.dialect;
     let keys = [
-        ("dialect", old.dialect != new.dialect),
+        // It has a dialect of its own.
+        ("fast", other_dialect && old.timing.profile != new.timing.profile),
+        ("dialect", other_dialect),
         ("mode", old.mode != new.mode),
         ("group", old.group != new.group),
     ];

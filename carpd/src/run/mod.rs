@@ -2,6 +2,7 @@
 
 mod bad_packets;
 mod carry_out;
+mod claims;
 mod commands;
 mod demotion;
 mod errands;
@@ -41,6 +42,7 @@ use crate::log::{Log, rfc3339, wall_clock};
 use crate::maintenance::Store;
 
 use bad_packets::BadPackets;
+use claims::Claims;
 use commands::Commands;
 use errands::{Asker, Done, Errand, Errands, FromFile};
 use events::{Journal, millis};
@@ -58,6 +60,7 @@ const LOG_BAD_PACKETS: u8 = 2;
 /// A running daemon, its waiting apart.
 struct Daemon {
     carp: Carp,
+    claims: Claims,
     journal: Journal,
     bad_packets: BadPackets,
     late: Late,
@@ -98,13 +101,17 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
     carp.node_mut()
         .set_maintenance(Clock.now(), maintenance.is_some());
     let settings = config.settings;
+    // Nothing has been touched by now: another carpd may be at work.
+    let server = Server::start(&config.control_socket, wake.waker()?)?;
+    let mut claims = Claims::default();
+    hosts::claim(&mut claims, &config.hosts)?;
     let wanted = hosts::wanted(&mut carp, &mut journal.groups, &config.hosts, settings)?;
     hosts::apply(&mut carp, &mut journal, wanted, Clock.now());
     hosts::insert_waiting(&mut carp, &mut journal, settings.allow, Clock.now())?;
-    let server = Server::start(&config.control_socket, wake.waker()?)?;
     start_guard(carp.link_mut()).map_err(|error| format!("cannot start the guard process: {error}"))?;
     let mut daemon = Daemon {
         carp,
+        claims,
         journal,
         bad_packets: BadPackets::new(Clock.now()),
         late: Late::default(),
@@ -296,18 +303,23 @@ impl Daemon {
             );
         }
         let (settings, changed) = sysctl::merge(self.settings, self.configured, config.settings);
+        hosts::claim(&mut self.claims, &config.hosts)?;
         let groups = &mut self.journal.groups;
         let wanted = hosts::wanted(&mut self.carp, groups, &config.hosts, settings);
         let wanted = wanted.map_err(|error| error.to_string())?;
         let policy = policy_changes(&self.policy, &config.policy);
         self.policy = config.policy;
         self.configured = config.settings;
-        self.hooks.set(&config.hooks);
-        self.log.set_format(config.log_format);
+        let others = [
+            ("hooks", self.hooks.set(&config.hooks)),
+            ("log_format", self.log.set_format(config.log_format)),
+        ];
         let mut difference = hosts::apply(&mut self.carp, &mut self.journal, wanted, now);
         sysctl::adopt(self, settings, now)?;
-        let policy = policy.into_iter().map(|(key, text)| (key.to_owned(), text));
-        let changed: Vec<_> = changed.into_iter().chain(policy).collect();
+        let others = others.into_iter().filter_map(|(key, text)| Some((key, text?)));
+        let others = policy.into_iter().chain(others);
+        let others = others.map(|(key, text)| (key.to_owned(), text));
+        let changed: Vec<_> = changed.into_iter().chain(others).collect();
         difference.set = changed.len();
         let changed = changed.into_iter();
         let changed = changed.map(|(key, text)| hosts::outcome(key, text));

@@ -54,6 +54,10 @@ fn addresses_are_compared_with_those_of_the_interface() {
                 .into()
         )
     );
+    let (code, _, err) = check(&network, &format!("addresses = [\"192.0.2.2/24\"]\n{password}"));
+    let own = "FILE:4: warning: here has no IPv4 address of its own there but 192.0.2.2, which is to be virtual, so that a \
+               backup cannot talk to the network of 192.0.2.2; give it one\n";
+    assert_eq!((code, err.as_str()), (Some(0), own));
     network.ip(&["address", "flush", "dev", "here"]);
     let (code, out, err) = check(&network, &format!("addresses = [\"192.0.2.10/24\"]\n{password}"));
     assert_eq!((code, out), (Some(0), good()));

@@ -82,7 +82,7 @@ fn events_arrive_in_order_as_json_and_as_variables() {
     network.configure("here", "");
     assert_eq!(
         ask(&network, "here", &["reload"]),
-        done("configuration: 1 unchanged")
+        done("hooks: changed (1 -> 0)\nconfiguration: 1 set, 1 unchanged")
     );
     ask(&network, "here", &["demotion", "clear", "x"]);
     thread::sleep(StdDuration::from_millis(200));

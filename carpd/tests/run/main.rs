@@ -22,13 +22,18 @@ mod systemd;
 mod words;
 
 use std::fs;
+use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use network::{Network, VIP};
+use rustix::process::Uid;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_thread_uid};
 
 /// Any user but root.
 const SOMEBODY: u32 = 65_534;
@@ -225,6 +230,65 @@ fn a_second_carpd_on_the_same_socket_is_refused() {
         network.ask("here", &["status"]).status.success(),
         "the first still answers"
     );
+}
+
+/// Takes a name of sockets of the network as any user can.
+fn squat(network: &Network, name: &str) -> UnixListener {
+    let namespace = network.file();
+    let name = SocketAddr::from_abstract_name(name).expect("a name");
+    let thread = thread::spawn(move || {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).expect("a network");
+        set_thread_uid(Uid::from_raw(SOMEBODY)).expect("another user");
+        UnixListener::bind_addr(&name).expect("a socket")
+    });
+    thread.join().expect("a socket")
+}
+
+#[test]
+fn a_second_carpd_on_the_same_interface_is_refused() {
+    let Some(network) = Network::new("claimed") else {
+        return;
+    };
+    let squatter = squat(&network, "carpd/there");
+    let first = network.start("here", "");
+    first.wait_for("BACKUP -> MASTER");
+    let other = network.configure("here", "");
+    let configuration = fs::read_to_string(&other).expect("the file");
+    let other = network
+        .dir
+        .write("other.toml", &configuration.replace("here.sock", "other.sock"));
+    let second = network
+        .carpd(&["run", "--config", &other])
+        .output()
+        .expect("carpd starts");
+    let refused = format!(
+        "another carpd has virtual hosts on here (process {}); write these into its file, or stop it\n",
+        first.child.id()
+    );
+    assert_eq!(
+        (second.status.code(), text(&second.stderr)),
+        (Some(1), format!("carpd: {refused}").as_str())
+    );
+    assert!(network.has_vip("here"), "it has touched nothing");
+
+    // One that is on another interface must not get here by a reload. Where any user has taken the name, it starts.
+    let there = network.start("there", "advskew = 100\n");
+    there.wait_for("INIT -> BACKUP");
+    let file = network.configure("there", "advskew = 100\n");
+    let configuration = fs::read_to_string(&file).expect("the file");
+    fs::write(&file, configuration.replace("\"there\"", "\"here\"")).expect("a file");
+    let reload = network.ask("there", &["reload"]);
+    assert_eq!(
+        (reload.status.code(), text(&reload.stderr)),
+        (Some(1), format!("carpd: {refused}nothing has changed\n").as_str())
+    );
+    drop(squatter);
+
+    // When the first one has died, the next one takes its place.
+    first.signal(rustix::process::Signal::KILL);
+    first.exit_code();
+    let next = network.carpd(&["run", "--config", &other]);
+    network::Daemon::start(next).wait_for("INIT -> BACKUP");
 }
 
 #[test]

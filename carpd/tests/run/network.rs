@@ -73,6 +73,11 @@ impl Network {
         ip(&[&["-n", &self.namespace][..], args].concat())
     }
 
+    /// What stands for the network namespace.
+    pub(crate) fn file(&self) -> fs::File {
+        fs::File::open(format!("/run/netns/{}", self.namespace)).expect("a network namespace")
+    }
+
     pub(crate) fn has_vip(&self, interface: &str) -> bool {
         self.ip(&["-o", "address", "show", "dev", interface])
             .contains(self.vip)

@@ -1,6 +1,7 @@
 //! The configuration changes while carpd runs.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use carp_std::linux::Clock;
 use rustix::process::Signal;
@@ -124,6 +125,94 @@ fn another_dialect_is_another_virtual_host() {
         (&"openbsd".into(), &"disabled".into()),
         "{host}"
     );
+}
+
+#[test]
+fn each_key_is_applied_or_refused_and_said() {
+    let Some(network) = Network::new("reload-keys") else {
+        return;
+    };
+    let hook = network.dir.write("hook", "#!/bin/sh\n");
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("a mode");
+    network.dir.write("password", "opensesame\n");
+    let daemon = network.start("here", "advskew = 1\n");
+    daemon.wait_for("INIT -> BACKUP");
+    let file = network.configure("here", "advskew = 1\n[groups]\nlan = {}\n");
+    assert_eq!(ask(&network, "here", &["reload"]).0, 0);
+    let before = fs::read_to_string(&file).expect("the file");
+
+    let anew = "cannot change while carpd runs; restart it";
+    let hooks = format!("[[hooks]]\ncommand = [\"{hook}\"]");
+    let at_top = |line: &str| format!("{line}\n{before}");
+    let of_host = |line: &str| before.replace("advskew = 1", &format!("advskew = 1\n{line}"));
+    let key = |line: &str| line.split(" = ").next().expect("a key").to_owned();
+    let set = |line: &str| (at_top(line), format!("{}: ", key(line)));
+    let sysctl = |line: &str| (at_top(line), format!("net.inet.carp.{}: ", key(line)));
+    let changed = |line: &str| (of_host(line), format!("here@7: changed ({})", key(line)));
+    let instead = |old: &str, new: &str, says: &str| (before.replace(old, new), says.to_owned());
+    let changes = [
+        sysctl("preempt = true"),
+        sysctl("allow = false"),
+        sysctl("log = 2"),
+        sysctl("ifdown_demotion_factor = 100"),
+        sysctl("senderr_demotion_factor = 100"),
+        sysctl("dscp = 10"),
+        set("log_format = \"json\""),
+        set("not_ready_demotion_factor = 9"),
+        set("change_grace = 5"),
+        set("ignore_replays = false"),
+        set("announce_burst = 3"),
+        set("reannounce = 0"),
+        set("announce_refresh = 10"),
+        set("announce_frames = 5"),
+        set("announce_window = 20"),
+        (at_top("realtime_priority = 50"), anew.to_owned()),
+        (at_top("lock_memory = true"), anew.to_owned()),
+        (
+            at_top("preempt_delay = 5"),
+            "here@7: changed (preempt_delay)".to_owned(),
+        ),
+        instead("here.sock", "other.sock", "until carpd is restarted"),
+        instead("state-here", "state", "until carpd is restarted"),
+        (format!("{before}{hooks}\n"), "hooks: changed (0 -> 1)".to_owned()),
+        instead("LAN gateway", "another", "here@7: changed (description)"),
+        changed("advbase = 2"),
+        changed("preempt = true"),
+        changed("preempt_delay = 4"),
+        changed("peers = [\"192.0.2.3\"]"),
+        changed("on_removal = \"demote\""),
+        changed("peers_repeat_counter = true"),
+        (of_host("fast = true"), "here@7: replaced (fast)".to_owned()),
+        (
+            of_host("dialect = \"openbsd\""),
+            "here@7: replaced (dialect)".to_owned(),
+        ),
+        (of_host("mode = \"vmac\""), "here@7: replaced (mode)".to_owned()),
+        (of_host("group = \"lan\""), "here@7: replaced (group)".to_owned()),
+        instead("advskew = 1", "advskew = 2", "here@7: changed (advskew)"),
+        instead("\"opensesame\"", "\"other\"", "here@7: changed (password)"),
+        instead(
+            "password = \"opensesame\"",
+            "password_file = \"password\"",
+            "1 unchanged",
+        ),
+        instead("192.0.2.10/24", "192.0.2.11/24", "here@7: changed (addresses)"),
+        instead("vhid = 7", "vhid = 8", "here@8: added"),
+        instead("\"here\"", "\"there\"", "there@7: added"),
+    ];
+    for (text, says) in changes {
+        fs::write(&file, &text).expect("a file");
+        let (code, out, err) = ask(&network, "here", &["reload"]);
+        let refused = says == anew || says.starts_with("until");
+        assert_eq!(code, i32::from(refused), "{text}\n{out}{err}");
+        assert!(
+            if refused { &err } else { &out }.contains(&says),
+            "not {says:?}:\n{out}{err}\nof\n{text}"
+        );
+        fs::write(&file, &before).expect("a file");
+        let (code, out, err) = ask(&network, "here", &["reload"]);
+        assert_eq!(code, 0, "back: {out}{err}");
+    }
 }
 
 #[test]

@@ -213,7 +213,11 @@ fn the_log_can_be_json() {
     network.configure("here", "");
     assert_eq!(
         ask(&network, "here", &["reload"]),
-        done("configuration: 1 unchanged")
+        done("log_format: json -> text\nconfiguration: 1 set, 1 unchanged")
     );
-    assert!(daemon.wait_for("reload: 1 unchanged").contains("Z carpd: reload"));
+    assert!(
+        daemon
+            .wait_for("reload: 1 set, 1 unchanged")
+            .contains("Z carpd: reload")
+    );
 }

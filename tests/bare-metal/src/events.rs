@@ -79,7 +79,7 @@ const COUNTERS: usize = 8;
 /// The memory of a member.
 pub struct Slots {
     hosts: [HostSlot<1>; 1],
-    interface: InterfaceSlot,
+    interface: [InterfaceSlot; 1],
     groups: [GroupSlot; 1],
     events: [EventSlot; 8],
     counters: [CounterSlot; COUNTERS],
@@ -89,7 +89,7 @@ impl Slots {
     /// Nothing in it yet.
     pub const EMPTY: Self = Self {
         hosts: [HostSlot::EMPTY],
-        interface: InterfaceSlot::EMPTY,
+        interface: [InterfaceSlot::EMPTY],
         groups: [GroupSlot::EMPTY],
         events: [EventSlot::EMPTY; 8],
         counters: [CounterSlot::EMPTY; COUNTERS],

@@ -2,6 +2,7 @@
 
 use core::fmt::Write as _;
 use core::hint::black_box;
+use core::net::{IpAddr, Ipv4Addr};
 
 use carp_fsm::machine::{Departure, HandOver, Input, View, Wishes};
 use carp_fsm::{
@@ -10,7 +11,7 @@ use carp_fsm::{
     LinkState, Machine, NeighbourSlot, Node, OwnerError, Peer, PeerSlot, Policy, Profile, Reason, State,
     Storage, TransmitResult,
 };
-use carp_proto::{AdvBase, AdvSkew, Interval, MAX_FRAME_LEN};
+use carp_proto::{AdvBase, AdvSkew, Interval, Key, MAX_FRAME_LEN, MacAddr, RxMeta, Vhid};
 
 use crate::{
     ADDRESSES, Sink, any, any_bytes, any_dialect, any_ip, any_ipv4, any_ipv6, any_key, any_mac, any_meta,
@@ -128,34 +129,71 @@ pub fn everything() {
 /// A node with one virtual host of one family, and no more calls than a firmware cannot do without.
 pub fn smallest() {
     let mut hosts = [HostSlot::<ADDRESSES>::EMPTY];
-    let (mut interface, mut groups) = (InterfaceSlot::EMPTY, [GroupSlot::EMPTY]);
+    let (mut interface, mut groups) = ([InterfaceSlot::EMPTY], [GroupSlot::EMPTY]);
     let mut events = [EventSlot::EMPTY; 4];
     let storage = Storage::on_one_interface(&mut hosts, &mut interface, &mut groups, &mut events);
-    let mut node = Node::new(Policy::HARDENED, any(), storage);
+    let mut node = Node::new(Policy::HARDENED, given().seed, storage);
     let mut frame = [0; MAX_FRAME_LEN];
-    let mut config = HostConfig::new(IfaceId(0), any_vhid(), any_key());
-    hide(&config.addresses.insert(any_ipv4().into()));
-    let Ok(host) = node.insert(any_instant(), config) else {
+    let mut config = HostConfig::new(IFACE, given().vhid, given().key.clone());
+    hide(&config.addresses.insert(given().address));
+    let Ok(host) = node.insert(given().now, config) else {
         return;
     };
-    while any() {
-        let (now, iface) = (any_instant(), IfaceId(0));
-        let ipv4 = any::<bool>().then(any_ipv4);
-        node.handle_interface(
-            now,
-            iface,
-            InterfaceInfo {
-                ipv6: None,
-                ipv4,
-                ..any_info()
-            },
+    loop {
+        let given = given();
+        node.handle_interface(given.now, IFACE, given.info);
+        node.handle_timeout(given.now);
+        hide(
+            &node
+                .handle_packet(given.now, IFACE, &given.meta, given.payload)
+                .is_ok(),
         );
-        node.handle_timeout(now);
-        hide(&node.handle_packet(now, iface, &any_meta(), any_bytes()));
-        node.handle_drained(now);
+        node.handle_drained(given.now);
         outputs(&mut node, &mut frame);
         hide(&(node.state(host), node.next_deadline()));
     }
+}
+
+/// What a node is given. It lies ready, so that as little as possible of the image is ours.
+struct Given {
+    now: Instant,
+    seed: u64,
+    vhid: Vhid,
+    key: Key,
+    address: IpAddr,
+    info: InterfaceInfo,
+    meta: RxMeta,
+    payload: &'static [u8],
+    owner_result: Result<(), OwnerError>,
+    transmit_result: TransmitResult,
+}
+
+const IFACE: IfaceId = IfaceId(0);
+
+fn given() -> &'static Given {
+    static GIVEN: Given = Given {
+        now: Instant::ZERO,
+        seed: 0,
+        vhid: Vhid::new(1).unwrap(),
+        key: Key::NONE,
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        info: InterfaceInfo {
+            mac: MacAddr::BROADCAST,
+            ipv4: None,
+            ipv6: None,
+            link: LinkState::Up,
+        },
+        meta: RxMeta {
+            src: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            dst: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            ttl: 255,
+            link: None,
+        },
+        payload: &[],
+        owner_result: Ok(()),
+        transmit_result: TransmitResult::Sent,
+    };
+    black_box(&GIVEN)
 }
 
 fn inputs(node: &mut Node<'_, ADDRESSES>, host: HostId) {
@@ -191,15 +229,15 @@ fn commands(node: &mut Node<'_, ADDRESSES>, host: HostId) {
 }
 
 fn outputs(node: &mut Node<'_, ADDRESSES>, frame: &mut [u8; MAX_FRAME_LEN]) {
-    while let Some(action) = node.poll_action(any_instant(), frame) {
+    let given = given();
+    while let Some(action) = node.poll_action(given.now, frame) {
         hide(frame);
         match action {
             Action::SetOwner { host, seq, .. } => {
-                let result = any::<bool>().then_some(()).ok_or(OwnerError);
-                node.handle_owner_result(any_instant(), host, seq, result);
+                node.handle_owner_result(given.now, host, seq, given.owner_result);
             }
             Action::Transmit { tx, .. } => {
-                node.handle_transmit_result(any_instant(), tx, black_box(TransmitResult::Sent));
+                node.handle_transmit_result(given.now, tx, given.transmit_result);
             }
         }
     }

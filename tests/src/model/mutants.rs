@@ -360,9 +360,9 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "without room to transmit, it loses the addresses",
-        "node/engine.rs",
-        "if host.state() != State::Master {\n                host.wish(Wishes::DISOWN);",
-        "if host.state() != State::Init {\n                host.wish(Wishes::DISOWN);",
+        "host.rs",
+        "if self.state() != State::Master {\n            self.marks",
+        "if self.state() != State::Init {\n            self.marks",
     ),
     mutant(
         "whoever stops keeps the addresses",

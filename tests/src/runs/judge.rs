@@ -80,7 +80,7 @@ impl<'p> Judge<'p> {
             TraceKind::HeardAgain { counter, .. } => {
                 let seat = &mut self.seats[index].sides[side];
                 seat.heard = None;
-                let known = seat.remembers(counter.get());
+                let known = seat.may_remember(counter.get());
                 (!known).then(|| "takes for a copy what it has not heard before".into())
             }
             TraceKind::Owner { owner, .. } => {
@@ -168,8 +168,11 @@ impl<'p> Judge<'p> {
         if kind != TransmitKind::Announcement {
             side.remember(None);
         }
-        let counts = kind == TransmitKind::Advertisement && result != TransmitResult::Busy;
-        if counts && seat.ends_round(member, number, now) {
+        if result == TransmitResult::Busy {
+            // In plain mode an advertisement waits behind announcements.
+            side.wait_for_room(now);
+        } else if kind == TransmitKind::Advertisement && seat.ends_round(member, number, now) {
+            seat.sides[number].end_wait(member, now);
             seat.sides[number].count(result == TransmitResult::Sent, member, now);
             seat.look_for_losses(member);
         }
@@ -188,15 +191,18 @@ impl<'p> Judge<'p> {
             EventKind::Demotion { to, cause, holds, .. } => {
                 seat.demotion = to;
                 // Of a BACKUP that could not send, the demotion is lifted on trial after a while.
-                if let (Cause::SendErrors(host), false) = (cause, holds) {
-                    let side = &mut seat.sides[about(host)?];
-                    let retry = member.policy.senderr_retry;
-                    let due = retry.is_some_and(|retry| now - side.failing_since >= retry);
-                    if due && side.state != State::Master {
-                        side.forgive();
-                    }
+                let Cause::SendErrors(host) = cause else {
+                    return None;
+                };
+                let side = &mut seat.sides[about(host)?];
+                let retry = member.policy.senderr_retry;
+                let due = retry.is_some_and(|retry| now - side.failing_since >= retry);
+                if !holds && due && side.state != State::Master {
+                    side.forgive();
                 }
-                None
+                let wrong = holds && !side.failing && !side.may_fail(member, now);
+                seat.look_for_losses(member);
+                wrong.then(|| "thinks that it cannot send".into())
             }
             EventKind::HandOver { outcome, .. } => {
                 let side = &mut seat.sides[number];
@@ -249,6 +255,9 @@ impl<'p> Judge<'p> {
         side.left_fast &= to != State::Init;
         side.offers &= to == State::Master;
         side.follows = None;
+        if to != State::Master {
+            side.end_wait(member, now);
+        }
         if to == State::Backup {
             side.quiet = [now; 2];
         }

@@ -81,6 +81,10 @@ pub(super) struct Side {
     successes: u8,
     /// Counters heard, and places of those that were sent.
     remembered: VecDeque<Option<u64>>,
+    /// Since when there is no room for what it says.
+    blocked: Option<Instant>,
+    /// Rounds that may have failed because there was none.
+    missed: u64,
 }
 
 impl Seat {
@@ -305,6 +309,8 @@ impl Side {
             frames: 0,
             errors: 0,
             successes: 0,
+            blocked: None,
+            missed: 0,
             remembered: VecDeque::new(),
         }
     }
@@ -339,18 +345,62 @@ impl Side {
         }
     }
 
-    pub(super) fn forgive(&mut self) {
-        (self.failing, self.errors, self.successes) = (false, 0, 0);
+    /// There is no room for what it says.
+    pub(super) fn wait_for_room(&mut self, now: Instant) {
+        self.blocked = self.blocked.or(Some(now));
     }
 
+    /// What waited for room has left, or not; or it will not be sent any more.
+    pub(super) fn end_wait(&mut self, member: &Member, now: Instant) {
+        self.missed += self.may_have_missed(member, now);
+        self.blocked = None;
+    }
+
+    /// May sending that fails be counted now, though fewer errors are known of? A round fails if there is no room
+    /// before the next advertisement is due. How long ago its first one was due is not known here.
+    pub(super) fn may_fail(&mut self, member: &Member, now: Instant) -> bool {
+        let missed = self.missed + self.may_have_missed(member, now);
+        let fails = missed > 0 && u64::from(self.errors) + missed >= 3;
+        if fails {
+            (self.failing, self.errors, self.successes) = (true, 3, 0);
+            self.failing_since = now;
+        }
+        fails
+    }
+
+    fn may_have_missed(&self, member: &Member, now: Instant) -> u64 {
+        let (advbase, advskew) = (member.host.advbase.get(), member.host.advskew.get());
+        // No shorter, whatever is added to it.
+        let interval = reference::period(u16::from_be_bytes([
+            advbase,
+            if advbase > 0 { 0 } else { advskew },
+        ]));
+        let rounds = |since| (now - since).as_micros() / interval + 1;
+        self.blocked.map_or(0, rounds)
+    }
+
+    pub(super) fn forgive(&mut self) {
+        (self.failing, self.errors, self.successes) = (false, 0, 0);
+        self.missed = 0;
+    }
+
+    /// Surely: a frame that could not be sent may take no place.
     pub(super) fn remembers(&self, counter: u64) -> bool {
+        self.remembered
+            .iter()
+            .rev()
+            .take(REMEMBERED)
+            .any(|known| *known == Some(counter))
+    }
+
+    pub(super) fn may_remember(&self, counter: u64) -> bool {
         self.remembered.contains(&Some(counter))
     }
 
     /// A counter was heard; none: one was sent.
     pub(super) fn remember(&mut self, counter: Option<u64>) {
         self.remembered.push_back(counter);
-        if self.remembered.len() > REMEMBERED {
+        if self.remembered.len() > 8 * REMEMBERED {
             self.remembered.pop_front();
         }
     }

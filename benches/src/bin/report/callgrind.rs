@@ -7,7 +7,7 @@ use std::process::Command;
 
 use carp_benches::{group, node, wire};
 
-use crate::tools::{Failure, output};
+use crate::tools::{Failure, output, patient};
 
 /// The argument with which this program calls itself.
 const CHILD: &str = "--count-this";
@@ -91,7 +91,7 @@ pub(crate) fn instructions(counted: Counted) -> Result<f64, Failure> {
         Counted::Step => &mut command,
     };
     let runs = if let Counted::Group(..) = counted { 1 } else { RUNS };
-    let (report, well) = output(&mut command)?;
+    let (report, well) = output(&mut patient(&command))?;
     let collected = report.lines().find_map(|line| line.split_once("Collected :"));
     match collected.and_then(|(_, count)| count.trim().parse::<f64>().ok()) {
         Some(count) if well && count > 0.0 => Ok((count / f64::from(runs)).round()),

@@ -4,12 +4,12 @@ use std::hint::black_box;
 
 use carp_benches::wire::{FLOOR, Fixture, OPERATIONS, VERIFY};
 
-use carp_benches::figure::Figure;
+use carp_benches::figure::{Figure, RATIO};
 
 use crate::callgrind::{Counted, instructions};
 use crate::data::Results;
 use crate::page::Section;
-use crate::part::{Need, Options, Part, Step};
+use crate::part::{Company, Need, Options, Part, Step};
 use crate::plot::{self, Bars};
 use crate::tools::{Failure, cells, now, run, script};
 
@@ -22,21 +22,21 @@ pub(crate) const PART: Part = Part {
             name: "times on this machine",
             seconds: [2.0, 20.0],
             needs: &[],
-            alongside: false,
+            company: Company::Alone,
             run: times,
         },
         Step {
             name: "instructions on this machine",
             seconds: [25.0, 25.0],
             needs: &[Need::Tool("valgrind", "valgrind")],
-            alongside: true,
+            company: Company::Work,
             run: counts,
         },
         Step {
             name: "instructions on microcontrollers",
             seconds: [8.0, 8.0],
             needs: &[Need::Tool("qemu-system-arm", "qemu-system-arm")],
-            alongside: true,
+            company: Company::Work,
             run: microcontrollers,
         },
     ],
@@ -110,12 +110,17 @@ fn add(results: &mut Results, whom: &str, unit: &str, values: &[f64]) {
         results.add(
             format!("{}: of the floor", operation.name),
             whom,
-            "",
+            RATIO,
             vec![value / values[FLOOR]],
         );
         if operation.name.starts_with("reject by ") {
             let ratio = vec![value / values[VERIFY]];
-            results.add(format!("{}: of a verification", operation.name), whom, "", ratio);
+            results.add(
+                format!("{}: of a verification", operation.name),
+                whom,
+                RATIO,
+                ratio,
+            );
         }
     }
 }
@@ -128,14 +133,14 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
          while the times are those of a processor with SHA instructions, if this one has them.",
     );
     let bars: Vec<_> = [
-        "sign",
-        "verify",
-        "receive, bytes to verdict",
-        "receive, bad digest",
-        "sign and emit a frame",
+        ("sign", "sign an advertisement"),
+        ("verify", "verify one"),
+        ("receive, bytes to verdict", "all checks of a packet"),
+        ("receive, bad digest", "the same, wrong password"),
+        ("sign and emit a frame", "sign, and write the frame"),
     ]
     .into_iter()
-    .map(|name| {
+    .map(|(name, says)| {
         let what = format!("{name}: of the floor");
         let values = [TIME, HOST, CORTEX[0].1, CORTEX[1].1].map(|whom| {
             let figure = results
@@ -144,7 +149,7 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
                 .find(|figure| figure.what == what && figure.whom == whom);
             (whom, figure.map_or(f64::NAN, Figure::median))
         });
-        (name, values.to_vec())
+        (says, values.to_vec())
     })
     .collect();
     section.plot(
@@ -152,7 +157,7 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
         "what each operation costs, as a multiple of two raw SHA-1 compressions",
         plot::bars(&Bars {
             title: "What authentication costs beyond the two hashes that nothing can avoid",
-            axis: "cost, as a multiple of two raw SHA-1 compressions",
+            axis: "cost; 1, the thin line, is two raw SHA-1 compressions; shorter is better",
             floor: Some(1.0),
             rows: &bars,
         })?,

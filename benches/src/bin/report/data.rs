@@ -1,6 +1,7 @@
 //! What was measured, as it is stored and read again.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use carp_benches::figure::Figure;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub(crate) struct Results {
     pub(crate) machine: Vec<(String, String)>,
     /// The steps that were done, and the seconds that each took.
     pub(crate) took: BTreeMap<String, f64>,
+    /// How much of the processors something else took when a step began that should have been alone, in percent.
+    #[serde(default)]
+    pub(crate) busy: BTreeMap<String, f64>,
     /// The steps that were not done, and why.
     pub(crate) left_out: BTreeMap<String, String>,
     pub(crate) figures: Vec<Figure>,
@@ -29,19 +33,8 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    pub(crate) fn add(
-        &mut self,
-        what: impl Into<String>,
-        whom: impl Into<String>,
-        unit: &str,
-        samples: Vec<f64>,
-    ) {
-        self.figures.push(Figure {
-            what: what.into(),
-            whom: whom.into(),
-            unit: unit.to_owned(),
-            samples,
-        });
+    pub(crate) fn add(&mut self, what: impl Display, whom: impl Display, unit: &str, samples: Vec<f64>) {
+        self.figures.push(Figure::new(what, whom, unit, samples));
     }
 
     /// Those whose `what` begins like this.

@@ -6,10 +6,10 @@ use crate::data::Results;
 use crate::fire::NEEDS;
 use crate::network::measure;
 use crate::page::Section;
-use crate::part::{Options, Part, Step};
+use crate::part::{Company, Need, Options, Part, Step};
 use crate::plot::{self, Curve, Curves, exact};
 use crate::timeline;
-use crate::tools::{Failure, program, run};
+use crate::tools::{Failure, patient, program, run};
 
 pub(crate) const PART: Part = Part {
     name: "failover",
@@ -23,28 +23,40 @@ pub(crate) const PART: Part = Part {
             name: "crashes, partitions, pulled cables",
             seconds: [90.0, 1900.0],
             needs: &NEEDS,
-            alongside: true,
+            company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "crash"),
         },
         Step {
             name: "planned changes",
             seconds: [90.0, 4400.0],
             needs: &NEEDS,
-            alongside: true,
+            company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "planned"),
+        },
+        Step {
+            name: "the fast profile, ten real minutes",
+            seconds: [0.0, 130.0],
+            needs: &[
+                Need::Time,
+                Need::Root,
+                Need::Tool("ip", "iproute2"),
+                Need::Tool("nft", "nftables"),
+            ],
+            company: Company::AloneIfFull,
+            run: |options, results| measure(options, results, "loss"),
         },
         Step {
             name: "one crash, in detail",
             seconds: [15.0, 45.0],
             needs: &NEEDS,
-            alongside: true,
+            company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "timeline"),
         },
         Step {
             name: "the fast profile, simulated",
             seconds: [3.0, 30.0],
             needs: &[],
-            alongside: true,
+            company: Company::Work,
             run: fast_profile,
         },
     ],
@@ -60,7 +72,7 @@ const CRASHED: [&str; 2] = [
 /// The figures are what `fast_table` prints.
 fn fast_profile(options: Options, results: &mut Results) -> Result<(), Failure> {
     let hours = options.times(20, 1000).to_string();
-    let table = run(program("carp-tests", "fast_table", "release").arg(hours))?;
+    let table = run(patient(&program("carp-tests", "fast_table", "release")).arg(hours))?;
     let rows = table.lines().filter(|line| line.starts_with("| 0/"));
     for row in rows.map(|row| {
         row.trim_matches('|')
@@ -105,7 +117,13 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
         )?;
     }
     let curve = |figure: &Figure| Curve {
-        name: figure.whom.trim().to_owned(),
+        name: match figure.whom.trim() {
+            "carpd plain" => "carpd every second, its own MAC address".to_owned(),
+            "carpd vmac" => "carpd every second, virtual MAC address".to_owned(),
+            "ucarp" => "UCarp every second".to_owned(),
+            "keepalived" => "keepalived every second".to_owned(),
+            every => every.to_owned(),
+        },
         points: distribution(&figure.samples),
     };
     let curves: Vec<_> = CRASHED
@@ -118,8 +136,8 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
             "failover.svg",
             "which part of the crashes was over for a client within which time",
             plot::curves(&Curves {
-                title: "How soon after a crash of the master clients are answered again",
-                x: "outage that a client noticed, in milliseconds (logarithmic)",
+                title: "How soon after a crash of the master clients are answered again; further left is better",
+                x: "outage that a client noticed, in milliseconds (logarithmic); names say how often the master advertises",
                 y: "crashes that were over by then, in percent",
                 legend: plotters::chart::SeriesLabelPosition::MiddleMiddle,
                 lines: &curves,

@@ -1,14 +1,14 @@
 //! The firmware of the emulated board: what its tests print.
 
 use crate::data::Results;
-use crate::part::{Need, Options, Step};
+use crate::part::{Company, Need, Options, Step};
 use crate::tools::{Failure, cargo, cells, run};
 
 pub(crate) const STEP: Step = Step {
     name: "firmware on an emulated board",
     seconds: [0.0, 60.0],
     needs: &[Need::Time, Need::Tool("qemu-system-arm", "qemu-system-arm")],
-    alongside: false,
+    company: Company::Alone,
     run: firmware,
 };
 

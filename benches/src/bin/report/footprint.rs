@@ -7,9 +7,9 @@ use crate::fire::NEEDS;
 use crate::firmware;
 use crate::network::measure;
 use crate::page::Section;
-use crate::part::{Need, Options, Part, Step};
+use crate::part::{Company, Need, Options, Part, Step};
 use crate::plot::{self, Bars};
-use crate::tools::{Failure, cargo, cells, output, run, script, workspace};
+use crate::tools::{Failure, cells, output, script, workspace};
 
 pub(crate) const PART: Part = Part {
     name: "footprint",
@@ -23,28 +23,28 @@ pub(crate) const PART: Part = Part {
             name: "idle daemons",
             seconds: [50.0, 420.0],
             needs: &NEEDS,
-            alongside: true,
+            company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "idle"),
         },
         Step {
             name: "size of the executables",
             seconds: [1.0, 1.0],
             needs: &[],
-            alongside: true,
+            company: Company::Work,
             run: executables,
         },
         Step {
             name: "flash of the core",
             seconds: [3.0, 3.0],
             needs: &[NM],
-            alongside: true,
+            company: Company::Work,
             run: core,
         },
         Step {
             name: "flash and RAM of the adapter",
             seconds: [3.0, 3.0],
             needs: &[NM],
-            alongside: true,
+            company: Company::Work,
             run: adapter,
         },
         firmware::STEP,
@@ -55,13 +55,6 @@ pub(crate) const PART: Part = Part {
 const NM: Need = Need::Tool("arm-none-eabi-nm", "binutils-arm-none-eabi");
 
 fn executables(_: Options, results: &mut Results) -> Result<(), Failure> {
-    run(&mut cargo([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "carpd",
-    ]))?;
     let ours = workspace()
         .join("target/release/carpd")
         .to_string_lossy()
@@ -155,7 +148,7 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
          off if the first one dies; both count. UCarp needs a process for each virtual host.",
     );
     let pss = |whom: &'static str, hosts: usize| {
-        let what = format!("idle, {hosts} virtual hosts, master: PSS");
+        let what = format!("idle, {}, master: PSS", crate::scale::whom(hosts));
         let figure = results
             .figures
             .iter()
@@ -194,7 +187,7 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
             "memory of idle daemons",
             plot::bars(&Bars {
                 title: "Memory of a daemon that is master and has nothing else to do",
-                axis: "memory (PSS: what is shared counts in proportion), in MB",
+                axis: "memory in MB; what processes share counts in proportion (PSS); shorter is better",
                 floor: None,
                 rows: &rows,
             })?,

@@ -1,7 +1,7 @@
 //! Everything that is claimed, measured in one run beside its peers.
 //!
 //! ```text
-//! cargo run --release -p carp-benches --bin report                  everything, some hours; root for the network
+//! cargo run --release -p carp-benches --bin report                  everything; root for the network
 //! cargo run --release -p carp-benches --bin report -- --quick       a look, in minutes
 //! cargo run --release -p carp-benches --bin report -- --only crypto one part
 //! ```
@@ -11,6 +11,7 @@
 //! `benches/limits.toml`.
 
 mod callgrind;
+mod compare;
 mod crypto;
 mod data;
 mod failover;
@@ -30,12 +31,14 @@ mod tools;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{fs, io, thread};
+use std::sync::mpsc;
+use std::{fs, io, iter, thread};
 
 use clap::Parser;
 
+use compare::Comparison;
 use data::{Results, SCHEMA};
-use part::{Options, PARTS, Part, Step};
+use part::{Company, Options, PARTS, Part, Step};
 use tools::{Failure, now};
 
 /// Measures everything that is claimed, beside its peers
@@ -57,6 +60,9 @@ struct Arguments {
     /// Measure nothing, only write page and plots again from what is stored
     #[arg(long, conflicts_with = "again")]
     page: bool,
+    /// Measure nothing, only tell which ratios of two runs differ by more than 10 %: what was --out of each
+    #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"])]
+    compare: Option<Vec<PathBuf>>,
     /// Where results.md and results/ are written
     #[arg(long, value_name = "DIRECTORY", default_value_os_t = tools::workspace().join("docs"))]
     out: PathBuf,
@@ -66,7 +72,15 @@ fn main() -> ExitCode {
     if callgrind::is_child() {
         return ExitCode::SUCCESS;
     }
-    match report(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.compare.as_deref() {
+        Some([first, second]) => Comparison::read([first, second]).map(|comparison| {
+            println!("{comparison}");
+            comparison.agrees()
+        }),
+        _ => report(&arguments),
+    };
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -76,7 +90,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether nothing is beyond its limit; and if CI is set, whether everything was measured that was asked for: there a
+/// Measures. Whether nothing is beyond its limit; and if CI is set, whether everything was measured that was asked for: there a
 /// tool that is missing is a failure.
 fn report(arguments: &Arguments) -> Result<bool, Failure> {
     let limits = carp_benches::limits::read();
@@ -146,6 +160,23 @@ fn build(all: &[Results], work: &[(usize, &Step)]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is done one after the other, of which part.
+type Lane = Vec<(usize, &'static Step)>;
+/// What is done at the same time.
+type Turn = Vec<Lane>;
+
+/// First all that may be done at the same time, then one after the other what has to be alone.
+fn turns(options: Options, work: &[(usize, &'static Step)]) -> Vec<Turn> {
+    let (together, alone): (Lane, Lane) = work.iter().partition(|(_, step)| step.may_share(options));
+    let (queue, at_once): (Lane, Lane) = together
+        .into_iter()
+        .partition(|(_, step)| options.quick && step.company == Company::Work);
+    let lanes = at_once.into_iter().map(|item| vec![item]);
+    let together: Turn = lanes.chain([queue]).filter(|lane| !lane.is_empty()).collect();
+    let turns = iter::once(together).chain(alone.into_iter().map(|item| vec![vec![item]]));
+    turns.filter(|turn| !turn.is_empty()).collect()
+}
+
 /// Does the work, and stores after each step what there is. Whether a step failed.
 fn measure(
     raw: &Path,
@@ -153,64 +184,51 @@ fn measure(
     all: &mut [Results],
     work: &[(usize, &'static Step)],
 ) -> Result<bool, Failure> {
-    let at_once = |(_, step): &(usize, &'static Step)| options.quick && step.alongside;
-    let mut turns: Vec<Vec<(usize, &'static Step)>> = vec![work.iter().copied().filter(at_once).collect()];
-    turns.extend(
-        work.iter()
-            .copied()
-            .filter(|item| !at_once(item))
-            .map(|item| vec![item]),
-    );
-    turns.retain(|turn| !turn.is_empty());
+    let turns = turns(options, work);
+    let of_lane = |lane: &Lane| lane.iter().map(|(_, step)| step.seconds(options)).sum::<f64>();
+    let estimate = |turn: &Turn| turn.iter().map(of_lane).fold(0.0, f64::max);
+    for turn in &turns {
+        println!("{:>7}  {}", clock(estimate(turn)), names(all, turn));
+    }
     let mut failed = false;
     let begin = now();
     for (at, turn) in turns.iter().enumerate() {
-        let left: f64 = turns[at..].iter().map(|turn| estimate(all, turn, options)).sum();
+        if let [lane] = &turn[..]
+            && let [(index, step)] = lane[..]
+            && !step.may_share(options)
+        {
+            let busy = machine::quiet();
+            all[index].busy.remove(step.name);
+            if busy > machine::QUIET {
+                println!("the machine is not quiet: something takes {busy:.0} % of it");
+                all[index].busy.insert(step.name.to_owned(), busy.round());
+            }
+        }
         println!(
             "[{}/{}] {}; about {} left",
             at + 1,
             turns.len(),
             names(all, turn),
-            clock(left)
+            clock(turns[at..].iter().map(estimate).sum())
         );
-        let found: Vec<_> = thread::scope(|scope| {
-            let start = |&(index, step): &(usize, &'static Step)| {
-                let run = move || {
-                    let (start, mut results) = (now(), Results::default());
-                    let outcome = (step.run)(options, &mut results);
-                    (outcome, start.elapsed().as_secs_f64().round(), results)
-                };
-                (index, step, scope.spawn(run))
-            };
-            let started: Vec<_> = turn.iter().map(start).collect();
-            let join = |child: thread::ScopedJoinHandle<'_, _>| {
-                child
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            started
-                .into_iter()
-                .map(|(index, step, child)| (index, step, join(child)))
-                .collect()
-        });
-        for (index, step, (outcome, took, found)) in found {
-            let results = &mut all[index];
-            match outcome {
-                Ok(()) => {
-                    results.figures.extend(found.figures);
-                    results.raw.extend(found.raw);
-                    results.took.insert(step.name.to_owned(), took);
-                }
-                Err(error) => {
-                    eprintln!("report: {}, {}: {error}", results.part, step.name);
-                    results
-                        .left_out
-                        .insert(step.name.to_owned(), format!("failed: {error}"));
-                    failed = true;
-                }
+        thread::scope(|scope| {
+            let (sender, done) = mpsc::channel();
+            for lane in turn {
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    for &(index, step) in lane {
+                        // Whoever should receive it is there until all have ended.
+                        let _ = sender.send((index, Done::of(step, options)));
+                    }
+                });
             }
-            store(raw, results)?;
-        }
+            drop(sender);
+            done.into_iter().try_for_each(|(index, done)| {
+                failed |= done.outcome.is_err();
+                done.add_to(&mut all[index]);
+                store(raw, &all[index])
+            })
+        })?;
     }
     if !turns.is_empty() {
         println!("measured in {}", clock(begin.elapsed().as_secs_f64()));
@@ -218,21 +236,48 @@ fn measure(
     Ok(failed)
 }
 
-/// Seconds.
-fn estimate(all: &[Results], turn: &[(usize, &Step)], options: Options) -> f64 {
-    let seconds = |&(at, step): &(usize, &Step)| {
-        all[at]
-            .took
-            .get(step.name)
-            .copied()
-            .unwrap_or(step.seconds(options))
-    };
-    turn.iter().map(seconds).fold(0.0, f64::max)
+/// What a step has come to.
+struct Done {
+    step: &'static Step,
+    outcome: Result<(), Failure>,
+    /// Seconds.
+    took: f64,
+    found: Results,
 }
 
-fn names(all: &[Results], turn: &[(usize, &Step)]) -> String {
+impl Done {
+    fn of(step: &'static Step, options: Options) -> Self {
+        let (start, mut found) = (now(), Results::default());
+        let outcome = (step.run)(options, &mut found);
+        let took = start.elapsed().as_secs_f64().round();
+        Self {
+            step,
+            outcome,
+            took,
+            found,
+        }
+    }
+
+    fn add_to(self, results: &mut Results) {
+        let name = self.step.name.to_owned();
+        match self.outcome {
+            Ok(()) => {
+                results.figures.extend(self.found.figures);
+                results.raw.extend(self.found.raw);
+                results.took.insert(name, self.took);
+            }
+            Err(error) => {
+                eprintln!("report: {}, {name}: {error}", results.part);
+                results.left_out.insert(name, format!("failed: {error}"));
+            }
+        }
+    }
+}
+
+fn names(all: &[Results], turn: &Turn) -> String {
     let names: Vec<_> = turn
         .iter()
+        .flatten()
         .map(|(at, step)| format!("{}: {}", all[*at].part, step.name))
         .collect();
     names.join(" | ")
@@ -270,5 +315,52 @@ fn clock(seconds: f64) -> String {
         ..90.0 => format!("{seconds:.0} s"),
         ..5400.0 => format!("{:.0} min", seconds / 60.0),
         _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_that_are_documented_are_understood() {
+        let parse = |arguments: &[&str]| {
+            Arguments::try_parse_from(iter::once(&"report").chain(arguments))
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(parse(&["--only", "crypto"]).unwrap().only, ["crypto"]);
+        let compare = parse(&["--compare", "first", "second"]).unwrap().compare.unwrap();
+        assert_eq!(compare, [Path::new("first"), Path::new("second")]);
+        assert!(parse(&["--compare", "first"]).is_err());
+        assert!(parse(&["--only", "nothing"]).is_err());
+    }
+
+    #[test]
+    fn in_a_quick_run_work_waits_for_work_and_the_rest_does_not() {
+        let all = |options| {
+            let work: Vec<_> = PARTS
+                .iter()
+                .flat_map(|part| part.steps)
+                .map(|step| (0, step))
+                .collect();
+            turns(options, &work)
+        };
+        let options = |quick| Options {
+            quick,
+            rootless: false,
+        };
+        let is_work = |lane: &Lane| lane.iter().all(|(_, step)| step.company == Company::Work);
+        let quick = all(options(true));
+        assert_eq!(quick[0].iter().filter(|lane| is_work(lane)).count(), 1);
+        assert!(quick[0].iter().all(|lane| lane.len() == 1 || is_work(lane)));
+        let full = all(options(false));
+        assert!(full[0].len() > 1 && full[0].iter().all(is_work));
+        for turns in [quick, full] {
+            assert!(
+                turns[1..]
+                    .iter()
+                    .all(|turn| turn.len() == 1 && turn[0].len() == 1)
+            );
+        }
     }
 }

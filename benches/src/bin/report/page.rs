@@ -42,6 +42,13 @@ pub(crate) fn write(directory: &Path, limits: &[Limit], all: &[Results]) -> Resu
         };
         (part.section)(results, &mut section)?;
         page.push_str(&section.text);
+        for (step, percent) in &results.busy {
+            let _ = writeln!(
+                page,
+                "The machine was not quiet: {percent} % of its processors were taken by something else when this began: \
+                 {step}.\n"
+            );
+        }
         for (step, why) in &results.left_out {
             let _ = writeln!(page, "Left out: {step}: {why}.\n");
         }

@@ -38,12 +38,26 @@ pub(crate) struct Part {
 /// What is done at once.
 pub(crate) struct Step {
     pub(crate) name: &'static str,
-    /// What it takes on two cores, without building: with `--quick`, and otherwise; in seconds.
+    /// What it takes on two cores, beside those that may run at the same time, and without building: with `--quick`,
+    /// and otherwise; in seconds.
     pub(crate) seconds: [f64; 2],
     pub(crate) needs: &'static [Need],
-    /// Whether it may share the machine: with `--quick` all such steps run at the same time.
-    pub(crate) alongside: bool,
+    pub(crate) company: Company,
     pub(crate) run: fn(Options, &mut Results) -> Result<(), Failure>,
+}
+
+/// What may run at the same time as a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// Nothing: it takes times.
+    Alone,
+    /// With `--quick`, whose limits for times are generous, the other steps that do not say [`Alone`](Self::Alone);
+    /// otherwise nothing.
+    AloneIfFull,
+    /// Others that say so: what it counts does not depend on how busy the machine is. With `--quick` they wait for each
+    /// other: a dozen at once keep the kernel's lock of network interfaces busy for most of a second, and no daemon can
+    /// put an address on.
+    Work,
 }
 
 /// What not every machine has.
@@ -67,6 +81,14 @@ pub(crate) const PARTS: [Part; 6] = [
 impl Step {
     pub(crate) fn seconds(&self, options: Options) -> f64 {
         self.seconds[usize::from(!options.quick)]
+    }
+
+    pub(crate) fn may_share(&self, options: Options) -> bool {
+        match self.company {
+            Company::Alone => false,
+            Company::AloneIfFull => options.quick,
+            Company::Work => true,
+        }
     }
 
     /// Why it cannot be done, if it cannot.

@@ -2,8 +2,8 @@
 
 use crate::data::Results;
 use crate::page::Section;
-use crate::part::{Need, Options, Part, Step};
-use crate::tools::{Failure, cargo, output, program, run, script};
+use crate::part::{Company, Need, Options, Part, Step};
+use crate::tools::{Failure, cargo, output, patient, program, run, script};
 
 pub(crate) const PART: Part = Part {
     name: "proof",
@@ -18,28 +18,28 @@ pub(crate) const PART: Part = Part {
             name: "model check",
             seconds: [6.0, 800.0],
             needs: &[],
-            alongside: true,
+            company: Company::Work,
             run: model,
         },
         Step {
             name: "seeded runs",
             seconds: [5.0, 800.0],
             needs: &[],
-            alongside: true,
+            company: Company::Work,
             run: runs,
         },
         Step {
             name: "vectors",
             seconds: [5.0, 5.0],
             needs: &[],
-            alongside: true,
+            company: Company::Work,
             run: vectors,
         },
         Step {
             name: "planted bugs",
             seconds: [0.0, 180.0],
             needs: &[Need::Time],
-            alongside: true,
+            company: Company::Work,
             run: planted,
         },
         Step {
@@ -49,12 +49,15 @@ pub(crate) const PART: Part = Part {
                 Need::Time,
                 Need::Tool("cargo-fuzz", "cargo-fuzz, by cargo install; and nightly"),
             ],
-            alongside: true,
+            company: Company::Work,
             run: fuzz,
         },
     ],
     section,
 };
+
+/// Under this name: each run that broke a promise, and which.
+const SEEDS: &str = "seeds that broke a promise";
 
 /// The number before a word.
 fn before(line: &str, word: &str) -> Option<f64> {
@@ -62,8 +65,8 @@ fn before(line: &str, word: &str) -> Option<f64> {
 }
 
 fn model(options: Options, results: &mut Results) -> Result<(), Failure> {
-    let states = options.times(10_000, 1_000_000).to_string();
-    let (text, well) = output(program("carp-tests", "model", "model").arg(states))?;
+    let states = options.times(10_000, 300_000).to_string();
+    let (text, well) = output(patient(&program("carp-tests", "model", "model")).arg(states))?;
     let mut steps = 0.0;
     for line in text.lines() {
         let name = line.split_whitespace().next().unwrap_or_default();
@@ -86,7 +89,7 @@ fn model(options: Options, results: &mut Results) -> Result<(), Failure> {
 
 fn runs(options: Options, results: &mut Results) -> Result<(), Failure> {
     let count = options.times(5000, 1_000_000).to_string();
-    let (text, _) = output(program("carp-tests", "sim", "release").arg(count))?;
+    let (text, _) = output(patient(&program("carp-tests", "sim", "release")).arg(count))?;
     for (what, word) in [
         ("runs", " runs, "),
         ("faults", " faults, "),
@@ -109,6 +112,10 @@ fn runs(options: Options, results: &mut Results) -> Result<(), Failure> {
         "",
         vec![broken.unwrap_or(0.0)],
     );
+    let named: Vec<_> = text.lines().filter(|line| line.starts_with("seed ")).collect();
+    if !named.is_empty() {
+        results.raw.insert(SEEDS.to_owned(), named.into());
+    }
     Ok(())
 }
 
@@ -131,7 +138,7 @@ fn vectors(_: Options, results: &mut Results) -> Result<(), Failure> {
         "--nocapture",
         "--test-threads=1",
     ]);
-    let text = run(&mut command)?;
+    let text = run(&mut patient(&command))?;
     for line in text.lines() {
         let Some((_, line)) = line.split_once("vectors: ") else {
             continue;
@@ -160,7 +167,7 @@ fn vectors(_: Options, results: &mut Results) -> Result<(), Failure> {
 }
 
 fn planted(_: Options, results: &mut Results) -> Result<(), Failure> {
-    let (text, _) = output(&mut program("carp-tests", "mutants", "model"))?;
+    let (text, _) = output(&mut patient(&program("carp-tests", "mutants", "model")))?;
     let line = text.lines().find(|line| line.ends_with(" planted bugs found"));
     let (found, all) = line
         .and_then(|line| Some((before(line, " of ")?, before(line, " planted bugs found")?)))
@@ -204,7 +211,7 @@ fn fuzz(_: Options, results: &mut Results) -> Result<(), Failure> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as every section")]
-fn section(_: &Results, section: &mut Section<'_>) -> Result<(), Failure> {
+fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> {
     section.text(
         "[proof.md](proof.md) says what is promised and how it is searched for: the model check visits all states that \
          faults can lead to, breadth first, as many of each scenario as it is told; seeded runs are chance, with real \
@@ -216,6 +223,10 @@ fn section(_: &Results, section: &mut Section<'_>) -> Result<(), Failure> {
         figure.whom == "model check" && !figure.what.starts_with("states of ")
     });
     section.table("by chance", |figure| figure.whom == "seeded runs");
+    let seeds = results.raw.get(SEEDS).and_then(|seeds| seeds.as_array());
+    for seed in seeds.into_iter().flatten().filter_map(|seed| seed.as_str()) {
+        section.text(&format!("Broken in {seed}."));
+    }
     section.table("vectors", |figure| figure.what.ends_with(" that agree"));
     section.transposed("fuzz", |what| {
         matches!(what, "executions" | "edges covered").then_some(what)

@@ -1,12 +1,13 @@
 //! A node with more and more virtual hosts.
 
+use carp_benches::figure::RATIO;
 use carp_benches::group::MOVES;
 use carp_benches::node::{EVENTS, Fixture, HOSTS};
 
 use crate::callgrind::{Counted, instructions};
 use crate::data::Results;
 use crate::page::Section;
-use crate::part::{Need, Options, Part, Step};
+use crate::part::{Company, Need, Options, Part, Step};
 use crate::plot::{self, Curve, Curves};
 use crate::tools::{Failure, cells, now, run, script};
 
@@ -19,21 +20,21 @@ pub(crate) const PART: Part = Part {
             name: "times on this machine",
             seconds: [10.0, 60.0],
             needs: &[],
-            alongside: false,
+            company: Company::Alone,
             run: times,
         },
         Step {
             name: "instructions on this machine",
             seconds: [60.0, 60.0],
             needs: &[Need::Tool("valgrind", "valgrind")],
-            alongside: true,
+            company: Company::Work,
             run: counts,
         },
         Step {
             name: "RAM per virtual host",
             seconds: [2.0, 2.0],
             needs: &[Need::Tool("arm-none-eabi-nm", "binutils-arm-none-eabi")],
-            alongside: true,
+            company: Company::Work,
             run: memory,
         },
     ],
@@ -50,8 +51,12 @@ const GROUPS: [usize; 2] = [16, 4096];
 const EACH: &str = ": instructions for each host of the group";
 const STEP: &str = "a step of the machine alone";
 
-fn whom(hosts: usize) -> String {
-    format!("{hosts} virtual hosts")
+/// So many virtual hosts, in words.
+pub(crate) fn whom(hosts: usize) -> String {
+    match hosts {
+        1 => "1 virtual host".to_owned(),
+        _ => format!("{hosts} virtual hosts"),
+    }
 }
 
 /// The sizes take turns, so that none of them has the better machine.
@@ -93,7 +98,7 @@ fn counts(_: Options, results: &mut Results) -> Result<(), Failure> {
         results.add(
             format!("{}: 4096 hosts to 4", event.name),
             "instructions",
-            "",
+            RATIO,
             vec![ratio],
         );
     }
@@ -166,8 +171,8 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
         plot::curves(&Curves {
             title: "What an event costs grows slowly with the number of virtual hosts",
             x: "virtual hosts on the node (logarithmic)",
-            y: "time per event, in nanoseconds",
-            legend: plotters::chart::SeriesLabelPosition::UpperLeft,
+            y: "time per event, in nanoseconds; lower is better",
+            legend: plotters::chart::SeriesLabelPosition::LowerMiddle,
             lines: &curves,
             ticks: &HOSTS.map(plot::exact),
         })?,

@@ -41,7 +41,7 @@ pub(crate) fn picture(results: &Results) -> Result<Option<String>, Failure> {
     if lanes.is_empty() {
         return Ok(None);
     }
-    let height = u32::try_from(lanes.len())? * LANE + 150;
+    let height = u32::try_from(lanes.len())? * LANE + 170;
     let title = "The master crashes: what its backup and a client do in the next seconds";
     let draw = |area: &plot::Area<'_>| {
         let rows = exact(lanes.len());
@@ -49,7 +49,7 @@ pub(crate) fn picture(results: &Results) -> Result<Option<String>, Failure> {
             .margin_right(24)
             .x_label_area_size(48)
             .y_label_area_size(216)
-            .margin_bottom(36)
+            .margin_bottom(56)
             .build_cartesian_2d(FROM..TO, 0.0..rows)?;
         chart
             .configure_mesh()
@@ -80,7 +80,8 @@ pub(crate) fn picture(results: &Results) -> Result<Option<String>, Failure> {
             let bold = ("sans-serif", 14, FontStyle::Bold)
                 .into_font()
                 .color(&TEXT.color());
-            area.draw(&Text::new((*name).to_owned(), (0, y - above - 26), bold))?;
+            let name = if *name == "ucarp" { "UCarp" } else { name };
+            area.draw(&Text::new(name.to_owned(), (0, y - above - 26), bold))?;
             let mut span = |from: f64, to: f64, ink: Ink| {
                 let bar = [(from.max(FROM), client - 0.06), (to.min(TO), client + 0.06)];
                 chart
@@ -105,9 +106,18 @@ pub(crate) fn picture(results: &Results) -> Result<Option<String>, Failure> {
         }
         let crash = vec![(0.0, 0.0), (0.0, rows)];
         chart.draw_series([PathElement::new(crash, BAD.color().stroke_width(2))])?;
-        let key = "dots: advertisements; thin line: when the backup should take over; thick line: the crash";
+        let keys = [
+            "dots: advertisements; thick line: the crash; thin line: when the backup should take over",
+            "green: the client is answered; red: it is not; the less red the better",
+        ];
         let (_, height) = area.dim_in_pixel();
-        area.draw(&Text::new(key, (90, i32::try_from(height)? - 18), text(TEXT)))?;
+        for (key, above_end) in keys.into_iter().zip([38, 18]) {
+            area.draw(&Text::new(
+                key,
+                (90, i32::try_from(height)? - above_end),
+                text(TEXT),
+            ))?;
+        }
         Ok(())
     };
     plot::picture(height, title, draw).map(Some)

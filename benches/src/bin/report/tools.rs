@@ -55,11 +55,30 @@ pub(crate) fn program(package: &str, name: &str, profile: &str) -> Command {
     ])
 }
 
-/// A script of the project.
+/// A script of the project, which leaves the processors to whoever needs them at once.
 pub(crate) fn script(path: &str) -> Command {
     let mut command = Command::new("sh");
     command.arg(path).current_dir(workspace());
-    command
+    patient(&command)
+}
+
+/// The same command, which leaves the processors to whoever needs them at once: to daemons that are measured beside.
+pub(crate) fn patient(command: &Command) -> Command {
+    let mut patient = Command::new("nice");
+    patient
+        .args(["-n", "19"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => patient.env(name, value),
+            None => patient.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        patient.current_dir(directory);
+    }
+    patient
 }
 
 /// Runs it to its end while its last line is shown. What it printed, if it ended well.

@@ -148,6 +148,19 @@ fn who_has_tied_preempts_a_worse_master_a_little_later_unless_the_equal_does() {
             );
         }
 
+        // Nor what is no longer wished.
+        let off = View {
+            preempt: false,
+            ..view
+        };
+        let mut other = machine;
+        other.step(due, Input::Timeout, &off);
+        let preempts = reason == Reason::PreemptingMoreDemotedMaster; // which OpenBSD does in any case
+        assert_eq!(other.state() == State::Master, preempts, "{dialect}");
+        if !preempts {
+            assert_eq!(since_deadline(&other, due), view.waits(0).as_micros());
+        }
+
         // Who bows out is not waited for.
         machine.step(again, heard(BOW_OUT.0, BOW_OUT.1), &view);
         assert_eq!(machine.state(), State::Master);

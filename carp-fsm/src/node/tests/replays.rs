@@ -178,6 +178,32 @@ fn the_memory_is_as_long_as_the_callers() {
     bench.hear(&signed(1, 0, 5)).unwrap();
 }
 
+/// Without room an advertisement is tried again every 2 ms, each time with another counter.
+#[test]
+fn what_was_not_sent_pushes_nothing_out() {
+    for result in [TransmitResult::Busy, TransmitResult::Error] {
+        let memory: &'static mut [CounterSlot] = [CounterSlot::EMPTY; 4].to_vec().leak();
+        let storage = borrowed(1, 1, 1, 8).with_replay_memory(memory, 4);
+        let mut bench = Bench::with_storage(Policy::HARDENED, storage);
+        let host = bench.insert(config(7));
+        bench.hear(&signed(1, 0, 5)).unwrap();
+        while bench.state(host) != State::Master {
+            bench.run_to_deadline();
+        }
+        let own = own_advertisement(&mut bench);
+        bench.result = result;
+        bench.run_for(Duration::from_secs(10));
+        let stats = bench.node.stats();
+        assert!(stats.onomem > 100 || stats.senderr > 5, "{stats:?}");
+        assert_eq!(bench.hear(&own), Err(Rejection::BadAuth), "our own");
+        assert_eq!(
+            bench.hear(&signed(1, 0, 5)),
+            Err(Rejection::BadAuth),
+            "what was heard"
+        );
+    }
+}
+
 #[test]
 fn without_memory_everything_is_believed() {
     let mut bench = Bench::with_storage(Policy::HARDENED, borrowed(1, 1, 1, 8));

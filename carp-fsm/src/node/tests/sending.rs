@@ -241,7 +241,74 @@ fn refused_addresses_bow_out_and_are_tried_again_ever_later() {
     );
 }
 
+#[test]
+fn the_bow_out_of_who_was_refused_waits_for_room() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    bench.run_for_master(host);
+    bench.refuse(host);
+    bench.result = TransmitResult::Busy;
+    bench.drain();
+    bench.run_for(Duration::from_millis(10));
+    assert_eq!(bench.said(), ["bow-out"; 6]);
+    assert_eq!(bench.state(host), State::Init);
+    bench.forget();
+    bench.result = TransmitResult::Sent;
+    bench.run_for(Duration::from_millis(500));
+    assert_eq!(bench.said(), ["bow-out", "disown"]);
+}
+
+#[test]
+fn a_bow_out_does_not_wait_for_room_for_ever() {
+    for link_fails in [false, true] {
+        let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+        bench.run_for_master(host);
+        bench.refuse(host);
+        bench.result = TransmitResult::Busy;
+        bench.drain();
+        if link_fails {
+            bench.link(ETH0, LinkState::Down);
+        } else {
+            bench.run_for(Policy::HARDENED.refused_retry);
+            assert_eq!(bench.state(host), State::Backup);
+        }
+        bench.forget();
+        bench.result = TransmitResult::Sent;
+        bench.run_for(Duration::from_millis(500));
+        assert!(!bench.said().contains(&"bow-out"), "link fails: {link_fails}");
+        assert!(!bench.node.is_owner(host));
+    }
+}
+
+#[test]
+fn who_was_refused_asks_for_the_addresses_again_though_its_bow_out_still_waits() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    bench.run_for_master(host);
+    bench.refuse(host);
+    bench.result = TransmitResult::Busy;
+    bench.drain();
+    bench.forget();
+    // It slept for longer than it wanted to, and hears what waits before its timers act.
+    bench.now = bench.now + Duration::from_secs(10);
+    bench.result = TransmitResult::Sent;
+    bench.link(ETH0, LinkState::Up);
+    assert_eq!(bench.state(host), State::Backup);
+    bench.hear_peer(255, 255);
+    assert_eq!(bench.state(host), State::Master);
+    bench.run_for(Duration::from_millis(10));
+    assert_eq!(bench.said().first(), Some(&"own"));
+}
+
 impl Bench {
+    /// The addresses that it asks for cannot be put on.
+    fn refuse(&mut self, host: HostId) {
+        let action = self.node.poll_action(self.now, &mut [0; MAX_FRAME_LEN]);
+        let Some(Action::SetOwner { owner: true, seq, .. }) = action else {
+            panic!("{action:?}");
+        };
+        self.node
+            .handle_owner_result(self.now, host, seq, Err(OwnerError));
+    }
+
     /// Runs until the host is MASTER, without draining that.
     fn run_for_master(&mut self, host: HostId) {
         while self.state(host) != State::Master {
@@ -326,6 +393,61 @@ fn no_room_is_no_error_and_is_tried_again_soon() {
     assert_eq!(bench.state(host), State::Init);
     assert!(!bench.node.is_owner(host));
     assert_eq!(bench.node.next_deadline(), None);
+}
+
+/// A card that hangs, or a port that is paused: the link is up, and whoever waits hears nobody and takes over.
+#[test]
+fn a_queue_that_never_drains_demotes_as_errors_do() {
+    for policy in [Policy::HARDENED, Policy::KERNEL] {
+        let (mut bench, host) = Bench::with_master(policy, config(7));
+        bench.result = TransmitResult::Busy;
+        // That one has taken over, and is answered in vain: shortly before each periodic advertisement.
+        for _ in 0..3 {
+            bench.run_for(Duration::from_millis(1_350));
+            bench.hear_peer(1, 120);
+            assert_eq!(bench.node.demotion(GROUP0), 0);
+        }
+        bench.run_for(Duration::from_millis(1_550));
+        assert_eq!(bench.node.demotion(GROUP0), 240);
+        let causes: Vec<_> = bench.node.causes(GROUP0).map(|holding| holding.cause).collect();
+        assert_eq!(causes, [Cause::SendErrors(host)]);
+        assert_eq!(bench.node.stats().senderr, 0);
+        bench.hear_peer(1, 120);
+        assert_eq!(bench.state(host), State::Backup);
+
+        // Alone again, and it can send: well after three rounds.
+        bench.result = TransmitResult::Sent;
+        bench.run_for(Duration::from_secs(12));
+        let healed = policy == Policy::HARDENED; // FreeBSD never undoes it
+        assert_eq!(bench.node.demotion(GROUP0) == 0, healed);
+    }
+}
+
+#[test]
+fn a_queue_that_drains_within_an_interval_demotes_nobody() {
+    let mut bench = Bench::new(Policy::HARDENED);
+    let hosts: Vec<_> = (1..=16).map(|vhid| bench.insert(config(vhid))).collect();
+    bench.run_for(Duration::from_secs(10));
+    bench.forget();
+    for _ in 0..20 {
+        bench.result = TransmitResult::Busy;
+        bench.run_for(Duration::from_millis(1_380));
+        bench.result = TransmitResult::Sent;
+        bench.run_for(Duration::from_millis(1_400));
+        assert_eq!(bench.node.demotion(GROUP0), 0);
+    }
+    assert!(hosts.iter().all(|host| bench.state(*host) == State::Master));
+}
+
+/// It has not been asked what room there is.
+#[test]
+fn who_does_not_drain_is_not_demoted() {
+    let (mut bench, _) = Bench::with_master(Policy::HARDENED, config(7));
+    for _ in 0..10 {
+        bench.now = bench.now + Duration::from_secs(2);
+        bench.node.handle_drained(bench.now);
+    }
+    assert_eq!(bench.node.demotion(GROUP0), 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{Emitable, NetlinkBuffer, NlasIterator, Parseable};
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType};
 
 use super::{Address, Interface, Ipv4Settings};
@@ -129,6 +129,9 @@ pub(super) fn parse_address(payload: &[u8]) -> Option<Address> {
         prefix_len: message.header.prefix_len,
         tag,
         host_scope: message.header.scope == AddressScope::Host,
+        // The same bit in IPv4 says that an address is not the first of its network.
+        temporary: message.header.family == AddressFamily::Inet6
+            && message.header.flags.contains(AddressHeaderFlags::Secondary),
     })
 }
 

@@ -73,6 +73,8 @@ pub(super) struct Address {
     pub(super) tag: u8,
     /// Valid on this machine only, as 127.0.0.1 is.
     pub(super) host_scope: bool,
+    /// Goes away by itself, as the addresses do that hide who somebody is (RFC 8981).
+    pub(super) temporary: bool,
 }
 
 /// The socket for questions and orders. The kernel answers while it carries

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use carp_benches::figure::Figure;
@@ -116,12 +117,16 @@ impl Bench {
         Lab::new(&self.carpd, plan, setups, Arc::clone(&self.interrupted))
     }
 
-    /// Two nodes that run and of which A is master.
+    /// Two nodes that run, of which A is master and B is backup.
     pub(crate) fn pair(&self, plan: Plan, setups: [Setup; 2]) -> Result<Lab, LabError> {
         let mut lab = self.lab(plan, setups)?;
         lab.start(A)?;
         lab.start(B)?;
         lab.client.settle(&lab.nodes[A], PATIENCE)?;
+        let Lab { client, nodes, .. } = &mut lab;
+        client.wait(PATIENCE, "B to be a backup", |_| {
+            (transitions(&nodes[B]) > 0.0).then_some(())
+        })?;
         Ok(lab)
     }
 
@@ -132,12 +137,17 @@ impl Bench {
 
     /// Takes in samples and prints the line.
     pub(crate) fn add(&mut self, what: impl Display, whom: impl Display, unit: &str, samples: Vec<f64>) {
-        let figure = Figure {
-            what: what.to_string(),
-            whom: whom.to_string(),
-            unit: unit.to_owned(),
-            samples,
-        };
+        self.add_figure(Figure::new(what, whom, unit, samples));
+    }
+
+    /// Takes in what was found at the same time: samples of the same thing belong together.
+    pub(crate) fn add_all(&mut self, found: Vec<Vec<Figure>>) {
+        for figure in merged(found) {
+            self.add_figure(figure);
+        }
+    }
+
+    fn add_figure(&mut self, figure: Figure) {
         let line = Line::new(self.part.clone(), figure, &self.limits, self.of_report, self.fast);
         let [what, whom, n, median, worst, limit, verdict] = line.row();
         println!("{verdict:8}  {what}, {whom}: median {median}, worst {worst} (limit {limit}, n = {n})");
@@ -222,6 +232,43 @@ impl Bench {
     }
 }
 
+fn merged(found: Vec<Vec<Figure>>) -> Vec<Figure> {
+    let mut figures: Vec<Figure> = Vec::new();
+    for figure in found.into_iter().flatten() {
+        let same = |other: &&mut Figure| other.what == figure.what && other.whom == figure.whom;
+        match figures.iter_mut().find(same) {
+            Some(other) => other.samples.extend(figure.samples),
+            None => figures.push(figure),
+        }
+    }
+    figures
+}
+
+/// Does something with each at the same time; everything has networks of its own. Results are in the order of the
+/// items, or the first of them that is an error.
+pub(crate) fn together<I: Send, T: Send>(
+    items: impl IntoIterator<Item = I>,
+    each: impl Fn(I) -> Result<T, LabError> + Sync,
+) -> Result<Vec<T>, LabError> {
+    let each = &each;
+    thread::scope(|scope| {
+        let started: Vec<_> = items
+            .into_iter()
+            .map(|item| scope.spawn(move || each(item)))
+            .collect();
+        // All of them have to end before the first error is told.
+        let ended: Vec<_> = started.into_iter().map(joined).collect();
+        ended.into_iter().collect()
+    })
+}
+
+/// What a thread returned. If it panicked, so does this.
+pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// Names what was tried when the operating system refused.
 pub(crate) fn system(doing: &str) -> impl FnOnce(std::io::Error) -> LabError {
     let doing = doing.to_owned();
@@ -240,15 +287,15 @@ pub(crate) fn raw(station: &Namespace, interface: &str) -> Result<(LinuxLink, If
 }
 
 /// A router with a virtual host on each of two networks, which serve as gateways.
-pub(crate) fn router(advskew: u8, preempt: bool) -> Setup {
+pub(crate) fn router(advskew: u8, preempt: bool, mode: &str) -> Setup {
     let mut setup = Setup::new(Software::Carpd, advskew);
     setup.preempt = preempt;
     setup.more = format!(
         "[[vhid]]\ninterface = \"eth1\"\nvhid = 8\naddresses = [\"192.0.3.10/24\"]\npassword = \"{}\"\nadvskew = \
-         {advskew}\npreempt = {preempt}\n",
+         {advskew}\npreempt = {preempt}\nmode = \"{mode}\"\n",
         setup.password
     );
-    setup
+    setup.with_mode(mode)
 }
 
 /// Runs a command of carpd on a node; the answer is what it printed, and whether it was done.
@@ -321,4 +368,38 @@ fn machine() -> Vec<(&'static str, String)> {
         ("UCarp", package("ucarp")),
         ("keepalived", package("keepalived")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_found_of_the_same_is_one_figure() {
+        let figure = |what, whom, sample| Figure::new(what, whom, "ms", vec![sample]);
+        let found = vec![
+            vec![figure("stop", "carpd", 1.0), figure("return", "carpd", 2.0)],
+            vec![figure("stop", "carpd", 3.0), figure("stop", "ucarp", 4.0)],
+        ];
+        let merged = merged(found);
+        let samples: Vec<_> = merged.iter().map(|figure| &figure.samples[..]).collect();
+        assert_eq!(samples, [&[1.0, 3.0][..], &[2.0], &[4.0]]);
+    }
+
+    #[test]
+    fn all_have_ended_before_the_first_error_is_told() {
+        let ended = std::sync::atomic::AtomicUsize::new(0);
+        let result = together([0, 1, 2], |item: u64| {
+            thread::sleep(Duration::from_millis(item * 20));
+            ended.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if item == 0 {
+                Err(LabError::Interrupted)
+            } else {
+                Ok(item)
+            }
+        });
+        assert!(matches!(result, Err(LabError::Interrupted)));
+        assert_eq!(ended.into_inner(), 3);
+        assert_eq!(together([3, 1], Ok).unwrap(), [3, 1]);
+    }
 }

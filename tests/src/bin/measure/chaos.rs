@@ -1,35 +1,45 @@
 //! Faults at random, and changes of a living pair. Whatever it was: afterwards there is one owner, and nothing demotes.
 
+use std::iter;
 use std::time::Duration;
 
+use carp_benches::figure::Figure;
 use carp_std::linux::random_seed;
 use carpd::lab::topology::{INTERFACE, PREFIX_LEN};
-use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP};
+use carpd::lab::{Lab, LabError, Plan, Setup, Software, VHID, VIP};
 
-use crate::bench::{A, B, Bench, PATIENCE, command, status, system, transitions};
+use crate::bench::{A, B, Bench, MODES, PATIENCE, command, status, system, together, transitions};
 
 /// Faults between two quiet periods.
 const BURST: usize = 50;
+/// As many pairs in each mode have faults at the same time.
+const PAIRS: usize = 4;
+
+/// What is done to a pair in a mode, and what is found.
+type Job = fn(&Bench, &str) -> Result<Vec<Figure>, LabError>;
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    faults(bench)?;
-    reloads(bench)?;
-    another_address(bench)
+    let others: [Job; 2] = [reloads, another_address];
+    let jobs = iter::repeat_n(faults as Job, PAIRS).chain(others);
+    let jobs = jobs.flat_map(|job| MODES.map(|mode| (job, mode)));
+    let found = together(jobs, |(job, mode)| job(bench, mode))?;
+    bench.add_all(found);
+    Ok(())
 }
 
-fn pair(bench: &Bench) -> Result<Lab, LabError> {
-    let setups = [0, 100].map(|advskew| Setup::new(Software::Carpd, advskew));
+fn pair(bench: &Bench, mode: &str) -> Result<Lab, LabError> {
+    let setups = [0, 100].map(|advskew| Setup::new(Software::Carpd, advskew).with_mode(mode));
     bench.pair(Plan::default(), setups)
 }
 
 /// Links, daemons and addresses that come and go.
-fn faults(bench: &mut Bench) -> Result<(), LabError> {
-    let mut lab = pair(bench)?;
+fn faults(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
+    let mut lab = pair(bench, mode)?;
     let seed = random_seed().map_err(system("get random bits"))?;
-    println!("the seed of the faults is {seed:#x}");
+    println!("{mode}: the seed of the faults is {seed:#x}");
     let mut random = Random(seed);
     let (mut wrong, mut demoted) = (Vec::new(), Vec::new());
-    for _ in 0..bench.times(500, 10_000) / BURST {
+    for _ in 0..bench.times(500, 10_000).div_ceil(BURST * PAIRS) {
         for _ in 0..BURST {
             fault(&mut lab, &mut random)?;
         }
@@ -46,14 +56,25 @@ fn faults(bench: &mut Bench) -> Result<(), LabError> {
         }
         let right = owners == [true, false] && states == ["MASTER", "BACKUP"];
         if !right {
-            println!("{owners:?} {states:?}");
+            println!("{mode}: {owners:?} {states:?}");
         }
         wrong.push(f64::from(u8::from(!right)));
     }
     let what = format!("{BURST} faults at random, then quiet");
-    bench.add(format_args!("{what}: not exactly one owner"), "carpd", "", wrong);
-    bench.add(format_args!("{what}: demotion"), "carpd", "", demoted);
-    Ok(())
+    Ok(vec![
+        Figure::new(
+            format_args!("{what}: not exactly one owner"),
+            format_args!("carpd {mode}"),
+            "",
+            wrong,
+        ),
+        Figure::new(
+            format_args!("{what}: demotion"),
+            format_args!("carpd {mode}"),
+            "",
+            demoted,
+        ),
+    ])
 }
 
 fn fault(lab: &mut Lab, random: &mut Random) -> Result<(), LabError> {
@@ -71,23 +92,25 @@ fn fault(lab: &mut Lab, random: &mut Random) -> Result<(), LabError> {
             lab.nodes[node].resume(&lab.topology)?;
         }
         _ => {
-            // Where it is not, nothing is taken off.
-            let delete = format!("address del {VIP}/{PREFIX_LEN} dev {INTERFACE}");
-            let _ = lab.topology.station(station).ip(&delete);
+            // Where it is not, nothing is taken off: on one of the two in each mode.
+            for interface in [INTERFACE, &format!("carp{VHID}-{INTERFACE}")] {
+                let delete = format!("address del {VIP}/{PREFIX_LEN} dev {interface}");
+                let _ = lab.topology.station(station).ip(&delete);
+            }
         }
     }
     lab.client.pause(Duration::from_millis(random.below(50)))
 }
 
-fn reloads(bench: &mut Bench) -> Result<(), LabError> {
-    let mut lab = pair(bench)?;
+fn reloads(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
+    let mut lab = pair(bench, mode)?;
     let before = lab.nodes.each_ref().map(transitions);
     let mut refused = 0.0;
     for time in 0..bench.times(200, 1000) {
         let node = &mut lab.nodes[time % 2];
         let mut setup = node.setup().clone();
         setup.more = format!("description = \"version {time}\"");
-        node.configure(setup)?;
+        node.configure(setup.with_mode(mode))?;
         let (done, message) = command(&bench.carpd, node, &["reload"])?;
         if !done {
             println!("{message}");
@@ -97,24 +120,26 @@ fn reloads(bench: &mut Bench) -> Result<(), LabError> {
     lab.client.settle(&lab.nodes[A], PATIENCE)?;
     let after = lab.nodes.each_ref().map(transitions);
     let count = bench.times(200, 1000);
-    bench.add(
-        format_args!("{count} reloads: transitions"),
-        "carpd",
-        "",
-        vec![after[A] - before[A], after[B] - before[B]],
-    );
-    bench.add(
-        format_args!("{count} reloads: refused"),
-        "carpd",
-        "",
-        vec![refused],
-    );
-    Ok(())
+    let transitions = vec![after[A] - before[A], after[B] - before[B]];
+    Ok(vec![
+        Figure::new(
+            format_args!("{count} reloads: transitions"),
+            format_args!("carpd {mode}"),
+            "",
+            transitions,
+        ),
+        Figure::new(
+            format_args!("{count} reloads: refused"),
+            format_args!("carpd {mode}"),
+            "",
+            vec![refused],
+        ),
+    ])
 }
 
 /// A virtual address is added to one node and then to the other, and removed in the same way.
-fn another_address(bench: &mut Bench) -> Result<(), LabError> {
-    let mut lab = pair(bench)?;
+fn another_address(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
+    let mut lab = pair(bench, mode)?;
     let before = lab.nodes.each_ref().map(transitions);
     let apart = Duration::from_secs(if bench.fast { 5 } else { 10 });
     for addresses in [2, 1] {
@@ -137,16 +162,17 @@ fn another_address(bench: &mut Bench) -> Result<(), LabError> {
     }
     lab.client.settle(&lab.nodes[A], PATIENCE)?;
     let after = lab.nodes.each_ref().map(transitions);
-    bench.add(
-        format_args!(
-            "address added and removed on a living pair, {} s apart: transitions",
-            apart.as_secs()
-        ),
-        "carpd",
-        "",
-        vec![after[A] - before[A], after[B] - before[B]],
+    let what = format!(
+        "address added and removed on a living pair, {} s apart: transitions",
+        apart.as_secs()
     );
-    Ok(())
+    let transitions = vec![after[A] - before[A], after[B] - before[B]];
+    Ok(vec![Figure::new(
+        what,
+        format_args!("carpd {mode}"),
+        "",
+        transitions,
+    )])
 }
 
 /// xorshift64: good enough to choose faults.

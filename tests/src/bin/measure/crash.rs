@@ -3,27 +3,35 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use carp_benches::figure::Figure;
 use carp_fsm::Instant;
 use carp_std::linux::Clock;
 use carpd::lab::measure::master_down;
 use carpd::lab::{Client, Lab, LabError, Node, Plan, Setup, Software};
 
-use crate::bench::{A, B, Bench, MODES, PATIENCE, millis, router};
+use crate::bench::{A, B, Bench, MODES, PATIENCE, millis, router, together};
 
-/// Of a master with advskew 0. Crashes are spread over it.
+/// Of a master with advskew 0.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    for software in bench.software() {
-        let modes: &[_] = match software {
-            Software::Carpd => &MODES,
-            Software::Ucarp | Software::Keepalived => &[""],
-        };
-        for mode in modes {
-            crashes(bench, software, mode)?;
-            heals(bench, software, mode)?;
-        }
+    let kinds: Vec<_> = bench
+        .software()
+        .into_iter()
+        .flat_map(|software| {
+            let modes: &[_] = match software {
+                Software::Carpd => &MODES,
+                Software::Ucarp | Software::Keepalived => &[""],
+            };
+            modes.iter().map(move |mode| (software, *mode))
+        })
+        .collect();
+    // One after the other: a millisecond counts.
+    for &(software, mode) in &kinds {
+        crashes(bench, software, mode)?;
     }
+    let healed = together(kinds, |(software, mode)| heals(bench, software, mode))?;
+    bench.add_all(healed);
     for software in bench.software() {
         let intervals: &[_] = match software {
             Software::Carpd => &[4, 10],
@@ -37,8 +45,12 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
     if !bench.ours() {
         return Ok(());
     }
-    pulls(bench, true)?;
-    pulls(bench, false)
+    let kinds = [true, false].map(|preempt| [0, 1].map(|network| (preempt, network)));
+    let pulled = together(kinds.concat(), |(preempt, network)| {
+        pulls(bench, preempt, network)
+    })?;
+    bench.add_all(pulled);
+    Ok(())
 }
 
 /// How long a backup of advskew 100, or priority 154, waits for a silent master, in milliseconds.
@@ -67,6 +79,12 @@ pub(crate) fn after_advertisement(lab: &mut Lab) -> Result<(), LabError> {
     })
 }
 
+/// So that what is done several times is spread over the time between two advertisements.
+#[expect(clippy::cast_possible_truncation, reason = "ten")]
+fn part_of_interval(time: usize, times: usize) -> Duration {
+    INTERVAL * time as u32 / times as u32
+}
+
 /// Port blocked and SIGKILL together.
 fn crashes(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabError> {
     let mut lab = pair(bench, software, mode)?;
@@ -74,8 +92,7 @@ fn crashes(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabE
     let times = bench.times(if software == Software::Carpd { 3 } else { 1 }, 10);
     for time in 0..times {
         after_advertisement(&mut lab)?;
-        #[expect(clippy::cast_possible_truncation, reason = "ten")]
-        lab.client.pause(INTERVAL * time as u32 / times as u32)?;
+        lab.client.pause(part_of_interval(time, times))?;
         let start = Clock.now();
         lab.topology.block(1)?;
         lab.nodes[A].kill();
@@ -122,43 +139,44 @@ fn fast_crashes(bench: &mut Bench, software: Software, interval: u16) -> Result<
 }
 
 /// The master is cut off, and comes back when the other one is master, too.
-fn heals(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabError> {
+fn heals(bench: &Bench, software: Software, mode: &str) -> Result<Vec<Figure>, LabError> {
     let mut lab = pair(bench, software, mode)?;
     let mut lost = Vec::new();
-    for _ in 0..bench.times(1, 10) {
+    let times = bench.times(1, 10);
+    for time in 0..times {
         lab.topology.block(1)?;
         lab.client.settle(&lab.nodes[B], PATIENCE)?;
-        // A partition is longer than a take-over takes.
-        lab.client.pause(3 * INTERVAL)?;
+        lab.client.pause(part_of_interval(time, times))?;
         let start = Clock.now();
         lab.topology.unblock(1)?;
         lab.client.settle(&lab.nodes[A], PATIENCE)?;
         lost.push(millis(lab.client.record().lost_pings(start).outage.as_micros()));
     }
-    bench.add(
+    let whom = format!("{software} {mode}");
+    Ok(vec![Figure::new(
         "partition healed: outage for a client",
-        format_args!("{software} {mode}"),
+        whom,
         "ms",
         lost,
-    );
-    Ok(())
+    )])
 }
 
 /// A cable of a router on two networks is pulled: everything moves.
-fn pulls(bench: &mut Bench, preempt: bool) -> Result<(), LabError> {
+fn pulls(bench: &Bench, preempt: bool, network: u8) -> Result<Vec<Figure>, LabError> {
     let plan = Plan {
         networks: 2,
         ..Plan::default()
     };
+    let mut lab = bench.lab(plan, [0, 100].map(|advskew| router(advskew, preempt, MODES[0])))?;
+    let mut other = lab.another_client("eth1", Ipv4Addr::new(192, 0, 3, 10).into())?;
     let (mut there, mut here) = (Vec::new(), Vec::new());
-    for time in 0..bench.times(2, 20) {
-        let network = u8::from(time % 2 == 1);
-        let mut lab = bench.lab(plan, [0, 100].map(|advskew| router(advskew, preempt)))?;
-        let mut other = lab.another_client("eth1", Ipv4Addr::new(192, 0, 3, 10).into())?;
+    for _ in 0..bench.times(1, 10) {
+        // Without a preempting B it matters who was there first.
         lab.start(A)?;
         lab.client.settle(&lab.nodes[A], PATIENCE)?;
         lab.start(B)?;
-        lab.client.pause(Duration::from_secs(2))?;
+        // It has heard A on both networks by then.
+        lab.client.pause(2 * INTERVAL)?;
         let start = Clock.now();
         lab.topology.unplug(network, 1)?;
         let first = moved(&mut lab.client, &lab.nodes, start)?;
@@ -170,12 +188,20 @@ fn pulls(bench: &mut Bench, preempt: bool) -> Result<(), LabError> {
         };
         here.push(own);
         there.push(another);
+        for node in [A, B] {
+            lab.nodes[node].kill();
+        }
+        lab.topology.plug(network, 1)?;
     }
     let peers = if preempt { "preempting" } else { "not preempting" };
-    let what = |which: &str| format!("cable pulled, backup {peers}: {which} moves after");
-    bench.add(what("the other network"), "carpd", "ms", there);
-    bench.add(what("its own network"), "carpd", "ms", here);
-    Ok(())
+    let figure = |which: &str, samples| {
+        let what = format!("cable pulled, backup {peers}: {which} moves after");
+        Figure::new(what, "carpd", "ms", samples)
+    };
+    Ok(vec![
+        figure("the other network", there),
+        figure("its own network", here),
+    ])
 }
 
 /// When B has followed A on a client's network, in milliseconds; never, if it takes twice as long as a crash.

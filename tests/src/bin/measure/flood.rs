@@ -4,12 +4,12 @@ use std::thread;
 use std::time::Duration;
 
 use carp_std::Link;
-use carp_std::linux::Clock;
+use carp_std::linux::{Clock, set_realtime_priority};
 use carp_tests::invalid;
 use carpd::lab::topology::{INTERFACE, Namespace, Topology};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software};
 
-use crate::bench::{A, B, Bench, millis, raw, transitions};
+use crate::bench::{A, B, Bench, joined, millis, raw, system, transitions};
 use crate::usage::Usage;
 
 /// Packets a second.
@@ -100,16 +100,15 @@ fn flood(
     let lines = |lab: &Lab| lab.nodes.each_ref().map(|node| node.log().lines().count());
     let start = Clock.now();
     let before = (usage(lab), lines(lab), lab.nodes.each_ref().map(transitions));
-    let sent = send_beside(lab, frames, rate, time)?;
+    let Sent { packets, offered } = send_beside(lab, frames, rate, time)?;
     let took = Clock.now() - start;
     let after = (usage(lab), lines(lab), lab.nodes.each_ref().map(transitions));
     let cpu = [A, B].map(|node| after.0[node].cpu_percent(&before.0[node], took));
     println!(
-        "{kind}: {sent} packets in {took} s, CPU {:.1} % and {:.1} %",
+        "{kind}: {packets} packets in {took} s, CPU {:.1} % and {:.1} %",
         cpu[A], cpu[B]
     );
-    sums.offered
-        .push(f64::from(sent) * 1000.0 / millis(took.as_micros()));
+    sums.offered.push(offered);
     sums.late.push(latest(lab, start));
     sums.lost
         .push(f64::from(lab.client.record().lost_pings(start).count));
@@ -147,7 +146,7 @@ fn other_traffic(bench: &mut Bench, lab: &mut Lab) -> Result<(), LabError> {
     let time = Duration::from_secs(if bench.fast { 2 } else { 10 });
     let start = Clock.now();
     let before = Usage::of(lab.nodes[A].process());
-    let sent = send_beside(
+    let Sent { packets, .. } = send_beside(
         lab,
         &[invalid::other_traffic(Topology::address(0, Lab::<2>::CLIENT))],
         RATE,
@@ -155,7 +154,7 @@ fn other_traffic(bench: &mut Bench, lab: &mut Lab) -> Result<(), LabError> {
     )?;
     let took = Clock.now() - start;
     let after = Usage::of(lab.nodes[A].process());
-    println!("other traffic: {sent} packets in {took} s");
+    println!("other traffic: {packets} packets in {took} s");
     let wakeups = after.wakeups_per_second(&before, took);
     bench.add(
         "other traffic at the same rate: wake-ups a second",
@@ -192,22 +191,29 @@ fn few(bench: &mut Bench, software: Software) -> Result<(), LabError> {
 }
 
 /// Sends from the client's station, which hears nothing of it, while the client goes on.
-fn send_beside(lab: &mut Lab, frames: &[Vec<u8>], rate: u32, time: Duration) -> Result<u32, LabError> {
+fn send_beside(lab: &mut Lab, frames: &[Vec<u8>], rate: u32, time: Duration) -> Result<Sent, LabError> {
     let Lab { topology, client, .. } = lab;
     thread::scope(|scope| {
         let sender = scope.spawn(|| send(topology.station(Lab::<2>::CLIENT), frames, rate, time));
         while !sender.is_finished() {
             client.pause(Duration::from_millis(20))?;
         }
-        sender
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        joined(sender)
     })
 }
 
-/// Sends frames in turn, the share of a millisecond at a time. Returns how many have left.
-fn send(station: &Namespace, frames: &[Vec<u8>], rate: u32, time: Duration) -> Result<u32, LabError> {
+/// A flood.
+struct Sent {
+    packets: u32,
+    /// In a second.
+    offered: f64,
+}
+
+/// Sends frames in turn, the share of a millisecond at a time.
+fn send(station: &Namespace, frames: &[Vec<u8>], rate: u32, time: Duration) -> Result<Sent, LabError> {
     let (mut link, iface) = raw(station, INTERFACE)?;
+    // A network does not wait until a processor is free.
+    set_realtime_priority(1).map_err(system("get a real-time priority"))?;
     let start = Clock.now();
     let mut frames = frames.iter().cycle();
     let mut sent = 0;
@@ -221,7 +227,10 @@ fn send(station: &Namespace, frames: &[Vec<u8>], rate: u32, time: Duration) -> R
             sent += 1;
         }
         if elapsed >= time {
-            return Ok(sent);
+            return Ok(Sent {
+                packets: sent,
+                offered: f64::from(sent) / elapsed.as_secs_f64(),
+            });
         }
         thread::sleep(Duration::from_millis(1));
     }

@@ -63,7 +63,8 @@ fn idle(bench: &mut Bench, software: Software, hosts: usize) -> Result<(), LabEr
     let usage = |node: usize| Usage::of(lab.nodes[node].process());
     let (after, time) = ([usage(A), usage(B)], Clock.now() - start);
     for (node, role) in [(A, "master"), (B, "backup")] {
-        let what = format!("idle, {hosts} virtual hosts, {role}");
+        let plural = if hosts == 1 { "" } else { "s" };
+        let what = format!("idle, {hosts} virtual host{plural}, {role}");
         #[expect(clippy::cast_precision_loss, reason = "far from 2^53")]
         let mb = |kib: u64| vec![kib as f64 * 1024.0 / 1e6];
         bench.add(

@@ -13,12 +13,13 @@ use carpd::lab::topology::Namespace;
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP};
 use nix::ifaddrs::getifaddrs;
 
-use crate::bench::{A, B, Bench, PATIENCE, millis, system};
+use crate::bench::{A, B, Bench, MODES, PATIENCE, millis, system, together};
 
-/// As many pairs at a time; they need next to no processor.
+/// As many pairs at a time, all in one mode. More would wait for the lock that the kernel has for all interfaces.
 const PAIRS: usize = 5;
 
 /// What happened after one SIGKILL.
+#[derive(Clone)]
 struct Killed {
     /// When the address was gone from the dead node, in milliseconds.
     gone: f64,
@@ -31,32 +32,23 @@ struct Killed {
 }
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    let times = bench.times(20, 200) / PAIRS;
-    let shared = &*bench;
-    let results: Vec<Result<Vec<Killed>, LabError>> = thread::scope(|scope| {
-        let pairs: Vec<_> = (0..PAIRS).map(|_| scope.spawn(|| pair(shared, times))).collect();
-        let join = |pair: thread::ScopedJoinHandle<'_, _>| {
-            pair.join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        pairs.into_iter().map(join).collect()
-    });
-    let mut killed = Vec::new();
-    for result in results {
-        killed.extend(result?);
+    let times = bench.times(20, 200).div_ceil(PAIRS * MODES.len());
+    for mode in MODES {
+        let killed = together(0..PAIRS, |_| pair(bench, mode, times))?.concat();
+        let whom = format!("carpd {mode}");
+        let list = |f: fn(&Killed) -> f64| killed.iter().map(f).collect::<Vec<_>>();
+        bench.add("SIGKILL: addresses gone after", &whom, "ms", list(|k| k.gone));
+        bench.add("SIGKILL: take-over less formula", &whom, "ms", list(|k| k.late));
+        let double = list(|k| f64::from(u8::from(k.double)));
+        bench.add("SIGKILL: two owners after the take-over", &whom, "", double);
+        let found = list(|k| f64::from(u8::from(k.found)));
+        bench.add("SIGKILL: a restart finds the address", &whom, "", found);
     }
-    let list = |f: fn(&Killed) -> f64| killed.iter().map(f).collect::<Vec<_>>();
-    bench.add("SIGKILL: addresses gone after", "carpd", "ms", list(|k| k.gone));
-    bench.add("SIGKILL: take-over less formula", "carpd", "ms", list(|k| k.late));
-    let double = list(|k| f64::from(u8::from(k.double)));
-    bench.add("SIGKILL: two owners after the take-over", "carpd", "", double);
-    let found = list(|k| f64::from(u8::from(k.found)));
-    bench.add("SIGKILL: a restart finds the address", "carpd", "", found);
     thousand(bench)
 }
 
-fn pair(bench: &Bench, times: usize) -> Result<Vec<Killed>, LabError> {
-    let setups = [0, 100].map(|advskew| Setup::new(Software::Carpd, advskew));
+fn pair(bench: &Bench, mode: &str, times: usize) -> Result<Vec<Killed>, LabError> {
+    let setups = [0, 100].map(|advskew| Setup::new(Software::Carpd, advskew).with_mode(mode));
     let mut lab = bench.pair(Plan::default(), setups)?;
     (0..times).map(|_| kill(&mut lab)).collect()
 }

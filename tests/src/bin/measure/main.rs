@@ -2,7 +2,7 @@
 //! and what it costs when nothing happens. The limits are those of the report, `benches/limits.toml`.
 //!
 //! ```text
-//! cargo run --release -p carp-tests --bin measure             everything, some hours
+//! cargo run --release -p carp-tests --bin measure             everything, in forty minutes
 //! cargo run --release -p carp-tests --bin measure -- --fast   each once or a few times, in minutes
 //! ```
 //!
@@ -17,6 +17,7 @@ mod flood;
 mod idle;
 mod killed;
 mod line;
+mod loss;
 mod planned;
 mod replay;
 mod timeline;
@@ -68,6 +69,8 @@ enum Part {
     Replay,
     /// What nothing costs
     Idle,
+    /// The fast profile on a network that loses packets
+    Loss,
     /// One crash in detail, for a picture
     Timeline,
 }
@@ -76,7 +79,7 @@ impl Part {
     /// The part of the report, whose limits it is held to.
     fn of_report(self) -> &'static str {
         match self {
-            Self::Planned | Self::Crash | Self::Timeline => "failover",
+            Self::Planned | Self::Crash | Self::Loss | Self::Timeline => "failover",
             Self::Chaos | Self::Killed | Self::Flood | Self::Replay => "fire",
             Self::Idle => "footprint",
         }
@@ -91,6 +94,7 @@ impl Part {
             Self::Flood => flood::measure(bench),
             Self::Replay => replay::measure(bench),
             Self::Idle => idle::measure(bench),
+            Self::Loss => loss::measure(bench),
             Self::Timeline => timeline::measure(bench),
         }
     }

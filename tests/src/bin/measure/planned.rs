@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use carp_benches::figure::Figure;
 use carp_std::linux::Clock;
 use carpd::lab::topology::{PREFIX_LEN, PREFIX_LEN_V6, Topology};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP_V6};
 
-use crate::bench::{A, B, Bench, MODES, PATIENCE, command, millis, router, system};
+use crate::bench::{A, B, Bench, MODES, PATIENCE, command, joined, millis, router, system, together};
 
 /// What is done, how, and who is master afterwards.
 type Step = (&'static str, fn(&Bench, &mut Lab) -> Result<(), LabError>, usize);
@@ -53,6 +54,11 @@ const STEPS: [Step; 9] = [
 /// What other implementations can do, too: no more than this many of the steps.
 const OF_OTHERS: usize = 2;
 
+/// How often all steps are done,
+const TIMES: usize = 10;
+/// on so many pairs of the same kind.
+const SHARES: usize = 5;
+
 /// Pings of one step. They are 10 ms apart.
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -63,6 +69,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
         target: VIP_V6.into(),
         ..Plan::default()
     };
+    let mut pairs = Vec::new();
     let modes: &[_] = if bench.ours() { &MODES } else { &[] };
     for mode in modes {
         let v4 = pair(Software::Carpd).map(|setup| setup.with_mode(mode));
@@ -70,38 +77,52 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
             addresses: vec![format!("{VIP_V6}/{PREFIX_LEN_V6}")],
             ..setup
         });
-        steps(bench, &format!("carpd {mode} IPv4"), Plan::default(), v4, &STEPS)?;
-        steps(bench, &format!("carpd {mode} IPv6"), plan_v6, v6, &STEPS)?;
+        for (family, plan, setups) in [("IPv4", Plan::default(), v4), ("IPv6", plan_v6, v6)] {
+            pairs.push(Pair {
+                whom: format!("carpd {mode} {family}"),
+                plan,
+                setups,
+                steps: &STEPS,
+            });
+        }
     }
-    for software in bench.others() {
-        let setups = pair(software);
-        steps(
-            bench,
-            &software.to_string(),
-            Plan::default(),
-            setups,
-            &STEPS[..OF_OTHERS],
-        )?;
-    }
-    if bench.ours() {
-        connection(bench)?;
-    }
+    pairs.extend(bench.others().into_iter().map(|software| Pair {
+        whom: software.to_string(),
+        plan: Plan::default(),
+        setups: pair(software),
+        steps: &STEPS[..OF_OTHERS],
+    }));
+    let shares = bench.times(1, SHARES);
+    let labs = together((0..shares).flat_map(|_| &pairs), |pair| {
+        Ok((pair, bench.pair(pair.plan, pair.setups.clone())?))
+    })?;
+    let all = u32::try_from(labs.len()).unwrap_or(u32::MAX);
+    let found = together((0..).zip(labs), |(at, (pair, mut lab))| {
+        // Not all of them at the same moment: the kernel has one lock for all network interfaces.
+        lab.client.pause(WINDOW * at / all)?;
+        steps(bench, pair, &mut lab, bench.times(1, TIMES).div_ceil(shares))
+    })?;
+    bench.add_all(found);
+    let found = together(modes, |mode| connection(bench, mode))?;
+    bench.add_all(found);
     Ok(())
 }
 
-fn steps(
-    bench: &mut Bench,
-    whom: &str,
+/// Two nodes, and what is done to them.
+struct Pair {
+    whom: String,
     plan: Plan,
     setups: [Setup; 2],
-    steps: &[Step],
-) -> Result<(), LabError> {
-    let mut lab = bench.pair(plan, setups)?;
+    steps: &'static [Step],
+}
+
+fn steps(bench: &Bench, pair: &Pair, lab: &mut Lab, times: usize) -> Result<Vec<Figure>, LabError> {
+    let Pair { whom, steps, .. } = pair;
     let mut lost = vec![Vec::new(); steps.len()];
-    for _ in 0..bench.times(1, 10) {
+    for _ in 0..times {
         for ((_, step, master), lost) in steps.iter().zip(&mut lost) {
             let start = Clock.now();
-            step(bench, &mut lab)?;
+            step(bench, lab)?;
             lab.client.settle(&lab.nodes[*master], PATIENCE)?;
             let rest = (start + WINDOW.into()) - Clock.now();
             if !bench.fast {
@@ -110,10 +131,10 @@ fn steps(
             lost.push(f64::from(lab.client.record().lost_pings(start).count));
         }
     }
-    for ((name, ..), lost) in steps.iter().zip(lost) {
-        bench.add(format_args!("{name}: pings lost"), whom, "", lost);
-    }
-    Ok(())
+    let figures = steps.iter().zip(lost);
+    let figures =
+        figures.map(|((name, ..), lost)| Figure::new(format_args!("{name}: pings lost"), whom, "", lost));
+    Ok(figures.collect())
 }
 
 fn stop(lab: &mut Lab, node: usize) -> Result<(), LabError> {
@@ -132,7 +153,7 @@ fn order(bench: &Bench, lab: &mut Lab, node: usize, words: &[&str]) -> Result<()
 }
 
 /// A conversation through two routers of which the better one leaves and returns.
-fn connection(bench: &mut Bench) -> Result<(), LabError> {
+fn connection(bench: &Bench, mode: &str) -> Result<Vec<Figure>, LabError> {
     const PORT: u16 = 7;
     const SERVER: u8 = 3;
     let plan = Plan {
@@ -140,7 +161,7 @@ fn connection(bench: &mut Bench) -> Result<(), LabError> {
         ..Plan::default()
     };
     // The third node is the server, and runs nothing.
-    let [a, b] = [0, 100].map(|advskew| router(advskew, true));
+    let [a, b] = [0, 100].map(|advskew| router(advskew, true, mode));
     let mut lab = bench.lab(plan, [a, b, Setup::new(Software::Carpd, 200)])?;
     for n in [1, 2] {
         lab.topology.station(n).set("ipv4/ip_forward", "1")?;
@@ -175,25 +196,17 @@ fn connection(bench: &mut Bench) -> Result<(), LabError> {
         let talk = scope.spawn(|| converse(client, &over));
         let changed = changes(bench, &mut lab);
         over.store(true, Ordering::Relaxed);
-        (changed, talk.join())
+        (changed, joined(talk))
     });
     changed?;
-    let answered = talk.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let broken = f64::from(u8::from(answered.is_err()));
-    bench.add(
-        "TCP through two routers: connections broken",
-        "carpd",
-        "",
-        vec![broken],
-    );
-    let worst = vec![answered.unwrap_or(f64::INFINITY)];
-    bench.add(
-        "TCP through two routers: longest wait for an echo",
-        "carpd",
-        "ms",
-        worst,
-    );
-    Ok(())
+    let whom = format!("carpd {mode}");
+    let broken = f64::from(u8::from(talk.is_err()));
+    let worst = vec![talk.unwrap_or(f64::INFINITY)];
+    let what = |what: &str| format!("TCP through two routers: {what}");
+    Ok(vec![
+        Figure::new(what("connections broken"), &whom, "", vec![broken]),
+        Figure::new(what("longest wait for an echo"), &whom, "ms", worst),
+    ])
 }
 
 fn changes(bench: &Bench, lab: &mut Lab<3>) -> Result<(), LabError> {

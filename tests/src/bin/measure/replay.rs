@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use carp_benches::figure::Figure;
 use carp_fsm::IfaceId;
 use carp_proto::{FrameClass, frame};
 use carp_std::Link;
@@ -11,7 +12,7 @@ use carpd::lab::measure::master_down;
 use carpd::lab::topology::INTERFACE;
 use carpd::lab::{Lab, LabError, Node, Plan, Setup};
 
-use crate::bench::{A, B, Bench, PATIENCE, millis, transitions};
+use crate::bench::{A, B, Bench, PATIENCE, millis, together, transitions};
 
 /// How many of the last advertisements of a dead master are replayed.
 const LAST: usize = 64;
@@ -19,23 +20,37 @@ const LAST: usize = 64;
 const AT_MOST: Duration = Duration::from_secs(15);
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
-    for software in bench.software() {
-        let mut lab = bench.pair(
-            Plan::default(),
-            [0, 100].map(|advskew| Setup::new(software, advskew)),
-        )?;
+    let setups = |software| [0, 100].map(|advskew| Setup::new(software, advskew));
+    let living = together(bench.software(), |software| {
+        let mut lab = bench.pair(Plan::default(), setups(software))?;
         let mut recorder = Recorder::new(&lab)?;
         lab.client
             .pause(Duration::from_secs(if bench.fast { 5 } else { 70 }))?;
         recorder.take(&lab.nodes[A]);
-        living(bench, &mut lab, &mut recorder)?;
-        dead(bench, &mut lab, &mut recorder)?;
+        let found = living(bench, &mut lab, &mut recorder)?;
+        Ok((lab, recorder, found))
+    })?;
+    let (mut found, mut pairs) = (Vec::new(), Vec::new());
+    for (lab, recorder, figures) in living {
+        found.push(figures);
+        pairs.push((lab, recorder));
     }
+    // One after the other: a millisecond counts.
+    let mut heirs = Vec::new();
+    for (mut lab, mut recorder) in pairs {
+        let (has_heir, figure) = dead(&mut lab, &mut recorder)?;
+        found.push(vec![figure]);
+        heirs.extend(has_heir.then_some((lab, recorder)));
+    }
+    found.extend(together(heirs, |(mut lab, mut recorder)| {
+        heir(bench, &mut lab, &mut recorder)
+    })?);
+    bench.add_all(found);
     Ok(())
 }
 
 /// At a pair that lives.
-fn living(bench: &mut Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<(), LabError> {
+fn living(bench: &Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<Vec<Figure>, LabError> {
     let software = lab.nodes[A].setup().software;
     let (start, before) = (Clock.now(), lab.nodes.each_ref().map(transitions));
     for _ in 0..bench.times(30, 300) {
@@ -44,14 +59,15 @@ fn living(bench: &mut Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<(
     }
     let after = lab.nodes.each_ref().map(transitions);
     let changes = vec![after[A] - before[A], after[B] - before[B]];
-    bench.add("replay to a living pair: transitions", software, "", changes);
-    let lost = f64::from(lab.client.record().lost_pings(start).count);
-    bench.add("replay to a living pair: pings lost", software, "", vec![lost]);
-    Ok(())
+    let lost = vec![f64::from(lab.client.record().lost_pings(start).count)];
+    Ok(vec![
+        Figure::new("replay to a living pair: transitions", software, "", changes),
+        Figure::new("replay to a living pair: pings lost", software, "", lost),
+    ])
 }
 
-/// At the backup of a master that has died, and then at its heir.
-fn dead(bench: &mut Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<(), LabError> {
+/// At the backup of a master that has died. Whether it takes over all the same, and when.
+fn dead(lab: &mut Lab, recorder: &mut Recorder) -> Result<(bool, Figure), LabError> {
     let software = lab.nodes[A].setup().software;
     recorder.take(&lab.nodes[A]);
     let start = Clock.now();
@@ -73,15 +89,12 @@ fn dead(bench: &mut Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<(),
     let late = heir.map_or(f64::INFINITY, |heir| {
         millis((heir.first - heir.last).as_micros()) - formula
     });
-    bench.add(
-        "replay of a dead master: take-over less formula",
-        software,
-        "ms",
-        vec![late],
-    );
-    if heir.is_none() {
-        return Ok(());
-    }
+    let what = "replay of a dead master: take-over less formula";
+    Ok((heir.is_some(), Figure::new(what, software, "ms", vec![late])))
+}
+
+/// At the one that has taken over.
+fn heir(bench: &Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<Vec<Figure>, LabError> {
     lab.client.settle(&lab.nodes[B], PATIENCE)?;
     let before = transitions(&lab.nodes[B]);
     for _ in 0..bench.times(30, 300) {
@@ -89,13 +102,13 @@ fn dead(bench: &mut Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<(),
         lab.client.pause(Duration::from_millis(100))?;
     }
     let deposed = transitions(&lab.nodes[B]) - before;
-    bench.add(
-        "replay of a dead master to its heir: transitions",
-        software,
+    let what = "replay of a dead master to its heir: transitions";
+    Ok(vec![Figure::new(
+        what,
+        lab.nodes[B].setup().software,
         "",
         vec![deposed],
-    );
-    Ok(())
+    )])
 }
 
 /// A machine that hears everything and sends it again.
