@@ -80,7 +80,7 @@ lint_bare_metal() (
     (cd fuzz && cargo fmt --check)
     cd tests/bare-metal
     cargo fmt --check
-    cargo clippy --quiet --release --target thumbv7em-none-eabihf --features accept,everything,smallest,events -- -D warnings
+    cargo clippy --quiet --release --target thumbv7em-none-eabihf --features accept,everything,smallest,events,follow -- -D warnings
     cd ../firmware
     cargo fmt --check
     cargo clippy --quiet --release --target thumbv7m-none-eabi -- -D warnings

@@ -1,6 +1,6 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use embassy_net::{IpCidr, Stack};
+use embassy_net::{IpCidr, Stack, StaticConfigV4, StaticConfigV6};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 
 use embassy_time::{Duration, with_timeout};
@@ -19,17 +19,7 @@ impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
     /// (`None`: no IPv6).
     pub async fn follow(&self, stack: Stack<'_>, link_local: Option<Ipv6Addr>) -> ! {
         loop {
-            let config = stack.config_v4();
-            let ipv4 = config.as_ref().map(|config| config.address.address());
-            self.set_addresses(
-                ipv4.filter(|address| *address != Ipv4Addr::UNSPECIFIED),
-                link_local,
-            );
-            let config_v6 = stack.config_v6();
-            self.set_gateways(
-                config.and_then(|config| Some(gateway(config.address.into(), config.gateway?.into()))),
-                config_v6.and_then(|config| Some(gateway(config.address.into(), config.gateway?.into()))),
-            );
+            self.set_stack_config(stack.config_v4(), stack.config_v6(), link_local);
             if stack.is_config_up() {
                 // Another lease may be another address, without a time between them.
                 let _ = with_timeout(LOOK_AGAIN, stack.wait_config_down()).await;
@@ -37,6 +27,24 @@ impl<M: RawMutex, const ADDRS: usize> Control<M, ADDRS> {
                 stack.wait_config_up().await;
             }
         }
+    }
+
+    /// The same once, for a program that watches the configuration of its stack itself.
+    pub fn set_stack_config(
+        &self,
+        ipv4: Option<StaticConfigV4>,
+        ipv6: Option<StaticConfigV6>,
+        link_local: Option<Ipv6Addr>,
+    ) {
+        let own = ipv4.as_ref().map(|config| config.address.address());
+        self.set_addresses(
+            own.filter(|address| *address != Ipv4Addr::UNSPECIFIED),
+            link_local,
+        );
+        self.set_gateways(
+            ipv4.and_then(|config| Some(gateway(config.address.into(), config.gateway?.into()))),
+            ipv6.and_then(|config| Some(gateway(config.address.into(), config.gateway?.into()))),
+        );
     }
 }
 

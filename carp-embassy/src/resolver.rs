@@ -326,6 +326,10 @@ impl<const HOSTS: usize, const PEERS: usize> Resolve for Table<HOSTS, PEERS> {
     }
 
     fn set_gateways(&mut self, gateways: [Option<Gateway>; 2]) {
-        self.gateways = gateways.into_iter().flatten().collect();
+        self.gateways.clear();
+        // Not collected: that would panic, for all the compiler knows.
+        for gateway in gateways.into_iter().flatten() {
+            let _ = self.gateways.push(gateway);
+        }
     }
 }

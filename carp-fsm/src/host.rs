@@ -315,9 +315,7 @@ use changing::authenticator;
 pub(crate) use changing::{Changing, Families};
 use destinations::Destinations;
 pub(crate) use destinations::{Destination, MAX_PEERS, Unicast};
-pub(crate) use marks::{
-    ASKED_TO_HAND_OVER, BOWS_OUT, FOLLOWS, HELD_BACK, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, Marks,
-};
+pub(crate) use marks::{BOWS_OUT, FOLLOWS, HELD_BACK, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, Marks};
 pub(crate) use pending::{Output, Pending, Signature};
 #[cfg(feature = "sim")]
 use sending::SEND_THRESHOLD;

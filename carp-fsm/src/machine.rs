@@ -58,15 +58,11 @@ impl Machine {
     }
 
     /// It bowed out to hand over, and not because it stops.
-    pub(crate) const fn hands_over(&self) -> bool {
-        self.handing_over_since().is_some()
-    }
-
     const fn handing_over_since(&self) -> Option<Instant> {
         match self.role {
             Role::Leaving {
                 since,
-                then: Departure::HandOver | Departure::Offer,
+                then: Departure::HandOver | Departure::StepBack | Departure::Offer,
                 ..
             } => Some(since),
             _ => None,
@@ -94,19 +90,42 @@ impl Machine {
     /// One step. Every rule of the election is below this line, or in the modules of this one.
     #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: what it is inlined into is too large for its registers
     pub fn step(&mut self, now: Instant, input: Input, view: &View) -> Effects {
+        let (before, from) = (self.role, self.state());
         let asked = self.handing_over_since();
-        let mut effects = self.react(now, input, view);
-        if effects.transition.is_some() {
+        let Reaction { mut wishes, reason } = self.react(now, input, view);
+        let to = self.state();
+        // INIT for another reason is the same state.
+        let transition = reason
+            .filter(|_| from != to)
+            .map(|reason| Transition { from, to, reason });
+        if transition.is_some() {
             self.since = now;
         }
-        // Whatever ends a hand-over, a stop that overrides it included, who asked for it is told.
-        if let Some(since) = asked.filter(|_| self.handing_over_since().is_none()) {
-            effects.hand_over = effects.hand_over.or(Some(HandOver::NobodyTookOver(now - since)));
+        if from == State::Master && to != State::Master {
+            wishes = wishes.with(Wishes::DISOWN);
         }
-        effects
+        let hand_over = match (before, input) {
+            (Role::Leaving { since, .. }, Input::Heard { .. }) if to != State::Master => {
+                Some(HandOver::Done(now - since))
+            }
+            (_, Input::Leave(Departure::HandOver | Departure::StepBack))
+                if self.handing_over_since().is_none() =>
+            {
+                Some(HandOver::NotMaster)
+            }
+            // Whatever ends a hand-over, a stop that overrides it included, who asked for it is told.
+            _ => asked
+                .filter(|_| self.handing_over_since().is_none())
+                .map(|since| HandOver::NobodyTookOver(now - since)),
+        };
+        Effects {
+            wishes,
+            transition,
+            hand_over,
+        }
     }
 
-    fn react(&mut self, now: Instant, input: Input, view: &View) -> Effects {
+    fn react(&mut self, now: Instant, input: Input, view: &View) -> Reaction {
         match input {
             Input::Start => self.start(now, view),
             Input::Stop(reason) => self.become_init(reason, None),
@@ -121,7 +140,7 @@ impl Machine {
                 Role::Backup { .. } => self.heard_as_backup(now, family, interval, demotion, view),
                 Role::Master {
                     tenure: Tenure::Kept, ..
-                } if !view.maintenance && is_tie(interval, demotion, view) => Effects::default(),
+                } if !view.maintenance && is_tie(interval, demotion, view) => Reaction::default(),
                 Role::Master { ties, tenure, .. }
                     if master_yields(interval, demotion, lower_source, view) =>
                 {
@@ -133,26 +152,23 @@ impl Machine {
                         0
                     };
                     let reason = Reason::MoreFrequentAdvertisement;
-                    let effects = self.follow(now, reason, interval, false, ties, view);
+                    let reaction = self.follow(now, reason, interval, false, ties, view);
                     if tie || !(tenure.is_settled() && view.policy.answer_worse_master) {
-                        return effects;
+                        return reaction;
                     }
-                    Effects {
-                        wishes: effects.wishes.with(Wishes::ADVERTISE),
-                        ..effects
-                    }
+                    reaction.with(Wishes::ADVERTISE)
                 }
                 // A bow-out is no master, but it came from the virtual MAC address: with two families the second
                 // one can follow our first advertisement, and switches must be told again where the address is.
                 Role::Master { .. } if interval != Interval::BOW_OUT || !view.maintenance => {
                     self.answer_worse_master(now, interval, view)
                 }
-                Role::Init { .. } | Role::Master { .. } => Effects::default(),
-                Role::Leaving { .. } if interval == Interval::BOW_OUT => Effects::default(),
-                Role::Leaving { since, then, .. } => {
+                Role::Init { .. } | Role::Master { .. } => Reaction::default(),
+                Role::Leaving { .. } if interval == Interval::BOW_OUT => Reaction::default(),
+                Role::Leaving { then, .. } => {
                     let better = !is_tie(interval, demotion, view)
                         && master_yields(interval, demotion, lower_source, view);
-                    self.heard_successor(now, interval, better, since, then, view)
+                    self.heard_successor(now, interval, better, then, view)
                 }
             },
             Input::Timeout => self.timeout(now, view),
@@ -164,25 +180,25 @@ impl Machine {
     }
 
     /// `carp_setrun` in INIT: always wait in BACKUP first (§8).
-    fn start(&mut self, now: Instant, view: &View) -> Effects {
+    fn start(&mut self, now: Instant, view: &View) -> Reaction {
         match self.role {
             // Refused addresses are not asked for again before their time, whatever else happens.
             Role::Init {
                 retry: Some(retry), ..
-            } if now < retry => Effects::default(),
+            } if now < retry => Reaction::default(),
             Role::Init { .. } => self.become_backup(now, Reason::InitializationComplete, view),
             // The stop was taken back while the successor was still awaited.
             Role::Leaving {
                 then: Departure::Stop(_),
                 ..
             } => self.stay_master(now, view),
-            _ => Effects::default(),
+            _ => Reaction::default(),
         }
     }
 
-    fn timeout(&mut self, now: Instant, view: &View) -> Effects {
+    fn timeout(&mut self, now: Instant, view: &View) -> Reaction {
         if self.deadline().is_none_or(|deadline| now < deadline) {
-            return Effects::default();
+            return Reaction::default();
         }
         match &mut self.role {
             Role::Init { .. } => self.start(now, view),
@@ -191,12 +207,12 @@ impl Machine {
                 let because = *because;
                 if because == Reason::PreemptingSlowerMaster && !view.preempt {
                     self.stop_preempting(now, view);
-                    return Effects::default();
+                    return Reaction::default();
                 }
                 self.become_master(now, because, view)
             }
             Role::Master { tenure, .. } if tenure.offers() && view.maintenance => {
-                self.bow_out(now, Departure::HandOver, view)
+                self.bow_out(now, Departure::StepBack, view)
             }
             Role::Master { tenure, .. } if tenure.offers() => self.bow_out(now, Departure::Offer, view),
             Role::Master {
@@ -228,36 +244,30 @@ impl Machine {
                     1 => view.refresh(),
                     n => n.saturating_sub(1),
                 };
-                Effects {
-                    wishes,
-                    ..Effects::default()
-                }
+                Reaction::wish(wishes)
             }
             Role::Leaving { then, .. } => match *then {
                 Departure::Stop(reason) => self.become_init(reason, None),
-                Departure::HandOver | Departure::Offer => self.stay_master(now, view),
+                _ => self.stay_master(now, view),
             },
         }
     }
 
     /// What changed is advertised at once (`carp_demote_adj`, §10).
-    fn demotion_changed(&mut self, now: Instant, worse: bool, view: &View) -> Effects {
+    fn demotion_changed(&mut self, now: Instant, worse: bool, view: &View) -> Reaction {
         let told = worse || view.policy.tells_recovery || view.dialect.rules().tells_recovery;
         match &mut self.role {
             Role::Master { next_ad, tenure, .. } => {
                 *tenure = tenure.offering(tenure.offers() && worse);
                 if told {
                     *next_ad = now + view.period(view.effective_skew());
-                    return Effects {
-                        wishes: Wishes::ADVERTISE,
-                        ..Effects::default()
-                    };
+                    return Reaction::wish(Wishes::ADVERTISE);
                 }
             }
             // No longer the equal that it was, and perhaps no longer better than the master.
             _ => self.stop_preempting(now, view),
         }
-        Effects::default()
+        Reaction::default()
     }
 
     /// A preemption that is being delayed does not happen; the master was just heard.
@@ -280,10 +290,10 @@ impl Machine {
 
     /// OpenBSD and NetBSD start the timers anew (`carp_setrun`), FreeBSD leaves them; we also tell the
     /// others at once, so that they decide by what is true now.
-    fn reconfigured(&mut self, now: Instant, view: &View) -> Effects {
+    fn reconfigured(&mut self, now: Instant, view: &View) -> Reaction {
         let live = view.policy.live_changes;
         if !live && !view.dialect.rules().changes_restart_timers {
-            return Effects::default();
+            return Reaction::default();
         }
         let mut wishes = Wishes::default();
         match &mut self.role {
@@ -312,13 +322,10 @@ impl Machine {
             }
             Role::Init { .. } | Role::Leaving { .. } => {}
         }
-        Effects {
-            wishes,
-            ..Effects::default()
-        }
+        Reaction::wish(wishes)
     }
 
-    fn force(&mut self, now: Instant, state: State, view: &View) -> Effects {
+    fn force(&mut self, now: Instant, state: State, view: &View) -> Reaction {
         match (self.role, state) {
             // Who is stopping cannot become BACKUP; to let go at once is all that can be forced.
             (
@@ -332,12 +339,11 @@ impl Machine {
                 self.become_backup(now, Reason::UserRequested, view)
             }
             (Role::Backup { .. }, State::Master) => self.become_master(now, Reason::UserRequested, view),
-            _ => Effects::default(),
+            _ => Reaction::default(),
         }
     }
 
-    fn become_master(&mut self, now: Instant, reason: Reason, view: &View) -> Effects {
-        let from = self.state();
+    fn become_master(&mut self, now: Instant, reason: Reason, view: &View) -> Reaction {
         // The first interval uses the skew as configured: `carp_setrun` sets the timer after
         // `carp_send_ad` did (§8).
         let next_ad = now + view.period(view.base_skew());
@@ -352,11 +358,10 @@ impl Machine {
             ties,
             tenure: Tenure::New,
         };
-        let wishes = Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE);
-        changed(from, State::Master, reason, wishes)
+        Reaction::change(reason).with(Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE))
     }
 
-    fn become_backup(&mut self, now: Instant, reason: Reason, view: &View) -> Effects {
+    fn become_backup(&mut self, now: Instant, reason: Reason, view: &View) -> Reaction {
         let wait = match self.role {
             Role::Init { .. } => view.waits_at_first(),
             _ => view.waits(0),
@@ -373,7 +378,7 @@ impl Machine {
         resigned: bool,
         ties: u8,
         view: &View,
-    ) -> Effects {
+    ) -> Reaction {
         let wait = view.waits_for(peer, view.is_willing(peer, resigned), ties);
         self.enter_backup(now, reason, wait, resigned, ties, view)
     }
@@ -386,10 +391,9 @@ impl Machine {
         resigned: bool,
         ties: u8,
         view: &View,
-    ) -> Effects {
-        let from = self.state();
+    ) -> Reaction {
         let (down4, down6) = view.down_timers(now, wait);
-        let stance = match from {
+        let stance = match self.state() {
             _ if resigned => Stance::Resigned,
             State::Init if view.preempt_delay > Duration::ZERO => Stance::Starting,
             _ => Stance::Ready,
@@ -401,33 +405,12 @@ impl Machine {
             stance,
             ties,
         };
-        let wishes = if from == State::Master {
-            Wishes::DISOWN
-        } else {
-            Wishes::default()
-        };
-        changed(from, State::Backup, reason, wishes)
+        Reaction::change(reason)
     }
 
-    fn become_init(&mut self, reason: InitReason, retry: Option<Instant>) -> Effects {
-        let from = self.state();
+    fn become_init(&mut self, reason: InitReason, retry: Option<Instant>) -> Reaction {
         self.role = Role::Init { reason, retry };
-        let wishes = if from == State::Master {
-            Wishes::DISOWN
-        } else {
-            Wishes::default()
-        };
-        changed(from, State::Init, Reason::Stopped(reason), wishes)
-    }
-}
-
-fn changed(from: State, to: State, reason: Reason, wishes: Wishes) -> Effects {
-    // INIT for another reason is the same state.
-    let transition = (from != to).then_some(Transition { from, to, reason });
-    Effects {
-        wishes,
-        transition,
-        hand_over: None,
+        Reaction::change(Reason::Stopped(reason))
     }
 }
 
@@ -452,6 +435,7 @@ mod tests;
 mod view;
 
 use compare::{is_tie, master_yields};
+use effects::Reaction;
 pub use effects::{Effects, HandOver, Wishes};
 pub use input::{Departure, Input};
 #[cfg(feature = "sim")]

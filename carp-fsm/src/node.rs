@@ -5,7 +5,7 @@ use carp_proto::MAX_FRAME_LEN;
 use crate::action::{Action, OwnerError, TransmitResult, TxId};
 use crate::config::{ConfigError, HostConfig, InterfaceInfo, ReconfigureError};
 use crate::event::{Event, EventKind, EventQueue};
-use crate::host::{ASKED_TO_HAND_OVER, HELD_BACK, Host, IGNORES_LINK, LEFT_FAST, Output, Signature, Wanted};
+use crate::host::{HELD_BACK, Host, IGNORES_LINK, LEFT_FAST, Output, Signature, Wanted};
 use crate::hosts::Hosts;
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
@@ -375,11 +375,7 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
     /// without preempting it. If nobody takes over within [`Policy::leave_wait`], stay MASTER. The
     /// outcome is an event.
     pub fn hand_over(&mut self, now: Instant, host: HostId) -> Result<(), NoSuchHost> {
-        self.command(now, host, Input::Leave(Departure::HandOver))?;
-        if let Some(host) = self.hosts.get_mut(host.slot) {
-            host.marks.put(ASKED_TO_HAND_OVER, host.machine.hands_over());
-        }
-        Ok(())
+        self.command(now, host, Input::Leave(Departure::HandOver))
     }
 
     /// `ifconfig ... state backup` or `state master`. INIT cannot be forced, nor left by force.

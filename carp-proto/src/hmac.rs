@@ -130,6 +130,7 @@ impl PrefixedHmac {
 }
 
 impl Drop for PrefixedHmac {
+    #[cfg_attr(target_pointer_width = "32", inline(never))] // for flash: it has many callers
     fn drop(&mut self) {
         // Whoever knows the midstates can sign without the key.
         self.inner.zeroize();

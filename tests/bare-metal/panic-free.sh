@@ -6,10 +6,10 @@ set -eu
 cd "$(dirname "$0")"
 
 for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf; do
-    cargo build --quiet --release --locked --target "$target" --bin panic-free
+    cargo build --quiet --release --locked --target "$target" --bin panic-free --features follow
     echo "$target: no panic is left"
     if errors=$(cargo build --quiet --release --locked --target "$target" --bin panic-free \
-        --features plant-a-panic 2>&1); then
+        --features follow,plant-a-panic 2>&1); then
         echo "$target: a planted panic was not noticed" >&2
         exit 1
     fi

@@ -5,17 +5,18 @@
 
 mod board;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use board::client::Client;
 use board::switch::{Crossed, Switch};
 use board::{Board, Directory, firmware, now};
-use carp_proto::frame::{FrameClass, classify};
-use carp_proto::{Packet, Vhid};
+use carp_proto::frame::{FrameClass, classify, emit_arp_request, emit_neighbor_solicitation};
+use carp_proto::{MAX_FRAME_LEN, MacAddr, Packet, Vhid};
 
-const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100));
+const VIP_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100));
 const VHID: Vhid = Vhid::new(7).unwrap();
 
 /// Boards on one switch, a client on another port.
@@ -25,7 +26,13 @@ struct Lab {
     switch: Switch,
     image: std::path::PathBuf,
     directory: Directory,
+    how: How,
+}
+
+#[derive(Clone, Copy)]
+struct How {
     mode: &'static str,
+    vip: IpAddr,
     /// Boards speak to each other by unicast, and to nobody else.
     unicast: bool,
 }
@@ -33,20 +40,24 @@ struct Lab {
 impl Lab {
     /// Starts a board for each advskew.
     fn new(name: &str, mode: &'static str, skews: &[u8]) -> Option<Self> {
-        Self::start_all(name, mode, false, skews)
+        let how = How {
+            mode,
+            vip: VIP,
+            unicast: false,
+        };
+        Self::start_all(name, how, skews)
     }
 
-    fn start_all(name: &str, mode: &'static str, unicast: bool, skews: &[u8]) -> Option<Self> {
+    fn start_all(name: &str, how: How, skews: &[u8]) -> Option<Self> {
         let image = firmware("node")?;
         let (switch, directory) = (Switch::new(), Directory::new(name));
         let mut lab = Self {
             boards: Vec::new(),
-            client: Client::start(&switch, VIP),
+            client: Client::start(&switch, how.vip),
             switch,
             image,
             directory,
-            mode,
-            unicast,
+            how,
         };
         for (number, skew) in skews.iter().enumerate() {
             let board = lab.start(number, *skew);
@@ -56,11 +67,12 @@ impl Lab {
     }
 
     fn start(&self, number: usize, skew: u8) -> Board {
-        let (last, mode) = (number + 1, self.mode);
+        let last = number + 1;
+        let How { mode, vip, unicast } = self.how;
         let settings = format!(
-            "mac=02:00:00:00:00:0{last} ip=10.0.0.{last} vip={VIP} vhid={VHID} key=secret skew={skew} seed={} mode={mode}{}",
+            "mac=02:00:00:00:00:0{last} ip=10.0.0.{last} vip={vip} vhid={VHID} key=secret skew={skew} seed={} mode={mode}{}",
             self.switch.log().len() + last,
-            match (self.unicast, last) {
+            match (unicast, last) {
                 (false, _) => String::new(),
                 (true, 1) => String::from(" peers=10.0.0.2"),
                 (true, _) => String::from(" peers=10.0.0.1"),
@@ -111,15 +123,22 @@ fn is_advertisement(crossed: &Crossed) -> bool {
     }
 }
 
-/// An ARP packet or an IPv4 packet from the virtual address.
+/// Anything from a virtual address, or that says where it is.
 fn speaks_for_vip(crossed: &Crossed) -> bool {
     let frame = &crossed.frame;
     let (sender, hardware) = match frame[12..14] {
         [8, 0] => (&frame[26..30], &frame[6..12]),
         [8, 6] => (&frame[28..32], &frame[22..28]),
+        // The target of a neighbour advertisement, and its only option.
+        [0x86, 0xdd] if frame[20] == 58 && frame[54] == 136 => (&frame[62..78], &frame[80..86]),
+        [0x86, 0xdd] => (&frame[22..38], &frame[6..12]),
         _ => return false,
     };
-    let speaks = sender == VIP.octets();
+    let is_vip = |vip| match vip {
+        IpAddr::V4(address) => sender == address.octets(),
+        IpAddr::V6(address) => sender == address.octets(),
+    };
+    let speaks = is_vip(VIP) || is_vip(VIP_V6);
     assert!(
         !speaks || hardware == VHID.mac().0,
         "not from the virtual MAC address: {crossed:?}"
@@ -245,7 +264,12 @@ fn whoever_leaves_on_purpose_leaves_no_gap() {
 /// Nobody tells the boards each other's MAC addresses, and nothing goes to the group.
 #[test]
 fn two_boards_elect_by_unicast() {
-    let Some(mut lab) = Lab::start_all("unicast", "accept", true, &[0, 100]) else {
+    let how = How {
+        mode: "accept",
+        vip: VIP,
+        unicast: true,
+    };
+    let Some(mut lab) = Lab::start_all("unicast", how, &[0, 100]) else {
         return;
     };
     lab.wait_for_states(&["MASTER", "BACKUP"]);
@@ -275,26 +299,102 @@ fn two_boards_elect_by_unicast() {
     }
 }
 
+/// Over `ff02::12`; the client finds the address by neighbour solicitations.
 #[test]
-fn in_announce_mode_exactly_one_answers_from_the_virtual_mac_address() {
-    let Some(mut lab) = Lab::new("announce", "announce", &[0, 100]) else {
+fn two_boards_elect_over_ipv6() {
+    let how = How {
+        mode: "accept",
+        vip: VIP_V6,
+        unicast: false,
+    };
+    let Some(mut lab) = Lab::start_all("ipv6", how, &[0, 100]) else {
         return;
     };
     lab.wait_for_states(&["MASTER", "BACKUP"]);
-    thread::sleep(Duration::from_millis(1_500));
-    let ports: Vec<_> = lab.boards.iter().map(|board| board.port).collect();
+    lab.client.wait_for_echo();
+    let (a, b) = (lab.boards[0].port, lab.boards[1].port);
     lab.boards[0].kill();
     lab.boards[1].wait_for_state("MASTER");
-    thread::sleep(Duration::from_millis(1_500));
-    // The client has the answer and asks again when it does not get further: nobody accepts its connections.
-    let answers = |port| {
-        let answer = |crossed: &&Crossed| crossed.frame[12..14] == [8, 6] && crossed.frame[20..22] == [0, 2];
-        let log = lab.switch.log();
-        log.iter()
-            .filter(answer)
-            .filter(|crossed| crossed.from == port)
-            .count()
+    let detection = lab.boards[1].detection();
+    assert!((3.390..3.411).contains(&detection), "{detection} s");
+    lab.client.wait_for_echo();
+
+    lab.boards[0] = lab.start(0, 0);
+    let new = lab.boards[0].port;
+    lab.wait_for_states(&["MASTER", "BACKUP"]);
+    lab.client.wait_for_echo();
+    lab.check_owners(&[a, b, new]);
+    for Crossed { frame, .. } in lab
+        .switch
+        .log()
+        .iter()
+        .filter(|crossed| is_advertisement(crossed))
+    {
+        assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 0x12], "{frame:x?}");
+    }
+    for board in &mut lab.boards {
+        assert_eq!((board.number("badauth"), board.number("senderr")), (0, 0));
+    }
+}
+
+#[test]
+fn in_announce_mode_exactly_one_answers_from_the_virtual_mac_address() {
+    let is_arp_reply = |frame: &[u8]| frame[12..14] == [8, 6] && frame[20..22] == [0, 2];
+    exactly_one_answers("announce", VIP, is_arp_reply);
+}
+
+#[test]
+fn in_announce_mode_exactly_one_answers_neighbour_solicitations() {
+    // A neighbour advertisement that was asked for.
+    let is_answer = |frame: &[u8]| {
+        frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && frame[54] == 136 && frame[58] & 0x40 != 0
     };
-    assert!(answers(ports[0]) > 0);
+    exactly_one_answers("announce6", VIP_V6, is_answer);
+}
+
+fn exactly_one_answers(name: &str, vip: IpAddr, is_answer: impl Fn(&[u8]) -> bool) {
+    let how = How {
+        mode: "announce",
+        vip,
+        unicast: false,
+    };
+    let Some(mut lab) = Lab::start_all(name, how, &[0, 100]) else {
+        return;
+    };
+    let ports: Vec<_> = lab.boards.iter().map(|board| board.port).collect();
+    let asker = lab.switch.add_own_port();
+    // Who answers three questions that everybody hears.
+    let answerers = |lab: &Lab| {
+        let before = lab.switch.log().len();
+        for _ in 0..3 {
+            lab.switch.send(asker, question(vip));
+            thread::sleep(Duration::from_millis(300));
+        }
+        let log = lab.switch.log();
+        let new = log.iter().skip(before);
+        new.filter(|crossed| crossed.frame.starts_with(&ASKER.0) && is_answer(&crossed.frame))
+            .map(|crossed| crossed.from)
+            .collect::<Vec<_>>()
+    };
+    lab.wait_for_states(&["MASTER", "BACKUP"]);
+    assert_eq!(answerers(&lab), [ports[0]; 3]);
+    lab.boards[0].kill();
+    lab.boards[1].wait_for_state("MASTER");
+    assert_eq!(answerers(&lab), [ports[1]; 3]);
     lab.check_owners(&ports);
+}
+
+const ASKER: MacAddr = MacAddr([6, 0, 0, 0, 0, 0xa]);
+
+/// Who has this address?
+fn question(vip: IpAddr) -> Vec<u8> {
+    let mut buffer = [0; MAX_FRAME_LEN];
+    let len = match vip {
+        IpAddr::V4(vip) => emit_arp_request(ASKER, [10, 0, 0, 10].into(), vip, &mut buffer),
+        IpAddr::V6(vip) => {
+            let asker = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xa];
+            emit_neighbor_solicitation(ASKER, asker.into(), vip, &mut buffer)
+        }
+    };
+    buffer[..len].to_vec()
 }

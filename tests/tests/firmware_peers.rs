@@ -15,8 +15,8 @@ use std::time::Duration;
 use board::{Board, Directory, EMULATOR, firmware};
 use carp_fsm::Instant;
 use carp_std::linux::Clock;
-use carpd::lab::topology::Topology;
-use carpd::lab::{Lab, Setup, Software};
+use carpd::lab::topology::{PREFIX_LEN_V6, Topology};
+use carpd::lab::{Lab, Plan, Setup, Software, VIP_V6};
 use live::PATIENCE;
 
 /// Stations of the lab, by node.
@@ -38,17 +38,25 @@ struct Bench {
     image: PathBuf,
     directory: Directory,
     skews: [u8; 3],
+    how: How,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Multicast,
+    /// The virtual address is one of IPv6.
+    Ipv6,
     /// The firmware and carpd speak to each other only.
-    unicast: bool,
+    Unicast,
 }
 
 impl Bench {
     /// Nobody runs yet.
     fn new(name: &str, skews: [u8; 3]) -> Option<Self> {
-        Self::new_with(name, skews, false)
+        Self::new_with(name, skews, How::Multicast)
     }
 
-    fn new_with(name: &str, skews: [u8; 3], unicast: bool) -> Option<Self> {
+    fn new_with(name: &str, skews: [u8; 3], how: How) -> Option<Self> {
         let mut setups =
             [Software::Carpd, Software::Ucarp, Software::Carpd].map(|software| Setup::new(software, 0));
         for (setup, skew) in setups.iter_mut().zip(skews) {
@@ -59,12 +67,17 @@ impl Bench {
                 setup.top = String::from("realtime_priority = 50\n");
             }
         }
-        if unicast {
+        let mut plan = Plan::default();
+        if how == How::Ipv6 {
+            setups[CARPD].addresses = vec![format!("{VIP_V6}/{PREFIX_LEN_V6}")];
+            (plan.ipv6, plan.target) = (true, VIP_V6.into());
+        }
+        if how == How::Unicast {
             // It is on the third station.
             setups[CARPD].more = format!("peers = [\"{}\"]\n", Topology::address(0, 3));
         }
         let image = firmware("node")?;
-        let lab = live::lab(setups)?;
+        let lab = live::lab_in(plan, setups)?;
         let station = lab.topology.station(lab.nodes[FIRMWARE].station());
         for words in [
             "address flush dev eth0",
@@ -83,7 +96,7 @@ impl Bench {
             image,
             directory,
             skews,
-            unicast,
+            how,
         })
     }
 
@@ -96,7 +109,7 @@ impl Bench {
             self.lab.nodes[CARPD].setup().vip(),
         );
         let (skew, seed) = (self.skews[FIRMWARE], Clock.now().as_micros());
-        let peers = if self.unicast {
+        let peers = if self.how == How::Unicast {
             format!(" peers={}", self.lab.nodes[CARPD].address())
         } else {
             String::new()
@@ -128,24 +141,23 @@ impl Bench {
     /// Waits until a node is the only master for two seconds, and the client has answers.
     fn settle(&mut self, node: usize) {
         let start = Clock.now();
-        let address = self.lab.nodes[node].address();
-        let found = self
-            .lab
-            .client
-            .wait(PATIENCE, &format!("{address} as the only master"), |record| {
-                let recent = Clock.now().as_micros().saturating_sub(2_000_000);
-                let recent = Instant::from_micros(recent).max(start);
-                let enough = Clock.now() - start >= carp_fsm::Duration::from_secs(2);
-                let answered = record
-                    .pings
-                    .iter()
-                    .rev()
-                    .take(10)
-                    .filter(|ping| ping.answered)
-                    .count()
-                    == 10;
-                (enough && answered && record.sole_master(recent, 1) == Some(address.into())).then_some(())
-            });
+        let node = &self.lab.nodes[node];
+        let what = format!("{} as the only master", node.address());
+        let found = self.lab.client.wait(PATIENCE, &what, |record| {
+            let recent = Clock.now().as_micros().saturating_sub(2_000_000);
+            let recent = Instant::from_micros(recent).max(start);
+            let enough = Clock.now() - start >= carp_fsm::Duration::from_secs(2);
+            let answered = record
+                .pings
+                .iter()
+                .rev()
+                .take(10)
+                .filter(|ping| ping.answered)
+                .count()
+                == 10;
+            let master = record.sole_master(recent, 1);
+            (enough && answered && master.is_some_and(|source| node.is_source(source))).then_some(())
+        });
         found.unwrap_or_else(|error| panic!("{error}\n{}", self.logs()));
     }
 
@@ -153,13 +165,9 @@ impl Bench {
     fn succession(&mut self, old: usize, new: usize) -> f64 {
         let start = Clock.now();
         self.kill(old);
-        let [from, to] = [old, new].map(|node| self.lab.nodes[node].address());
-        let found = self
-            .lab
-            .client
-            .wait(PATIENCE, &format!("{to} to take over from {from}"), |record| {
-                record.succession(|source| source == from, |source| source == to, start)
-            });
+        let nodes = [old, new].map(|node| &self.lab.nodes[node]);
+        let what = format!("{} to take over from {}", nodes[1].address(), nodes[0].address());
+        let found = self.lab.client.succession(nodes, &what, start, PATIENCE);
         let found = found.unwrap_or_else(|error| panic!("{error}\n{}", self.logs()));
         Duration::from(found.first - found.last).as_secs_f64()
     }
@@ -208,9 +216,13 @@ fn may_be_real_time() -> bool {
 
 /// `master` is preferred; it dies, `backup` follows, and gives way when it returns.
 fn pair(name: &str, master: usize, backup: usize) {
+    pair_by(name, How::Multicast, master, backup);
+}
+
+fn pair_by(name: &str, how: How, master: usize, backup: usize) {
     let mut skews = [200; 3];
     (skews[master], skews[backup]) = (0, 100);
-    let Some(mut bench) = Bench::new(name, skews) else {
+    let Some(mut bench) = Bench::new_with(name, skews, how) else {
         return;
     };
     bench.start(master);
@@ -243,10 +255,20 @@ fn ucarp_follows_the_firmware_and_gives_way_to_it() {
     pair("before-ucarp", FIRMWARE, UCARP);
 }
 
+#[test]
+fn the_firmware_follows_carpd_over_ipv6() {
+    pair_by("follows-ipv6", How::Ipv6, CARPD, FIRMWARE);
+}
+
+#[test]
+fn carpd_follows_the_firmware_over_ipv6() {
+    pair_by("before-ipv6", How::Ipv6, FIRMWARE, CARPD);
+}
+
 /// Each has to find out the other's MAC address. The client hears nothing of it.
 #[test]
 fn the_firmware_and_carpd_by_unicast() {
-    let Some(mut bench) = Bench::new_with("unicast", [0, 200, 100], true) else {
+    let Some(mut bench) = Bench::new_with("unicast", [0, 200, 100], How::Unicast) else {
         return;
     };
     let settled = |bench: &mut Bench, carpd: &str, firmware: &str| {

@@ -3,8 +3,7 @@
 use core::hash::{Hash, Hasher};
 
 use super::{
-    ASKED_TO_HAND_OVER, BOWS_OUT, HELD_BACK, Host, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, SEND_THRESHOLD,
-    SendHealth,
+    BOWS_OUT, HELD_BACK, Host, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, SEND_THRESHOLD, SendHealth,
 };
 use crate::machine::relative;
 use crate::time::Instant;
@@ -52,7 +51,7 @@ impl<const ADDRS: usize> Host<ADDRS> {
         (refusals.min(&6), errors.min(&SEND_THRESHOLD), successes).hash(state);
         relative(now, *waits_until).hash(state);
         // Whether counters are followed is not part of the election.
-        for mark in [LEFT_FAST, IGNORES_LINK, IGNORES_SENDING, ASKED_TO_HAND_OVER] {
+        for mark in [LEFT_FAST, IGNORES_LINK, IGNORES_SENDING] {
             marks.has(mark).hash(state);
         }
         (

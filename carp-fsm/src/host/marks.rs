@@ -14,15 +14,13 @@ pub(crate) const FOLLOWS: Mark = Mark(1);
 pub(crate) const LEFT_FAST: Mark = Mark(1 << 1);
 /// The demotion for its interface was reset while the link was down; until it is up again.
 pub(crate) const IGNORES_LINK: Mark = Mark(1 << 2);
-/// The hand-over under way was asked for by the operator, whatever the node's maintenance mode does.
-pub(crate) const ASKED_TO_HAND_OVER: Mark = Mark(1 << 3);
 /// The demotion for sending that fails was reset; until sending works again.
-pub(crate) const IGNORES_SENDING: Mark = Mark(1 << 4);
+pub(crate) const IGNORES_SENDING: Mark = Mark(1 << 3);
 /// What waits to be said is a bow-out, and not an advertisement.
-pub(crate) const BOWS_OUT: Mark = Mark(1 << 5);
+pub(crate) const BOWS_OUT: Mark = Mark(1 << 4);
 
 /// There was no room for something that it wished to say since it last wished to advertise.
-pub(crate) const HELD_BACK: Mark = Mark(1 << 6);
+pub(crate) const HELD_BACK: Mark = Mark(1 << 5);
 
 impl Marks {
     pub(crate) const NONE: Self = Self(0);

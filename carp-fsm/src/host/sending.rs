@@ -62,13 +62,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
     /// queue that is full for that long is no burst. True if the verdict on sending changed.
     pub(crate) fn misses_round(&mut self, now: Instant, policy: &Policy) -> bool {
         let due = self.machine.advertises_at().is_some_and(|at| at <= now);
-        let held_back = due && self.marks.has(HELD_BACK);
-        let Some(to) = self.sending.awaited.first().filter(|_| held_back) else {
-            return false;
-        };
-        self.sending.awaited = Destinations::NONE;
-        self.sending.awaited.add(to);
-        self.reported(now, to, false, policy)
+        let held_back = due && self.marks.has(HELD_BACK) && !self.sending.awaited.is_empty();
+        held_back && self.sending.failed(now, policy.senderr_retry)
     }
 
     /// On trial: perhaps it can send again.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::state::Transition;
+use crate::state::{Reason, Transition};
 use crate::time::Duration;
 
 /// Wishes that follow from a step: a small set, added to the host's pending wishes by the node.
@@ -70,6 +70,37 @@ pub struct Effects {
     pub transition: Option<Transition>,
     /// A hand-over ended.
     pub hand_over: Option<HandOver>,
+}
+
+/// What a rule of the election leads to. What follows from the states before and after is not in it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Reaction {
+    pub(super) wishes: Wishes,
+    /// Why there is another state, if there is.
+    pub(super) reason: Option<Reason>,
+}
+
+impl Reaction {
+    /// No other state.
+    pub(super) fn wish(wishes: Wishes) -> Self {
+        Self { wishes, reason: None }
+    }
+
+    /// Another state.
+    pub(super) fn change(reason: Reason) -> Self {
+        Self {
+            wishes: Wishes::default(),
+            reason: Some(reason),
+        }
+    }
+
+    /// And this as well.
+    pub(super) fn with(self, more: Wishes) -> Self {
+        Self {
+            wishes: self.wishes.with(more),
+            ..self
+        }
+    }
 }
 
 /// How a hand-over ended.

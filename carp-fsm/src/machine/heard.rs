@@ -3,7 +3,7 @@
 use carp_proto::{Demotion, Interval};
 
 use super::compare::outlasted;
-use super::{Departure, Effects, Machine, Role, Stance, View, Wishes, earlier};
+use super::{Departure, Machine, Reaction, Role, Stance, View, Wishes, earlier};
 use crate::state::{Family, Reason};
 use crate::time::{Duration, Instant};
 
@@ -16,10 +16,10 @@ impl Machine {
         peer: Interval,
         peer_demotion: Demotion,
         view: &View,
-    ) -> Effects {
+    ) -> Reaction {
         let started = self.since + view.preempt_delay <= now;
         let Role::Backup { stance, .. } = &mut self.role else {
-            return Effects::default();
+            return Reaction::default();
         };
         if started && *stance == Stance::Starting {
             *stance = Stance::Ready;
@@ -70,13 +70,13 @@ impl Machine {
                 *down = now + view.waits_for(peer, willing, *ties);
             }
         }
-        Effects::default()
+        Reaction::default()
     }
 
     /// The group moves here: a master that is not heard by then is dead. One that lives is left alone by whoever
     /// does not preempt on purpose, so its silence is given the full time there. Where one family is silent for so long
     /// that it takes over sooner anyway, that is the reason.
-    pub(super) fn hurry(&mut self, at: Instant) -> Effects {
+    pub(super) fn hurry(&mut self, at: Instant) -> Reaction {
         if let Role::Backup {
             down4,
             down6,
@@ -91,18 +91,18 @@ impl Machine {
             }
             *because = Reason::FollowingGroup;
         }
-        Effects::default()
+        Reaction::default()
     }
 
-    pub(super) fn answer_worse_master(&mut self, now: Instant, peer: Interval, view: &View) -> Effects {
+    pub(super) fn answer_worse_master(&mut self, now: Instant, peer: Interval, view: &View) -> Reaction {
         if view.maintenance {
             // Whoever lives may have it. It has perhaps yielded to us already: the bow-out brings it back. Or it is
             // MASTER still: then it is heard again within its interval.
-            let effects = self.leave(now, Departure::HandOver, view);
+            let reaction = self.leave(now, Departure::StepBack, view);
             if let Role::Leaving { until, .. } = &mut self.role {
                 *until = *until + Duration::from_micros(peer.micros());
             }
-            return effects;
+            return reaction;
         }
         let quarter = view.quarter(view.effective_skew());
         match &mut self.role {
@@ -112,18 +112,15 @@ impl Machine {
                 if view.policy.answer_worse_master && *answer_from <= now + quarter =>
             {
                 *answer_from = now.max(*answer_from) + quarter;
-                Effects {
-                    wishes: Wishes::ADVERTISE.with(Wishes::ANNOUNCE),
-                    ..Effects::default()
-                }
+                Reaction::wish(Wishes::ADVERTISE.with(Wishes::ANNOUNCE))
             }
-            _ => Effects::default(),
+            _ => Reaction::default(),
         }
     }
 
     /// Takes over from a worse master that lives: at once, unless we have tied. Our equal has heard it as well; both
     /// would tie again, and if nobody waits less for silence than the worse one, so for ever.
-    fn preempt(&mut self, now: Instant, reason: Reason, bows_out: bool, view: &View) -> Effects {
+    fn preempt(&mut self, now: Instant, reason: Reason, bows_out: bool, view: &View) -> Reaction {
         if let Role::Backup {
             down4,
             down6,
@@ -137,7 +134,7 @@ impl Machine {
             let pending = earlier(*down4, *down6).unwrap_or(now);
             (*down4, *down6) = view.down_timers(now, view.parting(*ties).min(pending - now));
             *because = reason;
-            return Effects::default();
+            return Reaction::default();
         }
         self.become_master(now, reason, view)
     }

@@ -8,11 +8,13 @@ use crate::time::Instant;
 /// Where a MASTER that bowed out goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Departure {
-    /// To BACKUP, if a successor is heard; else it stays MASTER.
+    /// To BACKUP, if a successor is heard, which it leaves alone from then on; else it stays MASTER.
     HandOver,
+    /// The same for maintenance mode: when that ends, its priority counts again.
+    StepBack,
     /// To BACKUP, if somebody better is heard; else it stays MASTER. Bows out not now, but a quarter of an interval
     /// later, or with the next periodic advertisement if that comes first: until then a peer that preempts takes over
-    /// by itself. A hand-over under way becomes an offer: it is no longer wished.
+    /// by itself. Who is stepping back offers from then on: it is no longer wished.
     Offer,
     /// To INIT, successor or not.
     Stop(InitReason),

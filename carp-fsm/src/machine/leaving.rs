@@ -2,12 +2,12 @@
 
 use carp_proto::Interval;
 
-use super::{Departure, Effects, HandOver, Machine, Role, Tenure, View, Wishes};
+use super::{Departure, Machine, Reaction, Role, Tenure, View, Wishes};
 use crate::state::{InitReason, Reason};
 use crate::time::{Duration, Instant};
 
 impl Machine {
-    pub(super) fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Effects {
+    pub(super) fn leave(&mut self, now: Instant, departure: Departure, view: &View) -> Reaction {
         let bows_out = view.policy.bow_out || view.dialect.rules().bow_out_on_down;
         match (self.role, departure) {
             (_, Departure::Offer) => {
@@ -19,40 +19,41 @@ impl Machine {
                         let soon = now + view.quarter(view.base_skew());
                         *next_ad = soon.min(*next_ad);
                     }
-                    Role::Leaving { then, .. } if *then == Departure::HandOver => *then = departure,
+                    Role::Leaving { then, .. } if *then == Departure::StepBack => *then = departure,
                     _ => {}
                 }
-                Effects::default()
+                Reaction::default()
             }
             // Already on its way: a stop overrides a hand-over, never the other way round, and does not wait
             // longer.
-            (Role::Leaving { then, .. }, Departure::HandOver) if then != Departure::Offer => Effects {
-                hand_over: (then != Departure::HandOver).then_some(HandOver::NotMaster),
-                ..Effects::default()
-            },
+            (
+                Role::Leaving {
+                    then: Departure::HandOver | Departure::Stop(_),
+                    ..
+                },
+                Departure::HandOver | Departure::StepBack,
+            ) => Reaction::default(),
             (Role::Leaving { since, until, .. }, _) => {
                 self.role = Role::Leaving {
                     since,
                     until: until.min(now + view.policy.leave_wait),
                     then: departure,
                 };
-                Effects::default()
+                Reaction::default()
             }
             (Role::Master { .. }, Departure::Stop(reason))
                 if view.policy.leave_wait == Duration::ZERO || !bows_out =>
             {
-                let mut effects = self.become_init(reason, None);
+                let reaction = self.become_init(reason, None);
                 if bows_out {
-                    effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
+                    reaction.with(Wishes::BOW_OUT)
+                } else {
+                    reaction
                 }
-                effects
             }
             (Role::Master { .. }, _) => self.bow_out(now, departure, view),
             (_, Departure::Stop(reason)) => self.become_init(reason, None),
-            (_, Departure::HandOver) => Effects {
-                hand_over: Some(HandOver::NotMaster),
-                ..Effects::default()
-            },
+            (_, Departure::HandOver | Departure::StepBack) => Reaction::default(),
         }
     }
 
@@ -62,27 +63,22 @@ impl Machine {
         now: Instant,
         peer: Interval,
         better: bool,
-        since: Instant,
         then: Departure,
         view: &View,
-    ) -> Effects {
-        let mut effects = match then {
+    ) -> Reaction {
+        match then {
+            Departure::StepBack => self.follow(now, Reason::HandedOver, peer, false, 0, view),
             Departure::Offer if better => self.follow(now, Reason::HandedOver, peer, false, 0, view),
             Departure::Offer => {
                 // It yields when it hears us, we not to its second word, and it has announced the addresses meanwhile.
-                let mut effects = self.stay_master(now, view);
-                effects.wishes = effects.wishes.with(Wishes::ANNOUNCE);
-                return effects;
+                self.stay_master(now, view).with(Wishes::ANNOUNCE)
             }
-            // Maintenance ends, and with it what keeps us from preempting.
-            Departure::HandOver => self.follow(now, Reason::HandedOver, peer, !view.maintenance, 0, view),
+            Departure::HandOver => self.follow(now, Reason::HandedOver, peer, true, 0, view),
             Departure::Stop(reason) => self.become_init(reason, None),
-        };
-        effects.hand_over = Some(HandOver::Done(now - since));
-        effects
+        }
     }
 
-    pub(super) fn stay_master(&mut self, now: Instant, view: &View) -> Effects {
+    pub(super) fn stay_master(&mut self, now: Instant, view: &View) -> Reaction {
         self.role = Role::Master {
             next_ad: now + view.period(view.effective_skew()),
             reannounce: view.refresh(),
@@ -90,37 +86,30 @@ impl Machine {
             ties: 0,
             tenure: Tenure::Kept,
         };
-        Effects {
-            wishes: Wishes::ADVERTISE,
-            ..Effects::default()
-        }
+        Reaction::wish(Wishes::ADVERTISE)
     }
 
-    pub(super) fn refused(&mut self, retry: Instant) -> Effects {
+    pub(super) fn refused(&mut self, retry: Instant) -> Reaction {
         match self.role {
-            Role::Init { .. } | Role::Backup { .. } => Effects::default(),
+            Role::Init { .. } | Role::Backup { .. } => Reaction::default(),
             // On its way out, and it has said so.
             Role::Leaving {
                 then: Departure::Stop(reason),
                 ..
             } => self.become_init(reason, None),
             Role::Leaving { .. } | Role::Master { .. } => {
-                let mut effects = self.become_init(InitReason::AddressRefused, Some(retry));
-                effects.wishes = effects.wishes.with(Wishes::BOW_OUT);
-                effects
+                let reaction = self.become_init(InitReason::AddressRefused, Some(retry));
+                reaction.with(Wishes::BOW_OUT)
             }
         }
     }
 
-    pub(super) fn bow_out(&mut self, now: Instant, then: Departure, view: &View) -> Effects {
+    pub(super) fn bow_out(&mut self, now: Instant, then: Departure, view: &View) -> Reaction {
         self.role = Role::Leaving {
             since: now,
             until: now + view.policy.leave_wait,
             then,
         };
-        Effects {
-            wishes: Wishes::BOW_OUT,
-            ..Effects::default()
-        }
+        Reaction::wish(Wishes::BOW_OUT)
     }
 }

@@ -8,9 +8,7 @@ use super::Node;
 use crate::action::{Action, TransmitKind, TxId};
 use crate::config::{HostConfig, LinkMode, LinkState};
 use crate::event::EventKind;
-use crate::host::{
-    ASKED_TO_HAND_OVER, Asked, Destination, Families, Host, LEFT_FAST, Output, Signature, Wanted,
-};
+use crate::host::{Asked, Destination, Families, Host, LEFT_FAST, Output, Signature, Wanted};
 use crate::id::{HostId, IfaceId, NoSuchHost};
 use crate::ledger::Cause;
 use crate::machine::{Departure, HandOver, Input, View, Wishes, earlier};
@@ -125,7 +123,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             self.events.push(now, kind);
         }
         if let Some(outcome) = effects.hand_over {
-            host.marks.put(ASKED_TO_HAND_OVER, false);
             let done = matches!(outcome, HandOver::Done(_));
             if done {
                 // The successor is there; a bow-out that still waits would only disturb it.

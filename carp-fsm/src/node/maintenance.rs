@@ -1,7 +1,6 @@
 //! Maintenance mode: the whole node steps back, and stays there.
 
 use super::Node;
-use crate::host::{ASKED_TO_HAND_OVER, Host};
 use crate::machine::{Departure, Input};
 use crate::time::Instant;
 
@@ -31,11 +30,10 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
                 continue;
             };
             self.step(now, slot, Input::Reconfigured, None);
-            let called_off =
-                |host: &Host<ADDRS>| host.machine.is_leaving() && !host.marks.has(ASKED_TO_HAND_OVER);
+            let leaves = self.hosts.get(slot).is_some_and(|host| host.machine.is_leaving());
             if maintenance {
-                self.step(now, slot, Input::Leave(Departure::HandOver), None);
-            } else if self.hosts.get(slot).is_some_and(called_off) {
+                self.step(now, slot, Input::Leave(Departure::StepBack), None);
+            } else if leaves {
                 // Whoever took over meanwhile keeps it only if it is better.
                 self.step(now, slot, Input::Leave(Departure::Offer), None);
             }

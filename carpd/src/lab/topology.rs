@@ -205,12 +205,18 @@ fn port(network: u8, n: u8) -> String {
 }
 
 impl Namespace {
-    fn new(name: String, ipv6: bool) -> Result<Self, LabError> {
+    /// Makes one in which nothing is sent that nobody has ordered, with or without IPv6.
+    pub fn new(name: String, ipv6: bool) -> Result<Self, LabError> {
         run("ip", &["netns", "add", &name])?;
         let namespace = Self { name };
         namespace.prepare(ipv6)?;
         namespace.ip("link set lo up")?;
         Ok(namespace)
+    }
+
+    /// As `ip netns` calls it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs `ip` with these words in the namespace and returns what it prints.

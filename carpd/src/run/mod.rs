@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use carp_fsm::{HostId, Instant, Policy, State};
@@ -101,10 +102,13 @@ pub fn run(config: &Config, file: &Path, node: Option<String>) -> Result<(), Box
     carp.node_mut()
         .set_maintenance(Clock.now(), maintenance.is_some());
     let settings = config.settings;
+    privileges::suffice_for(&config.hosts)?;
     // Nothing has been touched by now: another carpd may be at work.
-    let server = Server::start(&config.control_socket, wake.waker()?)?;
+    let server = patiently(|| -> Result<_, Box<dyn Error>> {
+        Ok(Server::start(&config.control_socket, wake.waker()?)?)
+    })?;
     let mut claims = Claims::default();
-    hosts::claim(&mut claims, &config.hosts)?;
+    patiently(|| hosts::claim(&mut claims, &config.hosts))?;
     let wanted = hosts::wanted(&mut carp, &mut journal.groups, &config.hosts, settings)?;
     hosts::apply(&mut carp, &mut journal, wanted, Clock.now());
     hosts::insert_waiting(&mut carp, &mut journal, settings.allow, Clock.now())?;
@@ -303,6 +307,7 @@ impl Daemon {
             );
         }
         let (settings, changed) = sysctl::merge(self.settings, self.configured, config.settings);
+        privileges::suffice_for(&config.hosts)?;
         hosts::claim(&mut self.claims, &config.hosts)?;
         let groups = &mut self.journal.groups;
         let wanted = hosts::wanted(&mut self.carp, groups, &config.hosts, settings);
@@ -334,6 +339,17 @@ impl Daemon {
         self.notify.stopping();
         self.carp.node_mut().shutdown(Clock.now());
     }
+}
+
+/// Tries for a quarter of a second: one who has just been killed holds its sockets for some milliseconds more.
+fn patiently<T, E>(mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    for _ in 0..5 {
+        if let Ok(done) = attempt() {
+            return Ok(done);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    attempt()
 }
 
 fn paths(config: &Config) -> [(&'static str, PathBuf); 2] {

@@ -1,8 +1,9 @@
 //! What carpd asks of the system before anything else, and what it then gives up.
 
 use carp_std::linux::{drop_capabilities, lock_memory, set_realtime_priority};
+use rustix::thread::{CapabilitySet, capabilities};
 
-use crate::config::Process;
+use crate::config::{Process, VirtualHost};
 
 /// To be called before there are other threads and processes.
 pub(super) fn prepare(process: Process) -> Result<(), String> {
@@ -24,4 +25,22 @@ pub(super) fn prepare(process: Process) -> Result<(), String> {
         })?;
     }
     drop_capabilities().map_err(|error| format!("cannot drop capabilities: {error}"))
+}
+
+/// Whether the virtual hosts can have their addresses. A backup that could not take them would look sound until it is
+/// needed.
+pub(super) fn suffice_for(hosts: &[VirtualHost]) -> Result<(), String> {
+    let mut with_addresses = hosts.iter().filter(|host| !host.addresses.is_empty());
+    let Some(host) = with_addresses.next() else {
+        return Ok(());
+    };
+    let ours = capabilities(None).map_err(|error| format!("cannot tell what carpd may do: {error}"))?;
+    if ours.effective.contains(CapabilitySet::NET_ADMIN) {
+        return Ok(());
+    }
+    Err(format!(
+        "not permitted to change the addresses of {}: run as root, give carpd the capability CAP_NET_ADMIN, or write \
+         addresses = [] for an election that is about no address",
+        host.interface
+    ))
 }

@@ -32,8 +32,7 @@ fn peers_are_told_by_unicast() {
     };
     // Both ends of the cable are in one namespace, where a packet for `there` would never leave: the other
     // end is another machine.
-    let far = format!("carpd-unicast-far-{}", std::process::id());
-    let _far = network.move_there(&far);
+    let far = network.move_there("unicast-far");
     let better = network.start("here", "peers = [\"192.0.2.3\"]\npreempt = true\n");
     let other = network.start_there(&far, "peers = [\"192.0.2.2\"]\nadvskew = 100\npreempt = true\n");
     better.wait_for("BACKUP -> MASTER (master timed out)");

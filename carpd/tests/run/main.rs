@@ -22,7 +22,6 @@ mod systemd;
 mod words;
 
 use std::fs;
-use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -33,7 +32,7 @@ use std::time::Duration;
 
 use network::{Network, VIP};
 use rustix::process::Uid;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_thread_uid};
+use rustix::thread::set_thread_uid;
 
 /// Any user but root.
 const SOMEBODY: u32 = 65_534;
@@ -161,6 +160,38 @@ fn only_root_and_its_own_user_are_answered() {
 }
 
 #[test]
+fn who_may_not_change_addresses_holds_elections_about_none() {
+    let Some(network) = Network::new("no-admin") else {
+        return;
+    };
+    let without_admin = |network: &Network, file: &str| {
+        let mut command = network.program("setpriv");
+        command.args(["--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]);
+        command.args([env!("CARGO_BIN_EXE_carpd"), "run", "--config", file]);
+        command
+    };
+    let refused = "carpd: not permitted to change the addresses of here: run as root, give carpd the capability \
+                   CAP_NET_ADMIN, or write addresses = [] for an election that is about no address\n";
+    let file = network.configure("here", "");
+    let output = without_admin(&network, &file)
+        .output()
+        .expect("setpriv of util-linux");
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), refused));
+
+    let with_addresses = fs::read_to_string(&file).expect("the file");
+    let without = with_addresses.replace(&format!("\"{VIP}\""), "");
+    fs::write(&file, without).expect("a file");
+    let daemon = network::Daemon::start(without_admin(&network, &file));
+    daemon.wait_for("BACKUP -> MASTER");
+    fs::write(&file, with_addresses).expect("a file");
+    let reload = network.ask("here", &["reload"]);
+    assert_eq!(
+        (reload.status.code(), text(&reload.stderr)),
+        (Some(1), format!("{refused}nothing has changed\n").as_str())
+    );
+}
+
+#[test]
 fn a_cable_that_is_pulled_is_init_and_demotes() {
     let Some(network) = Network::new("cable") else {
         return;
@@ -234,14 +265,12 @@ fn a_second_carpd_on_the_same_socket_is_refused() {
 
 /// Takes a name of sockets of the network as any user can.
 fn squat(network: &Network, name: &str) -> UnixListener {
-    let namespace = network.file();
     let name = SocketAddr::from_abstract_name(name).expect("a name");
-    let thread = thread::spawn(move || {
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).expect("a network");
-        set_thread_uid(Uid::from_raw(SOMEBODY)).expect("another user");
+    let take = || {
+        set_thread_uid(Uid::from_raw(SOMEBODY)).expect("another user"); // of a thread that ends here
         UnixListener::bind_addr(&name).expect("a socket")
-    });
-    thread.join().expect("a socket")
+    };
+    network.namespace.enter(take).expect("a network namespace")
 }
 
 #[test]

@@ -9,29 +9,17 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
+use carpd::lab::topology::Namespace;
+
 use crate::common::TempDir;
 
 /// The virtual address of every carpd, unless a test says otherwise.
 pub(crate) const VIP: &str = "192.0.2.10/24";
 
-/// Runs `ip`, which must succeed.
-fn ip(args: &[&str]) -> String {
-    let output = Command::new("ip")
-        .args(args)
-        .output()
-        .expect("ip of iproute2 is installed");
-    assert!(
-        output.status.success(),
-        "ip {args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).expect("text")
-}
-
 /// A network namespace with two interfaces that are joined by a cable: `here` (192.0.2.2/24) and `there`
 /// (192.0.2.3/24).
 pub(crate) struct Network {
-    namespace: String,
+    pub(crate) namespace: Namespace,
     pub(crate) dir: TempDir,
     /// The virtual address, with prefix.
     pub(crate) vip: &'static str,
@@ -52,10 +40,9 @@ impl Network {
             );
             return None;
         }
-        let namespace = format!("carpd-{name}-{}", std::process::id());
+        let namespace = namespace(name);
         let dir = TempDir::new(name);
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
-        ip(&["netns", "add", &namespace]);
         let network = Self {
             namespace,
             dir,
@@ -70,12 +57,8 @@ impl Network {
     }
 
     pub(crate) fn ip(&self, args: &[&str]) -> String {
-        ip(&[&["-n", &self.namespace][..], args].concat())
-    }
-
-    /// What stands for the network namespace.
-    pub(crate) fn file(&self) -> fs::File {
-        fs::File::open(format!("/run/netns/{}", self.namespace)).expect("a network namespace")
+        let done = self.namespace.ip(&args.join(" "));
+        done.unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub(crate) fn has_vip(&self, interface: &str) -> bool {
@@ -108,16 +91,12 @@ impl Network {
 
     /// `carpd` inside.
     pub(crate) fn carpd(&self, args: &[&str]) -> Command {
-        let mut command = self.program(env!("CARGO_BIN_EXE_carpd"));
-        command.args(args);
-        command
+        carpd(&self.namespace, args)
     }
 
     /// Any program inside.
     pub(crate) fn program(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace, program]);
-        command
+        self.namespace.command(program)
     }
 
     /// Starts [`run`](Self::run).
@@ -125,29 +104,19 @@ impl Network {
         Daemon::start(self.run(interface, more))
     }
 
-    /// Moves `there` into a network namespace of its own, as another machine. Dropping the result removes that.
-    pub(crate) fn move_there(&self, far: &str) -> Far {
-        ip(&["netns", "add", far]);
-        let guard = Far(far.to_owned());
-        self.ip(&["link", "set", "there", "netns", far]);
-        ip(&["-n", far, "address", "add", "192.0.2.3/24", "dev", "there"]);
-        ip(&["-n", far, "link", "set", "there", "up"]);
-        guard
+    /// Moves `there` into a network namespace of its own, as another machine.
+    pub(crate) fn move_there(&self, name: &str) -> Namespace {
+        let far = namespace(name);
+        self.ip(&["link", "set", "there", "netns", far.name()]);
+        for words in ["address add 192.0.2.3/24 dev there", "link set there up"] {
+            far.ip(words).expect("an interface");
+        }
+        far
     }
 
     /// Starts `carpd run` for `there` after [`move_there`](Self::move_there).
-    pub(crate) fn start_there(&self, far: &str, more: &str) -> Daemon {
-        let mut command = Command::new("ip");
-        command.args([
-            "netns",
-            "exec",
-            far,
-            env!("CARGO_BIN_EXE_carpd"),
-            "run",
-            "--config",
-        ]);
-        command.arg(self.configure("there", more));
-        Daemon::start(command)
+    pub(crate) fn start_there(&self, far: &Namespace, more: &str) -> Daemon {
+        Daemon::start(carpd(far, &["run", "--config", &self.configure("there", more)]))
     }
 
     /// Asks the carpd on an interface.
@@ -166,21 +135,15 @@ impl Network {
     }
 }
 
-impl Drop for Network {
-    fn drop(&mut self) {
-        let _ = Command::new("ip")
-            .args(["netns", "delete", &self.namespace])
-            .status();
-    }
+/// A network namespace with IPv6.
+fn namespace(name: &str) -> Namespace {
+    Namespace::new(format!("carpd-{name}-{}", std::process::id()), true).expect("a network namespace")
 }
 
-/// Another machine.
-pub(crate) struct Far(String);
-
-impl Drop for Far {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "delete", &self.0]).status();
-    }
+fn carpd(namespace: &Namespace, args: &[&str]) -> Command {
+    let mut command = namespace.command(env!("CARGO_BIN_EXE_carpd"));
+    command.args(args);
+    command
 }
 
 /// A running `carpd run`, killed with its owner.

@@ -11,6 +11,8 @@ use carp_embassy::{
     virtual_host,
 };
 use carp_fsm::{Cause, HostConfig, Instant, LinkState, Peer, Policy};
+#[cfg(feature = "follow")]
+use embassy_net::{Ipv4Cidr, Ipv6Cidr, StaticConfigV4, StaticConfigV6};
 use embassy_net_driver::{self as driver, Driver as _};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use smoltcp::phy::{self, Device as _};
@@ -192,6 +194,8 @@ fn command(carp: &'static Carp<Mutex, ADDRS>) {
         })
     };
     control.set_gateways(gateway(), gateway());
+    #[cfg(feature = "follow")]
+    follow(control);
     control.set_maintenance(any());
     control.set_ready(any());
     black_box(control.demote(Cause::External(any()), any()).is_ok());
@@ -206,6 +210,22 @@ fn command(carp: &'static Carp<Mutex, ADDRS>) {
     };
     poll(next);
     poll(control.log_events());
+}
+
+/// What [`Control::follow`] does with what it reads.
+#[cfg(feature = "follow")]
+fn follow(control: carp_embassy::Control<Mutex, ADDRS>) {
+    let ipv4 = any::<bool>().then(|| StaticConfigV4 {
+        address: Ipv4Cidr::new(any_ipv4(), any::<u8>() & 31),
+        gateway: any::<bool>().then(any_ipv4),
+        dns_servers: heapless::Vec::new(),
+    });
+    let ipv6 = any::<bool>().then(|| StaticConfigV6 {
+        address: Ipv6Cidr::new(any_ipv6(), any::<u8>() & 127),
+        gateway: any::<bool>().then(any_ipv6),
+        dns_servers: heapless::Vec::new(),
+    });
+    control.set_stack_config(ipv4, ipv6, any::<bool>().then(any_ipv6));
 }
 
 /// The same over smoltcp's devices, with peers and seats, and the engine itself.

@@ -4,6 +4,7 @@
 
 pub mod board;
 pub mod console;
+pub mod frames;
 pub mod lan9118;
 pub mod time;
 pub mod wire;

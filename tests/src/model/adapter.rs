@@ -315,8 +315,7 @@ impl World<'_> {
                     let seat = &mut self.seats[usize::from(index)];
                     let asked = std::mem::take(&mut seat.asked);
                     if matches!(outcome, HandOver::Done(_)) {
-                        // Maintenance ends some day, and the priority counts again.
-                        seat.resigned = backup && !seat.maintenance && asked;
+                        seat.resigned = backup && asked;
                     }
                 }
                 EventKind::Lost(_) => return Err(self.blame(index, "reports more than the search can hold")),

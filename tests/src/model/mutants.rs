@@ -162,8 +162,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a hand-over that nobody answers is not called off",
         "machine.rs",
-        "Departure::HandOver | Departure::Offer => self.stay_master(now, view),",
-        "Departure::HandOver | Departure::Offer => self.become_init(InitReason::Disabled, None),",
+        "_ => self.stay_master(now, view),",
+        "_ => self.become_init(InitReason::Disabled, None),",
     ),
     mutant(
         "who handed over takes it back at once",
@@ -174,8 +174,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "enabled again while leaving, it leaves all the same",
         "machine.rs",
-        "            } => self.stay_master(now, view),\n            _ => Effects::default(),",
-        "            } => Effects::default(),\n            _ => Effects::default(),",
+        "            } => self.stay_master(now, view),\n            _ => Reaction::default(),",
+        "            } => Reaction::default(),\n            _ => Reaction::default(),",
     ),
     mutant(
         "forced while stopping, it takes part again",
@@ -223,8 +223,14 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "after maintenance it does not preempt",
         "machine/leaving.rs",
-        "Reason::HandedOver, peer, !view.maintenance, 0, view)",
-        "Reason::HandedOver, peer, true, 0, view)",
+        "Departure::StepBack => self.follow(now, Reason::HandedOver, peer, false,",
+        "Departure::StepBack => self.follow(now, Reason::HandedOver, peer, true,",
+    ),
+    mutant(
+        "after maintenance it preempts whom it handed over to on request",
+        "machine/leaving.rs",
+        "Departure::HandOver => self.follow(now, Reason::HandedOver, peer, true,",
+        "Departure::HandOver => self.follow(now, Reason::HandedOver, peer, !view.maintenance,",
     ),
     mutant(
         "two in maintenance wait equally long",
@@ -284,8 +290,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a hand-over goes on though maintenance was left",
         "node/maintenance.rs",
-        "} else if self.hosts.get(slot).is_some_and(called_off) {",
-        "} else if self.shutting_down && self.hosts.get(slot).is_some_and(called_off) {",
+        "} else if leaves {",
+        "} else if leaves && self.shutting_down {",
     ),
     // Both families.
     mutant(
@@ -367,8 +373,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "whoever stops keeps the addresses",
         "machine.rs",
-        "self.role = Role::Init { reason, retry };\n        let wishes = if from == State::Master {",
-        "self.role = Role::Init { reason, retry };\n        let wishes = if from == State::Init {",
+        "if from == State::Master && to != State::Master {",
+        "if from == State::Master && to == State::Backup {",
     ),
     mutant(
         "the addresses are asked for twice",

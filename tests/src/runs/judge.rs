@@ -165,7 +165,7 @@ impl<'p> Judge<'p> {
                 side.state, side.owner
             ));
         }
-        if kind != TransmitKind::Announcement {
+        if kind != TransmitKind::Announcement && result == TransmitResult::Sent {
             side.remember(None);
         }
         if result == TransmitResult::Busy {
@@ -197,7 +197,7 @@ impl<'p> Judge<'p> {
                 let side = &mut seat.sides[about(host)?];
                 let retry = member.policy.senderr_retry;
                 let due = retry.is_some_and(|retry| now - side.failing_since >= retry);
-                if !holds && due && side.state != State::Master {
+                if !holds && (side.unsure || due && side.state != State::Master) {
                     side.forgive();
                 }
                 let wrong = holds && !side.failing && !side.may_fail(member, now);
@@ -208,8 +208,7 @@ impl<'p> Judge<'p> {
                 let side = &mut seat.sides[number];
                 let asked = std::mem::take(&mut side.handing_over);
                 if let HandOver::Done(_) = outcome {
-                    // Maintenance ends some day, and the priority counts again.
-                    side.resigned = side.state == State::Backup && !seat.maintenance && asked;
+                    side.resigned = side.state == State::Backup && asked;
                     let behind = [seat.slower_master(member, number); 2];
                     seat.sides[number].behind = behind;
                 }

@@ -153,10 +153,10 @@ impl Plan {
         let preempt_delay = Duration::from_secs(if chance.percent(10) { 5 } else { 0 });
         let advbases = common.advbases(chance);
         let mut skews = common.advskews(chance, advbases);
-        if hosts > 1 && skews[0] == skews[1] && skews[2] < skews[0] {
-            // The third waits the shortest time for silence, and may have nothing better to do than to offer its group:
+        if hosts > 1 && skews[0] == skews[1] && skews[2] <= skews[0] {
+            // Nobody waits longer for silence than the third, which may have nothing better to do than to offer its group:
             // the equals take it at the same moment, again and again (`docs/proof.md`).
-            skews[2] = skews[0];
+            skews = distinct_skews(chance, 0, 255);
         }
         let dead_ratio = 3 + u8::try_from(chance.below(3)).unwrap_or(0);
         // Kernels repeat counters: OpenBSD's its own, the others those of each other after a split (`docs/proof.md`).

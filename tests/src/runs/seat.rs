@@ -85,6 +85,8 @@ pub(super) struct Side {
     blocked: Option<Instant>,
     /// Rounds that may have failed because there was none.
     missed: u64,
+    /// So it may make good again before three successes in a row are known of.
+    pub(super) unsure: bool,
 }
 
 impl Seat {
@@ -311,6 +313,7 @@ impl Side {
             successes: 0,
             blocked: None,
             missed: 0,
+            unsure: false,
             remembered: VecDeque::new(),
         }
     }
@@ -353,7 +356,9 @@ impl Side {
     /// What waited for room has left, or not; or it will not be sent any more.
     pub(super) fn end_wait(&mut self, member: &Member, now: Instant) {
         self.missed += self.may_have_missed(member, now);
-        self.blocked = None;
+        if self.blocked.take().is_some() && self.failing {
+            (self.successes, self.unsure) = (0, true);
+        }
     }
 
     /// May sending that fails be counted now, though fewer errors are known of? A round fails if there is no room
@@ -381,16 +386,13 @@ impl Side {
 
     pub(super) fn forgive(&mut self) {
         (self.failing, self.errors, self.successes) = (false, 0, 0);
-        self.missed = 0;
+        (self.missed, self.unsure) = (0, false);
     }
 
-    /// Surely: a frame that could not be sent may take no place.
+    /// Surely: a frame that could not be sent in the end may have taken the place of one that was heard.
     pub(super) fn remembers(&self, counter: u64) -> bool {
-        self.remembered
-            .iter()
-            .rev()
-            .take(REMEMBERED)
-            .any(|known| *known == Some(counter))
+        let newest = self.remembered.iter().rev().take(REMEMBERED * 3 / 4);
+        newest.into_iter().any(|known| *known == Some(counter))
     }
 
     pub(super) fn may_remember(&self, counter: u64) -> bool {
@@ -400,7 +402,7 @@ impl Side {
     /// A counter was heard; none: one was sent.
     pub(super) fn remember(&mut self, counter: Option<u64>) {
         self.remembered.push_back(counter);
-        if self.remembered.len() > 8 * REMEMBERED {
+        if self.remembered.len() > REMEMBERED {
             self.remembered.pop_front();
         }
     }

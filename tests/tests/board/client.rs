@@ -1,6 +1,6 @@
 //! Somebody who talks to the virtual address all the time: TCP echo, ten times a second.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -17,6 +17,7 @@ use super::switch::Switch;
 
 const MAC: [u8; 6] = [6, 0, 0, 0, 0, 9];
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9);
 /// Between two echoes.
 const PACE: Duration = Duration::from_millis(100);
 /// After so long without an echo it dials again.
@@ -29,7 +30,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn start(switch: &Switch, server: Ipv4Addr) -> Self {
+    pub(crate) fn start(switch: &Switch, server: IpAddr) -> Self {
         let echoes: Arc<Mutex<Vec<Instant>>> = Arc::default();
         let stop: Arc<AtomicBool> = Arc::default();
         let port = Port {
@@ -76,12 +77,15 @@ impl Drop for Client {
     }
 }
 
-fn talk(mut port: Port, server: Ipv4Addr, echoes: &Mutex<Vec<Instant>>, stop: &AtomicBool) {
+fn talk(mut port: Port, server: IpAddr, echoes: &Mutex<Vec<Instant>>, stop: &AtomicBool) {
     let start = now();
     let elapsed = || time::Instant::from_micros(i64::try_from(start.elapsed().as_micros()).unwrap());
     let config = Config::new(HardwareAddress::Ethernet(EthernetAddress(MAC)));
     let mut interface = Interface::new(config, &mut port, elapsed());
-    interface.update_ip_addrs(|addresses| addresses.push(IpCidr::new(ADDRESS.into(), 24)).unwrap());
+    interface.update_ip_addrs(|addresses| {
+        addresses.push(IpCidr::new(ADDRESS.into(), 24)).unwrap();
+        addresses.push(IpCidr::new(ADDRESS_V6.into(), 64)).unwrap();
+    });
     let mut sockets = SocketSet::new(Vec::new());
     let buffer = || tcp::SocketBuffer::new(vec![0; 2048]);
     let handle = sockets.add(tcp::Socket::new(buffer(), buffer()));

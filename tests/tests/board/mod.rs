@@ -87,7 +87,7 @@ impl Drop for Directory {
 /// One emulated board, and its console.
 pub(crate) struct Board {
     pub(crate) port: usize,
-    emulator: Child,
+    emulator: Emulator,
     monitor: BufReader<UnixStream>,
     lines: Arc<Mutex<Vec<String>>>,
 }
@@ -128,7 +128,7 @@ impl Board {
         settings: &str,
     ) -> Self {
         let monitor = directory.join(&format!("{port}.qmp"));
-        let mut emulator = emulator
+        let emulator = emulator
             .args(["-M", "mps2-an385", "-display", "none", "-serial", "stdio"])
             .arg("-qmp")
             .arg(format!("unix:{},server=on,wait=off", monitor.display()))
@@ -143,8 +143,9 @@ impl Board {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut emulator = Emulator(emulator);
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (output, seen) = (emulator.stdout.take().unwrap(), Arc::clone(&lines));
+        let (output, seen) = (emulator.0.stdout.take().unwrap(), Arc::clone(&lines));
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 seen.lock().unwrap().push(line);
@@ -164,7 +165,7 @@ impl Board {
 
     /// Types letters into its console.
     pub(crate) fn type_in(&mut self, letters: &str) {
-        let console = self.emulator.stdin.as_mut().unwrap();
+        let console = self.emulator.0.stdin.as_mut().unwrap();
         console.write_all(letters.as_bytes()).unwrap();
         console.flush().unwrap();
     }
@@ -178,8 +179,7 @@ impl Board {
 
     /// Switches the power off.
     pub(crate) fn kill(&mut self) {
-        let _ = self.emulator.kill();
-        let _ = self.emulator.wait();
+        self.emulator.kill();
     }
 
     /// What it has said so far.
@@ -237,6 +237,12 @@ impl Board {
 
     /// A counter or number from its status line.
     pub(crate) fn number(&mut self, name: &str) -> u64 {
+        let [number] = self.numbers([name]);
+        number
+    }
+
+    /// Several at one moment.
+    pub(crate) fn numbers<const N: usize>(&mut self, names: [&str; N]) -> [u64; N] {
         let before = self.lines().len();
         self.type_in("?");
         let status = |board: &Self| {
@@ -248,10 +254,35 @@ impl Board {
         };
         self.wait_until("status", |board| status(board).is_some());
         let line = status(self).unwrap();
-        let (_, rest) = line
-            .split_once(&format!(" {name} "))
-            .unwrap_or_else(|| panic!("no {name} in {line}"));
-        rest.split(' ').next().unwrap().parse().unwrap()
+        names.map(|name| {
+            let (_, rest) = line
+                .split_once(&format!(" {name} "))
+                .unwrap_or_else(|| panic!("no {name} in {line}"));
+            rest.split(' ').next().unwrap().parse().unwrap()
+        })
+    }
+
+    /// Microseconds of its own clock.
+    pub(crate) fn time(&mut self) -> u64 {
+        let line = self.ask_time();
+        wait(|| self.answered_time(line), "the time")
+    }
+
+    /// Asks for them. What it will say begins at this line.
+    pub(crate) fn ask_time(&mut self) -> usize {
+        let line = self.lines.lock().unwrap().len();
+        self.type_in("t");
+        line
+    }
+
+    /// What it said to that, if it has.
+    pub(crate) fn answered_time(&self, line: usize) -> Option<u64> {
+        let lines = self.lines.lock().unwrap();
+        let time = lines
+            .iter()
+            .skip(line)
+            .find_map(|line| line.strip_prefix("time "));
+        time.map(|micros| micros.parse().unwrap())
     }
 
     fn ask_monitor(&mut self, command: &str) {
@@ -267,7 +298,17 @@ impl Board {
     }
 }
 
-impl Drop for Board {
+/// Its process, which does not outlive it.
+struct Emulator(Child);
+
+impl Emulator {
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Emulator {
     fn drop(&mut self) {
         self.kill();
     }

@@ -20,21 +20,21 @@ pub(crate) const PART: Part = Part {
     steps: &[
         Step {
             name: "times on this machine",
-            seconds: [2.0, 20.0],
+            seconds: [1.0, 10.0],
             needs: &[],
             company: Company::Alone,
             run: times,
         },
         Step {
             name: "instructions on this machine",
-            seconds: [25.0, 25.0],
+            seconds: [10.0, 10.0],
             needs: &[Need::Tool("valgrind", "valgrind")],
             company: Company::Work,
             run: counts,
         },
         Step {
             name: "instructions on microcontrollers",
-            seconds: [8.0, 8.0],
+            seconds: [4.0, 4.0],
             needs: &[Need::Tool("qemu-system-arm", "qemu-system-arm")],
             company: Company::Work,
             run: microcontrollers,

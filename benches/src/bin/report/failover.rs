@@ -21,14 +21,14 @@ pub(crate) const PART: Part = Part {
     steps: &[
         Step {
             name: "crashes, partitions, pulled cables",
-            seconds: [90.0, 1900.0],
+            seconds: [80.0, 630.0],
             needs: &NEEDS,
             company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "crash"),
         },
         Step {
             name: "planned changes",
-            seconds: [90.0, 4400.0],
+            seconds: [80.0, 280.0],
             needs: &NEEDS,
             company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "planned"),
@@ -47,14 +47,14 @@ pub(crate) const PART: Part = Part {
         },
         Step {
             name: "one crash, in detail",
-            seconds: [15.0, 45.0],
+            seconds: [20.0, 60.0],
             needs: &NEEDS,
             company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "timeline"),
         },
         Step {
             name: "the fast profile, simulated",
-            seconds: [3.0, 30.0],
+            seconds: [1.0, 30.0],
             needs: &[],
             company: Company::Work,
             run: fast_profile,

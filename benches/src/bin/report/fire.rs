@@ -14,28 +14,28 @@ pub(crate) const PART: Part = Part {
     steps: &[
         Step {
             name: "floods of invalid packets",
-            seconds: [35.0, 400.0],
+            seconds: [35.0, 320.0],
             needs: &NEEDS,
             company: Company::Alone,
             run: |options, results| measure(options, results, "flood"),
         },
         Step {
             name: "replays",
-            seconds: [20.0, 480.0],
+            seconds: [25.0, 160.0],
             needs: &NEEDS,
             company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "replay"),
         },
         Step {
             name: "faults at random",
-            seconds: [0.0, 1300.0],
+            seconds: [0.0, 400.0],
             needs: &[Need::Time, Need::Root, Need::Tool("ip", "iproute2")],
             company: Company::Work,
             run: |options, results| measure(options, results, "chaos"),
         },
         Step {
             name: "SIGKILL at random moments",
-            seconds: [0.0, 1000.0],
+            seconds: [0.0, 450.0],
             needs: &[Need::Time, Need::Root, Need::Tool("ip", "iproute2")],
             company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "killed"),

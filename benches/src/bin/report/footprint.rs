@@ -21,7 +21,7 @@ pub(crate) const PART: Part = Part {
     steps: &[
         Step {
             name: "idle daemons",
-            seconds: [50.0, 420.0],
+            seconds: [55.0, 390.0],
             needs: &NEEDS,
             company: Company::AloneIfFull,
             run: |options, results| measure(options, results, "idle"),

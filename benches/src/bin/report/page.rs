@@ -97,7 +97,9 @@ fn head(limits: &[Limit], all: &[Results]) -> String {
     }
     let _ = writeln!(
         page,
-        "\n## Limits\n\n{}. They are in `benches/limits.toml`; instructions of a call are asserted where they are counted.\n",
+        "\n## Limits\n\n{}. They are in `benches/limits.toml`; instructions of a call are asserted where they are counted. \
+         *Missed* is what is not kept for a reason that is known (below), and not worse than allowed until then; *exceeded* \
+         is a failure. Where there are several samples the worst is the one that is farthest from zero.\n",
         Summary::new(limits, all)
     );
     page.push_str(

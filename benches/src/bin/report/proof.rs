@@ -16,14 +16,14 @@ pub(crate) const PART: Part = Part {
     steps: &[
         Step {
             name: "model check",
-            seconds: [6.0, 800.0],
+            seconds: [17.0, 600.0],
             needs: &[],
             company: Company::Work,
             run: model,
         },
         Step {
             name: "seeded runs",
-            seconds: [5.0, 800.0],
+            seconds: [5.0, 400.0],
             needs: &[],
             company: Company::Work,
             run: runs,
@@ -37,14 +37,14 @@ pub(crate) const PART: Part = Part {
         },
         Step {
             name: "planted bugs",
-            seconds: [0.0, 180.0],
+            seconds: [0.0, 600.0],
             needs: &[Need::Time],
             company: Company::Work,
             run: planted,
         },
         Step {
             name: "fuzzing",
-            seconds: [0.0, 420.0],
+            seconds: [0.0, 600.0],
             needs: &[
                 Need::Time,
                 Need::Tool("cargo-fuzz", "cargo-fuzz, by cargo install; and nightly"),
@@ -56,6 +56,8 @@ pub(crate) const PART: Part = Part {
     section,
 };
 
+/// Under this name: the way to a state in which a promise does not hold.
+const COUNTEREXAMPLE: &str = "counterexample";
 /// Under this name: each run that broke a promise, and which.
 const SEEDS: &str = "seeds that broke a promise";
 
@@ -84,6 +86,15 @@ fn model(options: Options, results: &mut Results) -> Result<(), Failure> {
         "",
         vec![f64::from(u8::from(!well))],
     );
+    if !well {
+        // What is found as expected stands before it.
+        let lines: Vec<_> = text.lines().collect();
+        let from = lines
+            .iter()
+            .rposition(|line| line.ends_with("ended by a counterexample"));
+        let found = lines[from.unwrap_or(0)..].join("\n");
+        results.raw.insert(COUNTEREXAMPLE.to_owned(), found.into());
+    }
     Ok(())
 }
 
@@ -222,6 +233,9 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
     section.table("exhaustive", |figure| {
         figure.whom == "model check" && !figure.what.starts_with("states of ")
     });
+    if let Some(found) = results.raw.get(COUNTEREXAMPLE).and_then(|found| found.as_str()) {
+        section.text(&format!("```text\n{found}\n```"));
+    }
     section.table("by chance", |figure| figure.whom == "seeded runs");
     let seeds = results.raw.get(SEEDS).and_then(|seeds| seeds.as_array());
     for seed in seeds.into_iter().flatten().filter_map(|seed| seed.as_str()) {

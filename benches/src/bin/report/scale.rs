@@ -18,21 +18,21 @@ pub(crate) const PART: Part = Part {
     steps: &[
         Step {
             name: "times on this machine",
-            seconds: [10.0, 60.0],
+            seconds: [1.0, 10.0],
             needs: &[],
             company: Company::Alone,
             run: times,
         },
         Step {
             name: "instructions on this machine",
-            seconds: [60.0, 60.0],
+            seconds: [30.0, 30.0],
             needs: &[Need::Tool("valgrind", "valgrind")],
             company: Company::Work,
             run: counts,
         },
         Step {
             name: "RAM per virtual host",
-            seconds: [2.0, 2.0],
+            seconds: [4.0, 4.0],
             needs: &[Need::Tool("arm-none-eabi-nm", "binutils-arm-none-eabi")],
             company: Company::Work,
             run: memory,

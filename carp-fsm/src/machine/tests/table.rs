@@ -3,28 +3,29 @@
 use super::*;
 
 /// I INIT, W INIT and waiting to try again, B BACKUP, R BACKUP that resigned, M MASTER, O MASTER that offers itself
-/// at its next advertisement or sooner, K MASTER that bowed out and stayed, H handing over, X bowed out for who is
+/// at its next advertisement or sooner, K MASTER that bowed out and stayed, H handing over, P stepping back, X bowed out for who is
 /// better, S stopping; then what is wished. FreeBSD 1/100 with preempt, hardened.
 const TABLE: &str = "
-                   I   W   B                   R                   M               O               K               H              X               S
-start            | B | W | B                 | R                 | M             | O             | K             | H            | X             | K ad
-stop             | I | I | I                 | I                 | I disown      | I disown      | I disown      | I disown     | I disown      | I disown
-refused          | I | W | B                 | R                 | W bow disown  | W bow disown  | W bow disown  | W bow disown | W bow disown  | I disown
-hand over        | I | W | B                 | R                 | H bow         | H bow         | H bow         | H            | H             | S
-offer            | I | W | B                 | R                 | O             | O             | O             | X            | X             | S
-leave            | I | I | I                 | I                 | S bow         | S bow         | S bow         | S            | S             | S
-heard better     | I | W | B                 | R                 | B disown      | B disown      | B ad disown   | R disown     | B disown      | I disown
-heard equal      | I | W | B                 | R                 | B disown      | B disown      | K             | R disown     | K ad announce | I disown
-heard worse      | I | W | M own ad announce | R                 | M ad announce | O ad announce | K ad announce | R disown     | K ad announce | I disown
-heard bow-out    | I | W | M own ad announce | M own ad announce | M ad announce | O ad announce | K ad announce | H            | X             | S
-timeout          | I | B | M own ad announce | M own ad announce | M ad          | X bow         | M ad          | K ad         | K ad          | I disown
-early timeout    | I | W | B                 | R                 | M             | O             | K             | H            | X             | S
-demotion changed | I | W | B                 | R                 | M ad          | M ad          | M ad          | H            | X             | S
-reconfigured     | I | W | B                 | R                 | M ad          | O ad          | K ad          | H            | X             | S
-overdue          | I | W | B                 | R                 | M             | O             | K             | H            | X             | S
-force INIT       | I | W | B                 | R                 | M             | O             | K             | H            | X             | S
-force BACKUP     | I | W | B                 | R                 | B disown      | B disown      | B disown      | B disown     | B disown      | I disown
-force MASTER     | I | W | M own ad announce | M own ad announce | M             | O             | K             | H            | X             | S
+                   I   W   B                   R                   M               O               K               H              P              X               S
+start            | B | W | B                 | R                 | M             | O             | K             | H            | P            | X             | K ad
+stop             | I | I | I                 | I                 | I disown      | I disown      | I disown      | I disown     | I disown     | I disown      | I disown
+refused          | I | W | B                 | R                 | W bow disown  | W bow disown  | W bow disown  | W bow disown | W bow disown | W bow disown  | I disown
+hand over        | I | W | B                 | R                 | H bow         | H bow         | H bow         | H            | H            | H             | S
+step back        | I | W | B                 | R                 | P bow         | P bow         | P bow         | H            | P            | P             | S
+offer            | I | W | B                 | R                 | O             | O             | O             | H            | X            | X             | S
+leave            | I | I | I                 | I                 | S bow         | S bow         | S bow         | S            | S            | S             | S
+heard better     | I | W | B                 | R                 | B disown      | B disown      | B ad disown   | R disown     | B disown     | B disown      | I disown
+heard equal      | I | W | B                 | R                 | B disown      | B disown      | K             | R disown     | B disown     | K ad announce | I disown
+heard worse      | I | W | M own ad announce | R                 | M ad announce | O ad announce | K ad announce | R disown     | B disown     | K ad announce | I disown
+heard bow-out    | I | W | M own ad announce | M own ad announce | M ad announce | O ad announce | K ad announce | H            | P            | X             | S
+timeout          | I | B | M own ad announce | M own ad announce | M ad          | X bow         | M ad          | K ad         | K ad         | K ad          | I disown
+early timeout    | I | W | B                 | R                 | M             | O             | K             | H            | P            | X             | S
+demotion changed | I | W | B                 | R                 | M ad          | M ad          | M ad          | H            | P            | X             | S
+reconfigured     | I | W | B                 | R                 | M ad          | O ad          | K ad          | H            | P            | X             | S
+overdue          | I | W | B                 | R                 | M             | O             | K             | H            | P            | X             | S
+force INIT       | I | W | B                 | R                 | M             | O             | K             | H            | P            | X             | S
+force BACKUP     | I | W | B                 | R                 | B disown      | B disown      | B disown      | B disown     | B disown     | B disown      | I disown
+force MASTER     | I | W | M own ad announce | M own ad announce | M             | O             | K             | H            | P            | X             | S
 ";
 
 /// FreeBSD's kernel, 1/100 with preempt. Of hand-overs it knows nothing; that we do with it is asked for.
@@ -103,6 +104,7 @@ fn in_role(letter: char, now: Instant, view: &View) -> Machine {
             },
         },
         'H' => leaving(Departure::HandOver),
+        'P' => leaving(Departure::StepBack),
         'X' => leaving(Departure::Offer),
         'S' => leaving(Departure::Stop(reason)),
         other => panic!("no role {other}"),
@@ -128,6 +130,10 @@ fn letter_of(machine: &Machine) -> char {
             then: Departure::HandOver,
             ..
         } => 'H',
+        Role::Leaving {
+            then: Departure::StepBack,
+            ..
+        } => 'P',
         Role::Leaving {
             then: Departure::Offer,
             ..
@@ -184,6 +190,7 @@ fn input_of(name: &str, now: Instant) -> Input {
         "stop" => Input::Stop(InitReason::LinkDown),
         "refused" => Input::Refused(now + Duration::from_secs(2)),
         "hand over" => Input::Leave(Departure::HandOver),
+        "step back" => Input::Leave(Departure::StepBack),
         "offer" => Input::Leave(Departure::Offer),
         "leave" => Input::Leave(Departure::Stop(InitReason::Disabled)),
         "heard better" => heard(1, 50),
@@ -232,7 +239,7 @@ fn every_role_and_every_input() {
         ..hardened(1, 100)
     };
     let (roles, rows) = rows(TABLE);
-    assert_eq!((roles.len(), rows.len()), (10, 18));
+    assert_eq!((roles.len(), rows.len()), (11, 19));
     for Row { input, cells } in &rows {
         assert_eq!(roles.len(), cells.len(), "{input}");
         for (role, cell) in roles.iter().zip(cells) {

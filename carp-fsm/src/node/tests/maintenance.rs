@@ -49,6 +49,15 @@ fn leaving_maintenance_leaves_a_hand_over_alone_that_was_asked_for() {
         bench.hear_peer(1, 200);
         assert_eq!(bench.state(host), State::Backup, "it resigned");
     }
+    // It ends when the successor has been heard.
+    for asks in [true, false] {
+        let commands: &[fn(&mut Node<'static, 4>, Instant, HostId)] = &[enter, hand_over];
+        let (mut bench, host) = answered_after(if asks { commands } else { &[enter] });
+        assert_eq!(bench.state(host), State::Backup);
+        bench.node.set_maintenance(bench.now, false);
+        bench.hear_peer(1, 200);
+        assert_eq!(bench.state(host) == State::Backup, asks, "asked: {asks}");
+    }
     let (bench, host) = answered_after(&[enter, leave]);
     assert_eq!(bench.state(host), State::Master, "the other is worse");
 }

@@ -22,7 +22,9 @@ use carp_proto::{AdvBase, AdvSkew, Dialect, Key, MacAddr, Vhid};
 use embassy_executor::Spawner;
 use embassy_futures::select::select;
 use embassy_net::tcp::TcpSocket;
-use embassy_net::{Config, Ipv4Cidr, Ipv6Cidr, Stack, StackResources, StaticConfigV4, StaticConfigV6};
+use embassy_net::{
+    Config, ConfigV4, ConfigV6, Ipv4Cidr, Ipv6Cidr, Stack, StackResources, StaticConfigV4, StaticConfigV6,
+};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_time::Duration;
 use static_cell::{ConstStaticCell, StaticCell};
@@ -73,18 +75,12 @@ fn start(spawner: Spawner, settings: Settings) {
     let memory = SLOTS.take().with_peers(PEER_SLOTS.take());
     let carp = &*CARP.init(Carp::new(memory, Policy::HARDENED, seed, mac));
     let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(mac.0[5]));
-    let mut config = ipv4(own);
-    config.ipv6 = embassy_net::ConfigV6::Static(StaticConfigV6 {
-        address: Ipv6Cidr::new(link_local, 64),
-        gateway: None,
-        dns_servers: heapless::Vec::new(),
-    });
+    let config = addresses(Some(own), Some(link_local));
     let resources = MAIN.init(StackResources::new());
     let stack = if settings.accept {
         let (seat, second) = SEAT.init(SeatState::new(host.vhid, SEAT_PACKETS.take())).split();
-        let vip = host.addresses.ipv4().next().unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let (vip_stack, runner) =
-            embassy_net::new(second, ipv4(vip), SECOND.init(StackResources::new()), seed);
+        let vip = addresses(host.addresses.ipv4().next(), host.addresses.ipv6().next());
+        let (vip_stack, runner) = embassy_net::new(second, vip, SECOND.init(StackResources::new()), seed);
         spawn(spawner, run_second(runner));
         spawn(spawner, echo(vip_stack));
         let (stack, runner) = embassy_net::new(carp.accept(nic, [seat]), config, resources, seed);
@@ -116,12 +112,23 @@ fn spawn<S>(spawner: Spawner, task: Result<embassy_executor::SpawnToken<S>, emba
     }
 }
 
-fn ipv4(address: Ipv4Addr) -> Config {
-    Config::ipv4_static(StaticConfigV4 {
-        address: Ipv4Cidr::new(address, 24),
-        gateway: None,
-        dns_servers: heapless::Vec::new(),
-    })
+fn addresses(ipv4: Option<Ipv4Addr>, ipv6: Option<Ipv6Addr>) -> Config {
+    let mut config = Config::default();
+    if let Some(address) = ipv4 {
+        config.ipv4 = ConfigV4::Static(StaticConfigV4 {
+            address: Ipv4Cidr::new(address, 24),
+            gateway: None,
+            dns_servers: heapless::Vec::new(),
+        });
+    }
+    if let Some(address) = ipv6 {
+        config.ipv6 = ConfigV6::Static(StaticConfigV6 {
+            address: Ipv6Cidr::new(address, 64),
+            gateway: None,
+            dns_servers: heapless::Vec::new(),
+        });
+    }
+    config
 }
 
 #[embassy_executor::task]
@@ -221,6 +228,7 @@ async fn obey(control: Control<NoopRawMutex, ADDRS>, host: HostId) {
             b'h' => drop(control.hand_over(host)),
             b's' => control.shutdown(),
             b'?' => drop(report(control, host)),
+            b't' => drop(writeln!(Console, "time {}", micros())),
             _ => {}
         }
     }
@@ -232,12 +240,13 @@ fn report(control: Control<NoopRawMutex, ADDRS>, host: HostId) -> fmt::Result {
     let (sent, longest) = lan9118::advertisements();
     writeln!(
         Console,
-        "status {} advertisements {sent} longest {longest} demotion {} ipackets {} opackets {} badauth {} badttl {} onomem {} senderr {} unused stack {} of {all} in use {used}",
+        "status {} micros {} advertisements {sent} longest {longest} demotion {} ipackets {} opackets {} badauth {} badttl {} onomem {} senderr {} unused stack {} of {all} in use {used}",
         control.state(host).map_or("gone", |state| match state {
             carp_fsm::State::Init => "INIT",
             carp_fsm::State::Backup => "BACKUP",
             carp_fsm::State::Master => "MASTER",
         }),
+        micros(),
         control.demotion(),
         stats.ipackets,
         stats.opackets,
@@ -247,6 +256,10 @@ fn report(control: Control<NoopRawMutex, ADDRS>, host: HostId) -> fmt::Result {
         stats.senderr,
         board::unused_stack(),
     )
+}
+
+fn micros() -> u64 {
+    embassy_time::Instant::now().as_micros()
 }
 
 /// What the command line says.

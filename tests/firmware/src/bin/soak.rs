@@ -31,7 +31,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 static SLOTS: [ConstStaticCell<Slots<1, 1>>; 2] = [const { ConstStaticCell::new(Slots::EMPTY) }; 2];
 static CARPS: [StaticCell<Carp<Mutex, 1>>; 2] = [const { StaticCell::new() }; 2];
-static PORTS: StaticCell<[Port; 2]> = StaticCell::new();
+static PORTS: ConstStaticCell<[Port; 2]> = ConstStaticCell::new([const { Port::new() }; 2]);
 
 /// What is kept of a node.
 #[derive(Clone, Copy)]
@@ -45,7 +45,7 @@ struct Member {
 fn main() -> ! {
     time::init();
     board::run(|spawner| {
-        let ports: &'static [Port; 2] = PORTS.init([Port::new(), Port::new()]);
+        let ports: &'static [Port; 2] = PORTS.take();
         let members = [0, 1].map(|number| start(spawner, number, ports));
         let Ok(task) = watch(members) else {
             board::exit(false)
