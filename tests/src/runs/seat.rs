@@ -380,7 +380,13 @@ impl Side {
             advbase,
             if advbase > 0 { 0 } else { advskew },
         ]));
-        let rounds = |since| (now - since).as_micros() / interval + 1;
+        // Who answers worse masters begins up to four in each interval.
+        let each = if member.policy.answer_worse_master {
+            interval / 4
+        } else {
+            interval
+        };
+        let rounds = |since| (now - since).as_micros() / each + 1;
         self.blocked.map_or(0, rounds)
     }
 
