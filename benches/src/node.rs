@@ -59,7 +59,7 @@ pub const EVENTS: [Event; 5] = [
 /// So short that nobody's master-down time is over after thousands of changes.
 const GRACE: Duration = Duration::from_micros(10);
 const PER_INTERFACE: usize = 255;
-const INTERFACES: usize = 17;
+pub(crate) const INTERFACES: usize = 17;
 
 /// Two nodes with as many hosts: one all BACKUP, one all MASTER.
 pub struct Fixture {
@@ -83,8 +83,8 @@ impl Fixture {
     pub fn new(hosts: usize) -> Self {
         let key = Key::from_bytes([7; 20]);
         let mut it = Self {
-            backups: node(hosts, &key, 100),
-            masters: node(hosts, &key, 0),
+            backups: node(hosts, &key, 100, place),
+            masters: node(hosts, &key, 0, place),
             now: Instant::ZERO,
             places: (0..hosts)
                 .map(|number| {
@@ -117,7 +117,10 @@ impl Fixture {
     /// Nothing follows but the timer.
     fn hear(&mut self) -> bool {
         let (iface, payload) = self.packets.pop().expect("prepared");
-        black_box(self.backups.handle_packet(self.now, iface, &META, &payload)).is_ok()
+        let heard = black_box(self.backups.handle_packet(self.now, iface, &META, &payload)).is_ok();
+        self.backups.handle_timeout(self.now);
+        self.backups.handle_drained(self.now);
+        heard
     }
 
     /// As after a reload: every host has had another key before.
@@ -232,7 +235,7 @@ impl Default for Election {
     }
 }
 
-const META: RxMeta = RxMeta {
+pub(crate) const META: RxMeta = RxMeta {
     src: std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)),
     dst: std::net::IpAddr::V4(MULTICAST_V4),
     ttl: 255,
@@ -245,11 +248,17 @@ fn place(number: usize) -> (IfaceId, Vhid) {
     (IfaceId(iface), vhid.expect("1 to 255"))
 }
 
-fn addresses() -> AddressSet<4> {
+pub(crate) fn addresses() -> AddressSet<4> {
     AddressSet::try_from_iter([[192, 0, 2, 1].into()]).unwrap_or_default()
 }
 
-fn node(hosts: usize, key: &Key, advskew: u8) -> Node<'static, 4> {
+/// A node whose hosts are all in one group.
+pub(crate) fn node(
+    hosts: usize,
+    key: &Key,
+    advskew: u8,
+    place: fn(usize) -> (IfaceId, Vhid),
+) -> Node<'static, 4> {
     // One advertisement at a time: what would go along is an event of its own.
     let policy = Policy {
         brings_forward: Duration::ZERO,
@@ -283,7 +292,7 @@ fn node(hosts: usize, key: &Key, advskew: u8) -> Node<'static, 4> {
     node
 }
 
-fn drain(node: &mut Node<'static, 4>, now: Instant) {
+pub(crate) fn drain(node: &mut Node<'static, 4>, now: Instant) {
     let mut frame = [0; MAX_FRAME_LEN];
     while let Some(action) = node.poll_action(now, &mut frame) {
         match action {

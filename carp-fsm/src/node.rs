@@ -245,7 +245,11 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
         };
         match (host.is_owner(), result) {
             (true, Ok(())) => host.refusals = 0,
-            (true, Err(OwnerError)) => self.refused(now, slot),
+            (true, Err(OwnerError)) => {
+                // It may be MASTER again before the bow-out has found room, and the addresses be given up.
+                host.asked.again();
+                self.refused(now, slot);
+            }
             (false, Ok(())) => {}
             (false, Err(OwnerError)) => {
                 host.still_there(now, self.policy.refused_retry);

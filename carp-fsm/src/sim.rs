@@ -56,6 +56,7 @@
 //! | [`cut`](Sim::cut), [`heal`](Sim::heal) | one direction between two nodes goes dead, and nobody notices |
 //! | [`set_sending`](Sim::set_sending) | every transmission fails |
 //! | [`refuse_addresses`](Sim::refuse_addresses) | the operating system does not take the addresses |
+//! | [`inject`](Sim::inject) | somebody plays it a frame that was [recorded](Sim::record), as it was or forged |
 //! | [`command`](Sim::command) | any command of the operator: `hand_over`, `demote`, `shutdown`, .. |
 //!
 //! 4. Ask [`states`](Sim::states) and [`owners`](Sim::owners), any [`node`](Sim::node), or the [`trace`](Sim::trace).
@@ -106,7 +107,7 @@
 //! events. `cargo run --release -p carp-tests --bin sim -- 1000000` of this project is a million such runs.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::fmt;
@@ -135,7 +136,7 @@ mod trace;
 
 pub use faults::Fault;
 use member::{Delivery, Member};
-pub use network::Network;
+pub use network::{Network, Recorded};
 pub use plan::{NodePlan, virtual_host};
 pub use trace::{TraceEntry, TraceKind};
 
@@ -168,6 +169,9 @@ pub struct Sim {
     cut: BTreeSet<(NodeId, NodeId)>,
     sequence: u64,
     random: SplitMix64,
+    /// The last frames that were sent, as many as somebody wants to have.
+    recorded: VecDeque<Recorded>,
+    recorded_at_most: usize,
     trace: Vec<TraceEntry>,
 }
 
@@ -183,6 +187,8 @@ impl Sim {
             cut: BTreeSet::new(),
             sequence: 0,
             random: SplitMix64::new(seed),
+            recorded: VecDeque::new(),
+            recorded_at_most: 0,
             trace: Vec::new(),
         }
     }
@@ -300,17 +306,21 @@ impl Sim {
             let Some(Reverse(delivery)) = self.deliveries.pop() else {
                 return;
             };
-            let Some(member) = self.members.get_mut(delivery.to.0) else {
-                continue;
-            };
-            if !member.is_on(delivery.segment) {
-                continue;
-            }
-            if member.paused {
-                member.keep(delivery);
-            } else {
-                self.receive(&delivery);
-            }
+            self.arrive(delivery);
+        }
+    }
+
+    fn arrive(&mut self, delivery: Delivery) {
+        let Some(member) = self.members.get_mut(delivery.to.0) else {
+            return;
+        };
+        if !member.is_on(delivery.segment) {
+            return;
+        }
+        if member.paused {
+            member.keep(delivery);
+        } else {
+            self.receive(&delivery);
         }
     }
 
@@ -328,15 +338,20 @@ impl Sim {
             .ok()
             .and_then(|packet| Advertisement::parse(&packet).ok());
         if let Some(advertisement) = advertisement.filter(|_| accepted) {
-            let source = meta.src;
+            let (source, counter) = (meta.src, advertisement.counter);
             let kind = if again {
-                TraceKind::HeardAgain { from, source }
+                TraceKind::HeardAgain {
+                    from,
+                    source,
+                    counter,
+                }
             } else {
                 TraceKind::Heard {
                     from,
                     source,
                     interval: advertisement.interval(),
                     demotion: advertisement.demotion.get(),
+                    counter,
                 }
             };
             let several = self.has_several(to);
@@ -468,6 +483,14 @@ impl Sim {
         let connected = |member: &Member| member.is_on(segment);
         if !self.members.get(from.0).is_some_and(connected) {
             return;
+        }
+        if self.recorded_at_most > 0 {
+            self.forget_recordings(self.recorded_at_most.saturating_sub(1));
+            self.recorded.push_back(Recorded {
+                from,
+                segment,
+                frame: frame.to_owned(),
+            });
         }
         for (to, member) in self.members.iter().enumerate() {
             let to = NodeId(to);

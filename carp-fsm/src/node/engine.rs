@@ -190,9 +190,6 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
 
     /// Every timer that is due acts, the earliest first.
     pub(super) fn run_timers(&mut self, now: Instant) {
-        if let Some(splits) = self.parts.splits {
-            (splits.hurry)(self, now);
-        }
         let mut awake = false;
         while let Some(due) = self.hosts.earliest().filter(|(deadline, _)| *deadline <= now) {
             self.run_timer(now, due.1);
@@ -206,6 +203,9 @@ impl<const ADDRS: usize> Node<'_, ADDRS> {
             awake = self.bring_forward(now);
         }
         if let Some(splits) = self.parts.splits {
+            // In this order: what moved here a moment ago, by a timer or by what was heard, is no longer told from what
+            // moved long ago once somebody has looked.
+            (splits.hurry)(self, now);
             (splits.look)(self, now);
         }
     }

@@ -18,6 +18,7 @@ use crate::{Duration, EventSlot, GroupSlot, HostSlot, InterfaceSlot, LinkMode, T
 mod announcements;
 mod commands;
 mod demotion;
+mod groups;
 #[cfg(feature = "sim")]
 mod hashes;
 mod ledger;

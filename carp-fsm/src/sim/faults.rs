@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use super::{NodeId, Sim, TraceKind};
+use super::member::Delivery;
+use super::{NodeId, Recorded, Sim, TraceKind};
 use crate::action::TransmitResult;
 use crate::config::LinkState;
 use crate::id::IfaceId;
@@ -28,6 +29,8 @@ pub enum Fault {
     Sending(TransmitResult),
     /// [`Sim::refuse_addresses`].
     Refuse(bool),
+    /// [`Sim::inject`], of something that this node once sent.
+    Inject(NodeId),
 }
 
 impl fmt::Display for Fault {
@@ -46,6 +49,7 @@ impl fmt::Display for Fault {
             Self::Sending(TransmitResult::Busy) => f.write_str("has no room to send"),
             Self::Sending(TransmitResult::Error) => f.write_str("cannot send any more"),
             Self::Refuse(true) => f.write_str("cannot take addresses any more"),
+            Self::Inject(from) => write!(f, "is played what {from} once sent"),
             Self::Refuse(false) => f.write_str("can take addresses again"),
         }
     }
@@ -169,6 +173,38 @@ impl Sim {
             member.refuses = refuse;
             self.note(id, TraceKind::Fault(Fault::Refuse(refuse)));
         }
+    }
+
+    /// Keeps this many of the frames that are sent, the last ones; 0, as in the beginning: none.
+    pub fn record(&mut self, frames: usize) {
+        self.recorded_at_most = frames;
+        self.forget_recordings(frames);
+    }
+
+    /// What was [recorded](Self::record), the oldest first.
+    pub fn recorded(&self) -> impl ExactSizeIterator<Item = &Recorded> {
+        self.recorded.iter()
+    }
+
+    /// Somebody on the segment plays a frame to a node, as it was recorded or changed. It arrives now, unless its cable
+    /// is pulled; at a node that is [paused](Self::pause) it waits.
+    pub fn inject(&mut self, to: NodeId, recorded: &Recorded) {
+        let Recorded { from, segment, frame } = recorded.clone();
+        self.note(to, TraceKind::Fault(Fault::Inject(from)));
+        let delivery = Delivery {
+            at: self.now,
+            sequence: self.sequence,
+            to,
+            from,
+            segment,
+            frame,
+        };
+        self.arrive(delivery);
+    }
+
+    pub(super) fn forget_recordings(&mut self, left: usize) {
+        let too_many = self.recorded.len().saturating_sub(left);
+        self.recorded.drain(..too_many);
     }
 
     fn crash_quietly(&mut self, id: NodeId) {

@@ -1,7 +1,22 @@
 //! How frames travel.
 
+use alloc::vec::Vec;
+
+use super::NodeId;
+use crate::id::IfaceId;
 use crate::random::SplitMix64;
 use crate::time::Duration;
+
+/// A frame that a node sent, for whoever plays it again ([`Sim::inject`](super::Sim::inject)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Who sent it.
+    pub from: NodeId,
+    /// Where.
+    pub segment: IfaceId,
+    /// From the Ethernet header on.
+    pub frame: Vec<u8>,
+}
 
 /// How the simulated segments treat frames, for each receiver by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

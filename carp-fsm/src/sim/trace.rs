@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt;
 use core::net::IpAddr;
 
-use carp_proto::{Interval, Vhid};
+use carp_proto::{Counter, Interval, Vhid};
 
 use super::NodeId;
 use super::faults::Fault;
@@ -60,6 +60,8 @@ pub enum TraceKind {
         interval: Interval,
         /// Byte 4, as received.
         demotion: u8,
+        /// As received.
+        counter: Counter,
     },
     /// It got an advertisement a second time, and saw that.
     HeardAgain {
@@ -67,6 +69,8 @@ pub enum TraceKind {
         from: NodeId,
         /// The address that it came from.
         source: IpAddr,
+        /// As received.
+        counter: Counter,
     },
     /// The simulation did something to it.
     Fault(Fault),

@@ -44,23 +44,24 @@ fn main() -> ExitCode {
 
 fn one(seed: u64) -> ExitCode {
     let (log, report) = tell(seed);
+    let (verdict, code) = match report.violation {
+        Some(violation) => (format!("violation: {violation}"), ExitCode::FAILURE),
+        None => (
+            format!(
+                "one master for good {} s after the last fault; {} s are the bound",
+                report.settled_after, report.bound
+            ),
+            ExitCode::SUCCESS,
+        ),
+    };
     let mut out = std::io::stdout().lock();
-    for line in log {
+    for line in log.iter().chain([&verdict]) {
         // Whoever reads only the beginning has closed the pipe.
         if writeln!(out, "{line}").is_err() {
             break;
         }
     }
-    drop(out);
-    if let Some(violation) = report.violation {
-        println!("violation: {violation}");
-        return ExitCode::FAILURE;
-    }
-    println!(
-        "one master for good {} s after the last fault; {} s are the bound",
-        report.settled_after, report.bound
-    );
-    ExitCode::SUCCESS
+    code
 }
 
 /// What some runs came to.

@@ -46,7 +46,7 @@ enum Step {
 }
 
 struct Router {
-    node: Node<'static, 1>,
+    node: Node<'static, 2>,
     hosts: [HostId; 2],
     links: [bool; 2],
     owns: [bool; 2],
@@ -55,8 +55,8 @@ struct Router {
     maintained: Instant,
     advskew: u8,
     policy: Policy,
-    /// On each interface: since when nothing was heard.
-    quiet_since: [Instant; 2],
+    /// On each interface: since when nothing was heard, over IPv4 and over IPv6.
+    quiet_since: [[Instant; 2]; 2],
     /// What was heard last since it became BACKUP.
     heard: [Option<Interval>; 2],
     /// When the one on the other interface last took over from somebody that it heard.
@@ -67,6 +67,7 @@ struct Router {
 struct Message {
     to: usize,
     on: usize,
+    ipv6: bool,
     /// Demotion, advskew and advbase.
     says: [u8; 3],
     frame: Rc<[u8]>,
@@ -87,12 +88,15 @@ impl Router {
         if (from, to) == (State::Backup, State::Master) && heard {
             self.moved[1 - on] = Some(now);
         } else if (from, to) == (State::Backup, State::Master) {
-            let quiet = (now - self.quiet_since[on]).as_micros();
+            // The silence of either family is enough.
+            let [ipv4, ipv6] = self.quiet_since[on];
+            let quiet = (now - ipv4.min(ipv6)).as_micros();
             let patience = reference::master_down(dialect, ADVBASE, self.advskew, self.maintenance);
             let moves = self.policy.fails_over_as_group
                 && !self.maintenance
-                && self.moved[on].is_some_and(|at| at >= self.quiet_since[on]);
-            let overdue = self.heard[on].is_some_and(|interval| quiet > interval.micros());
+                && self.moved[on].is_some_and(|at| at >= self.last_heard(on));
+            let since = (now - self.last_heard(on)).as_micros();
+            let overdue = self.heard[on].is_some_and(|interval| since > interval.micros());
             if quiet < patience && !(moves && overdue) {
                 return Err(Violation(format!(
                     "advskew {} takes over on interface {on} after {quiet} us of silence; its group moves: {moves}",
@@ -101,9 +105,14 @@ impl Router {
             }
         }
         if to != State::Master {
-            (self.quiet_since[on], self.heard[on]) = (now, None);
+            (self.quiet_since[on], self.heard[on]) = ([now; 2], None);
         }
         Ok(())
+    }
+
+    fn last_heard(&self, on: usize) -> Instant {
+        let [ipv4, ipv6] = self.quiet_since[on];
+        ipv4.max(ipv6)
     }
 }
 
@@ -113,6 +122,7 @@ struct Net {
     flight: Vec<Message>,
     in_flight: usize,
     dialect: Dialect,
+    dual: bool,
     log: Option<String>,
 }
 
@@ -162,6 +172,7 @@ impl Net {
             flight: Vec::new(),
             in_flight: if scenario.lose { IN_FLIGHT } else { usize::MAX },
             dialect: scenario.dialect,
+            dual: scenario.dual,
             log: None,
         };
         for (index, advskew) in [(0_u8, 0), (1, 128)] {
@@ -174,7 +185,11 @@ impl Net {
             let hosts = [0_u16, 1].map(|on| {
                 let vhid = Vhid::new(7).expect("not 0");
                 let mut addresses = AddressSet::new();
-                addresses.insert([192, 0, 2, 7].into()).expect("room for one");
+                addresses.insert([192, 0, 2, 7].into()).expect("room for two");
+                if scenario.dual {
+                    let ipv6 = "2001:db8::7".parse().expect("an address");
+                    addresses.insert(ipv6).expect("room for two");
+                }
                 node.handle_interface(net.now, IfaceId(on), interface(index, true));
                 let config = HostConfig {
                     advskew: AdvSkew::new(advskew),
@@ -195,7 +210,7 @@ impl Net {
                 maintained: net.now,
                 advskew,
                 policy,
-                quiet_since: [net.now; 2],
+                quiet_since: [[net.now; 2]; 2],
                 heard: [None; 2],
                 moved: [None; 2],
             });
@@ -214,6 +229,7 @@ impl Net {
             flight: self.flight.clone(),
             in_flight: self.in_flight,
             dialect: self.dialect,
+            dual: self.dual,
             log: None,
         }
     }
@@ -225,7 +241,7 @@ impl Net {
             router.node.hash_election(self.now, &mut state);
         }
         for message in &self.flight {
-            (message.to, message.on, message.says).hash(&mut state);
+            (message.to, message.on, message.ipv6, message.says).hash(&mut state);
         }
         state.finish()
     }
@@ -275,13 +291,22 @@ impl Net {
                 return Ok(());
             }
             Step::Deliver(index) => {
-                let Message { to, on, says, frame } = self.flight.remove(index);
+                let Message {
+                    to,
+                    on,
+                    ipv6,
+                    says,
+                    frame,
+                } = self.flight.remove(index);
                 if let FrameClass::Carp { meta, payload } = classify(&frame) {
                     let iface = IfaceId(u16::from(on == 1));
                     let router = &mut self.routers[to];
                     if router.node.handle_packet(now, iface, &meta, payload).is_ok() {
                         let [_, advskew, advbase] = says;
-                        router.quiet_since[on] = now;
+                        router.quiet_since[on][usize::from(ipv6)] = now;
+                        if !self.dual {
+                            router.quiet_since[on] = [now; 2];
+                        }
                         let interval = Interval::new(AdvBase::new(advbase), AdvSkew::new(advskew));
                         let status = router.node.status(router.hosts[on]);
                         router.heard[on] = status.filter(|status| status.since < now).map(|_| interval);
@@ -356,12 +381,17 @@ impl Net {
                     let passes =
                         router.links[on] && self.routers[to].links[on] && self.flight.len() < self.in_flight;
                     if passes && kind != TransmitKind::Announcement {
-                        let FrameClass::Carp { payload, .. } = classify(&frame[..len]) else {
+                        let FrameClass::Carp { meta, payload } = classify(&frame[..len]) else {
                             return Err(Violation("a frame was sent that is no advertisement".into()));
                         };
                         let says = [payload[4], payload[2], payload[5]];
-                        let frame = frame[..len].into();
-                        self.flight.push(Message { to, on, says, frame });
+                        self.flight.push(Message {
+                            to,
+                            on,
+                            ipv6: meta.src.is_ipv6(),
+                            says,
+                            frame: frame[..len].into(),
+                        });
                     }
                 }
             }
@@ -378,12 +408,12 @@ impl Net {
                 && !router.maintenance
                 && [on, 1 - on].map(|on| router.node.state(router.hosts[on]))
                     == [Some(State::Backup), Some(State::Master)]
-                && router.moved[on].is_some_and(|at| at > router.quiet_since[on].max(router.maintained));
+                && router.moved[on].is_some_and(|at| at > router.last_heard(on).max(router.maintained));
             let Some(interval) = router.heard[on].filter(|_| follows) else {
                 continue;
             };
             let interval = interval.micros();
-            let soon = router.quiet_since[on] + Duration::from_micros(interval + interval / 16) + TURN;
+            let soon = router.last_heard(on) + Duration::from_micros(interval + interval / 16) + TURN;
             if router
                 .node
                 .next_deadline()

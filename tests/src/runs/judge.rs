@@ -1,15 +1,15 @@
-//! What must hold at every moment of a run, and in the end.
+//! What must hold at every moment of a run.
 
 use std::fmt;
 
 use carp_fsm::sim::{NodeId, Sim, TraceEntry, TraceKind};
 use carp_fsm::{
-    Cause, Duration, EventKind, GroupId, HandOver, InitReason, Instant, LinkMode, Reason, State,
+    Cause, Duration, EventKind, GroupId, HandOver, HostId, InitReason, Instant, LinkMode, Reason, State,
     TransmitKind, TransmitResult,
 };
 use carp_proto::{Dialect, Interval};
 
-use super::plan::{Member, NODES, Plan, VHID};
+use super::plan::{NODES, Plan, VHIDS};
 use super::seat::Seat;
 use crate::model::reference::{self, Rank};
 
@@ -31,15 +31,23 @@ impl fmt::Display for Violation {
 }
 
 pub(super) struct Judge<'p> {
-    plan: &'p Plan,
+    pub(super) plan: &'p Plan,
     pub(super) seats: [Seat; NODES],
+}
+
+/// A change of state, as it was reported.
+#[derive(Clone, Copy)]
+struct Change {
+    from: State,
+    to: State,
+    reason: Reason,
 }
 
 impl<'p> Judge<'p> {
     pub(super) fn new(plan: &'p Plan, sim: &Sim) -> Self {
         let mut index = 0;
         let seats = [(); NODES].map(|()| {
-            let seat = Seat::started(sim.local_time(NodeId(index)));
+            let seat = Seat::started(sim.local_time(NodeId(index)), plan.hosts);
             index += 1;
             seat
         });
@@ -47,178 +55,264 @@ impl<'p> Judge<'p> {
     }
 
     pub(super) fn is_hardened(&self, index: usize) -> bool {
-        self.plan.members[index].policy.live_changes
+        self.plan.members[index].is_hardened()
     }
 
     /// One thing that just happened.
     pub(super) fn see(&mut self, sim: &Sim, entry: &TraceEntry) -> Result<(), Violation> {
-        let index = entry.node.0;
-        let (member, now) = (&self.plan.members[index], sim.local_time(entry.node));
-        let seat = &mut self.seats[index];
-        let blame = |what: String| {
-            Err(Violation {
-                at: entry.at,
-                what: format!("{} {what}", entry.name),
-            })
-        };
-        match entry.kind {
+        let (index, now) = (entry.node.0, sim.local_time(entry.node));
+        // Where there is only one, it is not named.
+        let side = VHIDS
+            .iter()
+            .position(|vhid| entry.vhid == Some(*vhid))
+            .unwrap_or(0);
+        let found = match entry.kind {
             TraceKind::Heard {
                 from,
                 source,
                 interval,
                 demotion,
+                counter,
             } => {
-                seat.heard = Some((rank(interval, demotion), from.0));
-                if seat.state == State::Backup {
-                    let (own, heard) = (seat.rank(member), rank(interval, demotion));
-                    let worse =
-                        reference::takes_over(member.host.dialect, member.host.preempt, false, own, heard);
-                    seat.preempts = seat.tied && worse && heard.interval != reference::BOW_OUT;
-                    let family = usize::from(source.is_ipv6());
-                    seat.quiet[family] = now;
-                    seat.behind[family] = seat.slower_master();
-                }
+                let heard = (rank(interval, demotion), from.0);
+                self.hears(now, (index, side), heard, source.is_ipv6(), counter.get())
+            }
+            TraceKind::HeardAgain { counter, .. } => {
+                let seat = &mut self.seats[index].sides[side];
+                seat.heard = None;
+                let known = seat.may_remember(counter.get());
+                (!known).then(|| "takes for a copy what it has not heard before".into())
             }
             TraceKind::Owner { owner, .. } => {
-                let again = std::mem::take(&mut seat.refused);
-                if seat.owner.replace(owner) == Some(owner) && !again {
-                    return blame(format!("is asked twice for owner: {owner}"));
-                }
+                let side = &mut self.seats[index].sides[side];
+                let again = std::mem::take(&mut side.refused);
+                let twice = side.owner.replace(owner) == Some(owner) && !again;
+                twice.then(|| format!("is asked twice for owner: {owner}"))
             }
             TraceKind::Refused { .. } => {
-                if seat.owner == Some(true) {
-                    return blame("is asked for addresses that it has".into());
-                }
-                seat.refused = true;
+                let side = &mut self.seats[index].sides[side];
+                side.refused = true;
+                (side.owner == Some(true)).then(|| "is asked for addresses that it has".into())
             }
-            TraceKind::Sent(kind) | TraceKind::NotSent(kind, _) => {
-                let busy = matches!(entry.kind, TraceKind::NotSent(_, TransmitResult::Busy));
-                let sent = matches!(entry.kind, TraceKind::Sent(_));
-                // Whoever cannot take the addresses was asked to own them first, and says goodbye.
-                let entitled = seat.owner == Some(true) || seat.refused && kind == TransmitKind::BowOut;
-                let last_word = seat.yielded == Some(now)
-                    && member.host.mode == LinkMode::Plain
-                    && member.policy.answer_worse_master;
-                let silent = seat.state != State::Master && !last_word;
-                if !entitled || kind == TransmitKind::Advertisement && silent {
-                    return blame(format!(
-                        "sends {kind:?}, being {} and owner: {:?}",
-                        seat.state, seat.owner
-                    ));
-                }
-                if busy {
-                    // In plain mode an advertisement waits behind announcements.
-                    seat.wait_for_room(now);
-                } else if kind == TransmitKind::Advertisement && seat.ends_round(member) {
-                    seat.end_wait(member, now);
-                    seat.count(sent, member, now);
-                }
+            TraceKind::Sent(kind) => self.sends(now, (index, side), kind, TransmitResult::Sent),
+            TraceKind::NotSent(kind, result) => self.sends(now, (index, side), kind, result),
+            TraceKind::Event(event) => {
+                let about = |host| side_of(sim, entry.node, host);
+                self.tells(now, (index, side), event, about)
             }
-            TraceKind::Event(EventKind::Demotion { to, cause, holds, .. }) => {
-                seat.demotion = to;
-                // Of a BACKUP that could not send, the demotion is lifted on trial after a while.
-                let retry = member.policy.senderr_retry;
-                let due = retry.is_some_and(|retry| now - seat.failing_since >= retry);
-                if matches!(cause, Cause::SendErrors(_)) && !holds && due && seat.state != State::Master {
-                    seat.forgive();
-                }
-                if matches!(cause, Cause::SendErrors(_))
-                    && holds
-                    && !seat.failing
-                    && !seat.may_fail(member, now)
-                {
-                    return blame("thinks that it cannot send".into());
-                }
-            }
-            TraceKind::Event(EventKind::HandOver { outcome, .. }) => {
-                let asked = std::mem::take(&mut seat.handing_over);
-                if let HandOver::Done(_) = outcome {
-                    seat.resigned = seat.state == State::Backup && asked;
-                    seat.behind = [seat.slower_master(); 2];
-                }
-            }
-            TraceKind::Event(EventKind::Transition { from, to, reason, .. }) => {
-                let found = Self::wrong_transition(member, seat, from, to, reason, now, index);
-                if let Some(what) = found {
-                    return blame(what);
-                }
-                let own = seat.rank(member);
-                let tie = seat.heard.is_some_and(|(heard, _)| {
-                    let alike = member.host.dialect != Dialect::OpenBsd || heard.demotion == own.demotion;
-                    heard.interval == own.interval && alike
-                });
-                let yields = (from, to) == (State::Master, State::Backup);
-                seat.yielded = yields.then_some(now);
-                seat.state = to;
-                seat.resigned &= to == State::Backup;
-                seat.tied = to == State::Backup && tie && member.policy.parts_equals;
-                seat.preempts = false;
-                if to != State::Master {
-                    seat.end_wait(member, now);
-                }
-                if to == State::Backup {
-                    seat.quiet = [now; 2];
-                }
-                seat.behind = [if yields { seat.slower_master() } else { 0 }; 2];
-            }
-            TraceKind::Event(EventKind::Lost(_)) => return blame("loses events".into()),
-            TraceKind::HeardAgain { .. } => seat.heard = None,
-            _ => {}
+            TraceKind::Fault(_) => None,
+        };
+        match found {
+            Some(what) => Err(Violation {
+                at: entry.at,
+                what: format!("{} {what}", entry.name),
+            }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    fn wrong_transition(
-        member: &Member,
-        seat: &Seat,
-        from: State,
-        to: State,
-        reason: Reason,
+    fn hears(
+        &mut self,
         now: Instant,
-        index: usize,
+        (index, number): (usize, usize),
+        (heard, from): (Rank, usize),
+        ipv6: bool,
+        counter: u64,
     ) -> Option<String> {
-        let own = seat.rank(member);
+        let (member, seat) = (&self.plan.members[index], &mut self.seats[index]);
+        let (own, preempts) = (seat.rank(member, number), seat.preempts(member));
+        let fast = seat.dead_ratio(member, number).is_some();
+        let side = &mut seat.sides[number];
+        if member.policy.ignores_replays && member.host.dialect != Dialect::OpenBsd {
+            if side.remembers(counter) {
+                return Some("believes what it has heard before".into());
+            }
+            side.remember(Some(counter));
+        }
+        side.heard = Some((heard, from));
+        if fast && heard.advbase() > 0 && heard.interval != reference::BOW_OUT {
+            (side.left_fast, side.behind) = (true, [None; 2]);
+        }
+        if side.state == State::Backup {
+            let worse = reference::takes_over(member.host.dialect, preempts, fast, own, heard);
+            side.preempts = side.tied && worse && heard.interval != reference::BOW_OUT;
+            side.follows = Some(heard);
+            side.quiet[usize::from(ipv6)] = now;
+            let behind = seat.slower_master(member, number);
+            seat.sides[number].behind[usize::from(ipv6)] = behind;
+        }
+        None
+    }
+
+    fn sends(
+        &mut self,
+        now: Instant,
+        (index, number): (usize, usize),
+        kind: TransmitKind,
+        result: TransmitResult,
+    ) -> Option<String> {
+        let (member, seat) = (&self.plan.members[index], &mut self.seats[index]);
+        let side = &mut seat.sides[number];
+        // Whoever cannot take the addresses was asked to own them first, and says goodbye.
+        let entitled = side.owner == Some(true) || side.refused && kind == TransmitKind::BowOut;
+        let last_word = side.yielded == Some(now)
+            && member.host.mode == LinkMode::Plain
+            && member.policy.answer_worse_master;
+        let silent = side.state != State::Master && !last_word;
+        if !entitled || kind == TransmitKind::Advertisement && silent {
+            return Some(format!(
+                "sends {kind:?}, being {} and owner: {:?}",
+                side.state, side.owner
+            ));
+        }
+        if kind != TransmitKind::Announcement && result == TransmitResult::Sent {
+            side.remember(None);
+        }
+        if result == TransmitResult::Busy {
+            // In plain mode an advertisement waits behind announcements.
+            side.wait_for_room(now);
+        } else if kind == TransmitKind::Advertisement && seat.ends_round(member, number, now) {
+            seat.sides[number].end_wait(member, now);
+            seat.sides[number].count(result == TransmitResult::Sent, member, now);
+            seat.look_for_losses(member);
+        }
+        None
+    }
+
+    fn tells(
+        &mut self,
+        now: Instant,
+        (index, number): (usize, usize),
+        event: EventKind,
+        about: impl Fn(HostId) -> Option<usize>,
+    ) -> Option<String> {
+        let (member, seat) = (&self.plan.members[index], &mut self.seats[index]);
+        match event {
+            EventKind::Demotion { to, cause, holds, .. } => {
+                seat.demotion = to;
+                // Of a BACKUP that could not send, the demotion is lifted on trial after a while.
+                let Cause::SendErrors(host) = cause else {
+                    return None;
+                };
+                let side = &mut seat.sides[about(host)?];
+                let retry = member.policy.senderr_retry;
+                let due = retry.is_some_and(|retry| now - side.failing_since >= retry);
+                if !holds && (side.unsure || due && side.state != State::Master) {
+                    side.forgive();
+                }
+                let wrong = holds && !side.failing && !side.may_fail(member, now);
+                seat.look_for_losses(member);
+                wrong.then(|| "thinks that it cannot send".into())
+            }
+            EventKind::HandOver { outcome, .. } => {
+                let side = &mut seat.sides[number];
+                let asked = std::mem::take(&mut side.handing_over);
+                if let HandOver::Done(_) = outcome {
+                    side.resigned = side.state == State::Backup && asked;
+                    let behind = [seat.slower_master(member, number); 2];
+                    seat.sides[number].behind = behind;
+                }
+                None
+            }
+            EventKind::Transition { from, to, reason, .. } => {
+                self.changes(now, (index, number), Change { from, to, reason })
+            }
+            EventKind::SplitMaster { .. } => {
+                seat.split = true;
+                None
+            }
+            EventKind::SplitMasterEnded { .. } => {
+                seat.split = false;
+                None
+            }
+            EventKind::FastProfileLeft { .. } => (!seat.sides[number].left_fast)
+                .then(|| "leaves the fast profile, but everybody has it".into()),
+            EventKind::Lost(_) => Some("loses events".into()),
+            _ => None,
+        }
+    }
+
+    fn changes(&mut self, now: Instant, at: (usize, usize), change: Change) -> Option<String> {
+        let ((index, number), Change { from, to, reason }) = (at, change);
+        if let Some(what) = self.wrong_change(now, at, change) {
+            return Some(what);
+        }
+        let (member, seat) = (&self.plan.members[index], &mut self.seats[index]);
+        let own = seat.rank(member, number);
+        let slower = seat.slower_master(member, number);
+        let side = &mut seat.sides[number];
+        let tie = side.heard.is_some_and(|(heard, _)| {
+            let alike = member.host.dialect != Dialect::OpenBsd || heard.demotion == own.demotion;
+            heard.interval == own.interval && alike
+        });
+        let yields = (from, to) == (State::Master, State::Backup);
+        side.yielded = yields.then_some(now);
+        side.state = to;
+        side.resigned &= to == State::Backup;
+        side.tied = to == State::Backup && tie && member.policy.parts_equals;
+        side.preempts = false;
+        side.left_fast &= to != State::Init;
+        side.offers &= to == State::Master;
+        side.follows = None;
+        if to != State::Master {
+            side.end_wait(member, now);
+        }
+        if to == State::Backup {
+            side.quiet = [now; 2];
+        }
+        side.behind = [slower.filter(|_| yields); 2];
+        seat.look_for_losses(member);
+        let heard = matches!(
+            reason,
+            Reason::PreemptingSlowerMaster | Reason::PreemptingMoreDemotedMaster | Reason::MasterWillTimeOut
+        );
+        let others = seat
+            .sides
+            .iter_mut()
+            .enumerate()
+            .filter(|(other, _)| *other != number);
+        for (_, other) in others.filter(|_| heard) {
+            other.moved = Some(now);
+        }
+        None
+    }
+
+    fn wrong_change(&self, now: Instant, at: (usize, usize), change: Change) -> Option<String> {
+        let ((index, number), Change { from, to, reason }) = (at, change);
+        let (member, seat) = (&self.plan.members[index], &self.seats[index]);
+        let side = &seat.sides[number];
+        let own = seat.rank(member, number);
         let dialect = member.host.dialect;
-        if from != seat.state {
-            return Some(format!("leaves {from}, but was {}", seat.state));
+        if from != side.state {
+            return Some(format!("leaves {from}, but was {}", side.state));
         }
         match (from, to, reason) {
             (State::Init, State::Backup, Reason::InitializationComplete)
             | (_, State::Init, Reason::Stopped(_)) => None,
-            (State::Backup, State::Master, Reason::MasterTimedOut) => {
-                let addresses = &member.host.addresses;
-                let families = [addresses.has_ipv4(), addresses.has_ipv6()];
-                let quiet = seat.quiet.iter().zip(seat.behind).zip(families);
-                let missing = quiet.filter(|(_, has)| *has).map(|((since, behind), _)| {
-                    let (quiet, patience) = (now - *since, seat.patience_behind(member, behind));
-                    (patience - quiet, quiet, patience)
-                });
-                missing
-                    .min()
-                    .filter(|(missing, ..)| *missing > Duration::ZERO)
-                    .map(|(_, quiet, patience)| {
-                        format!("takes over after {quiet} s of silence instead of {patience}")
-                    })
-            }
+            (State::Backup, State::Master, Reason::MasterTimedOut) => self.is_early(now, at),
+            (State::Backup, State::Master, Reason::FollowingGroup) => self.follows_wrongly(now, at),
             (
                 State::Backup,
                 State::Master,
                 Reason::PreemptingSlowerMaster
                 | Reason::PreemptingMoreDemotedMaster
                 | Reason::MasterWillTimeOut,
-            ) => match seat.heard {
-                None if seat.preempts && !seat.resigned && !seat.maintenance => None,
+            ) => match side.heard {
+                None if side.preempts && !side.resigned && !seat.maintenance => None,
                 None => Some("takes over from nobody".into()),
-                Some((heard, _)) if seat.resigned && heard.interval != reference::BOW_OUT => {
+                Some((heard, _)) if side.resigned && heard.interval != reference::BOW_OUT => {
                     Some("takes back what it handed over".into())
                 }
                 Some((heard, _)) if seat.maintenance && heard.interval != reference::BOW_OUT => {
                     Some("is in maintenance, and takes over from a living master".into())
                 }
-                Some((heard, _)) => (!reference::takes_over(dialect, member.host.preempt, false, own, heard))
-                    .then(|| format!("takes over from {heard}, being {own}")),
+                Some((heard, _)) => {
+                    let fast = seat.dead_ratio(member, number).is_some();
+                    (!reference::takes_over(dialect, seat.preempts(member), fast, own, heard))
+                        .then(|| format!("takes over from {heard}, being {own}"))
+                }
             },
-            (State::Master, State::Backup, Reason::MoreFrequentAdvertisement) => match seat.heard {
+            (State::Master, State::Backup, Reason::MoreFrequentAdvertisement) => match side.heard {
                 None => Some("yields to nobody".into()),
                 Some((heard, from)) => {
                     let from_nobody =
@@ -228,10 +322,10 @@ impl<'p> Judge<'p> {
                 }
             },
             (State::Master, State::Backup, Reason::HandedOver) => {
-                let successor = seat
+                let successor = side
                     .heard
                     .is_some_and(|(heard, _)| heard.interval != reference::BOW_OUT);
-                (!(seat.handing_over || seat.maintained) || !successor)
+                (!(side.handing_over || seat.maintained || side.offers) || !successor)
                     .then(|| "hands over without being asked, or to nobody".into())
             }
             (_, _, Reason::UserRequested) if seat.forced => None,
@@ -239,137 +333,114 @@ impl<'p> Judge<'p> {
         }
     }
 
+    /// It takes over because nobody is heard. Either family alone is enough.
+    fn is_early(&self, now: Instant, (index, number): (usize, usize)) -> Option<String> {
+        let (member, seat) = (&self.plan.members[index], &self.seats[index]);
+        let (addresses, side) = (&member.host.addresses, &seat.sides[number]);
+        let families = [addresses.has_ipv4(), addresses.has_ipv6()];
+        let quiet = side.quiet.iter().zip(side.behind).zip(families);
+        let missing = quiet.filter(|(_, has)| *has).map(|((since, behind), _)| {
+            let (quiet, patience) = (now - *since, seat.patience_since(member, number, *since, behind));
+            (patience - quiet, quiet, patience)
+        });
+        missing
+            .min()
+            .filter(|(missing, ..)| *missing > Duration::ZERO)
+            .map(|(_, quiet, patience)| {
+                format!("takes over after {quiet} s of silence instead of {patience}")
+            })
+    }
+
+    /// It takes over because the other one of its group did, from somebody who could be heard, and here the next
+    /// advertisement of the master is overdue.
+    fn follows_wrongly(&self, now: Instant, (index, number): (usize, usize)) -> Option<String> {
+        let (member, seat) = (&self.plan.members[index], &self.seats[index]);
+        let side = &seat.sides[number];
+        let last = side.quiet[0].max(side.quiet[1]);
+        let moves =
+            member.policy.fails_over_as_group && !seat.maintenance && side.moved.is_some_and(|at| at >= last);
+        let overdue = side
+            .follows
+            .is_some_and(|heard| (now - last).as_micros() > reference::period(heard.interval));
+        (!(moves && overdue)).then(|| {
+            let quiet = now - last;
+            format!("follows its group after {quiet} s of silence; it moves: {moves}")
+        })
+    }
+
     /// After everything that happened at one moment.
     pub(super) fn check(&mut self, sim: &Sim) -> Result<(), Violation> {
         for (index, member) in self.plan.members.iter().enumerate() {
-            let id = NodeId(index);
-            let (now, seat) = (sim.local_time(id), &mut self.seats[index]);
-            seat.heard = None;
+            let seat = &mut self.seats[index];
             seat.forced = false;
-            let (Some(node), Some(host)) = (sim.node(id), sim.host(id, VHID)) else {
-                continue;
-            };
-            if !seat.can_act() {
-                continue;
+            for side in &mut seat.sides {
+                side.heard = None;
             }
-            let blame = |what: String| {
-                Err(Violation {
-                    at: sim.now(),
-                    what: format!("{} {what}", member.name),
-                })
-            };
-            let Some(status) = node.status(host) else {
-                return blame("has lost its virtual host".into());
-            };
-            let holds = seat.holds();
-            if node.demotion(GROUP) != holds {
-                return blame(format!(
-                    "is demoted by {}, but {holds} holds",
-                    node.demotion(GROUP)
-                ));
-            }
-            if status.state != seat.state || status.owner != (seat.owner == Some(true) || seat.refused) {
-                return blame(format!(
-                    "is {} and owner: {}, but said otherwise",
-                    status.state, status.owner
-                ));
-            }
-            let refused = status.init_reason == Some(InitReason::AddressRefused);
-            if status.state == State::Master && seat.owner != Some(true) {
-                return blame("is MASTER without the addresses".into());
-            }
-            if seat.healthy() == (status.state == State::Init) && !refused && !status.leaving {
-                return blame(format!(
-                    "is {}, though taking part is {}",
-                    status.state,
-                    seat.healthy()
-                ));
-            }
-            let longest = match status.state {
-                State::Backup => seat.patience(member) + seat.parting(member),
-                State::Master if status.leaving => seat.farewell(member),
-                State::Master => Duration::from_secs(u64::from(member.host.advbase.get()) + 1),
-                State::Init if refused => Duration::from_micros(64 * member.policy.refused_retry.as_micros()),
-                State::Init => continue,
-            };
-            if node
-                .next_deadline()
-                .is_none_or(|deadline| deadline > now + longest)
-            {
-                return blame(format!("is {} without a deadline in time", status.state));
+            for number in 0..self.plan.hosts {
+                if let Some(what) = self.wrong_at_rest(sim, (index, number)) {
+                    return Err(Violation {
+                        at: sim.now(),
+                        what: format!("{} {what}", member.name),
+                    });
+                }
             }
         }
         Ok(())
     }
 
-    /// Once all is quiet: the master of those who hear each other, if all is as it should be.
-    pub(super) fn settled(&self, sim: &Sim) -> Result<Vec<usize>, String> {
-        let mut masters = Vec::new();
-        let mut together = Vec::new();
-        for (index, seat) in self.seats.iter().enumerate() {
-            let member = &self.plan.members[index];
-            let owner = seat.owner == Some(true) && seat.running;
-            let master = seat.running && seat.state == State::Master && owner;
-            if !seat.healthy() {
-                if owner {
-                    return Err(format!("{} takes no part, but owns the addresses", member.name));
-                }
-                continue;
-            }
-            if master != owner || !master && seat.state != State::Backup {
-                return Err(format!("{} is {} and owner: {owner}", member.name, seat.state));
-            }
-            let leaving = sim.node(NodeId(index)).zip(sim.host(NodeId(index), VHID));
-            if leaving.is_some_and(|(node, host)| node.status(host).is_some_and(|status| status.leaving)) {
-                return Err(format!("{} is about to leave", member.name));
-            }
-            if seat.isolated {
-                if !master {
-                    return Err(format!("{} hears nobody, and is no MASTER", member.name));
-                }
-                continue;
-            }
-            together.push(index);
-            if master {
-                masters.push(index);
-            }
+    fn wrong_at_rest(&self, sim: &Sim, (index, number): (usize, usize)) -> Option<String> {
+        let id = NodeId(index);
+        let (member, seat) = (&self.plan.members[index], &self.seats[index]);
+        let (side, now) = (&seat.sides[number], sim.local_time(id));
+        let (node, host) = sim.node(id).zip(sim.host(id, VHIDS[number]))?;
+        if !seat.can_act() {
+            return None;
         }
-        match (together.len(), masters.len()) {
-            (0, _) | (_, 1) => {}
-            (_, count) => return Err(format!("{count} masters among those that hear each other")),
+        let Some(status) = node.status(host) else {
+            return Some("has lost its virtual host".into());
+        };
+        let (demotion, holds) = (node.demotion(GROUP), seat.holds());
+        if demotion != holds {
+            return Some(format!("is demoted by {demotion}, but {holds} holds"));
         }
-        self.best(&together, &masters)?;
-        Ok(masters)
-    }
-
-    /// Where all preempt, speak one dialect, and nobody handed over on request, nobody who is not in maintenance is
-    /// better than the MASTER.
-    fn best(&self, together: &[usize], masters: &[usize]) -> Result<(), String> {
-        let member = |index: &usize| &self.plan.members[*index];
-        let dialects = together.iter().map(|index| member(index).host.dialect);
-        let alike = dialects
-            .clone()
-            .zip(dialects.skip(1))
-            .all(|(one, other)| one == other);
-        let willing = |index: &usize| member(index).host.preempt && !self.seats[*index].resigned;
-        if !alike || !together.iter().all(willing) {
-            return Ok(());
+        if status.state != side.state || status.owner != (side.owner == Some(true) || side.refused) {
+            return Some(format!(
+                "is {} and owner: {}, but said otherwise",
+                status.state, status.owner
+            ));
         }
-        let rank = |index: &usize| self.seats[*index].rank(member(index));
-        let rivals = together.iter().filter(|index| !self.seats[**index].maintenance);
-        let best = rivals.map(rank).min();
-        match (masters.first(), best) {
-            (Some(master), Some(best)) if rank(master) > best => Err(format!(
-                "{} stays MASTER with {}, though {best} preempts",
-                member(master).name,
-                rank(master)
-            )),
-            _ => Ok(()),
+        let refused = status.init_reason == Some(InitReason::AddressRefused);
+        if status.state == State::Master && side.owner != Some(true) {
+            return Some("is MASTER without the addresses".into());
         }
+        if status.left_fast != side.left_fast {
+            return Some(format!("has left the fast profile: {}", status.left_fast));
+        }
+        let healthy = seat.healthy(number);
+        if healthy == (status.state == State::Init) && !refused && !status.leaving {
+            return Some(format!("is {}, though taking part is {healthy}", status.state));
+        }
+        let longest = match status.state {
+            State::Backup => seat.longest_patience(member, number) + seat.parting(member, number),
+            State::Master if status.leaving => seat.farewell(member),
+            State::Master => Duration::from_secs(u64::from(member.host.advbase.get()) + 2),
+            State::Init if refused => Duration::from_micros(64 * member.policy.refused_retry.as_micros()),
+            State::Init => return None,
+        };
+        let deadline = node.next_deadline();
+        deadline
+            .is_none_or(|deadline| deadline > now + longest)
+            .then(|| format!("is {} without a deadline in time", status.state))
     }
 }
 
 fn rank(interval: Interval, demotion: u8) -> Rank {
     let interval = u16::from(interval.base().get()) << 8 | u16::from(interval.skew().get());
     Rank { demotion, interval }
+}
+
+/// Which of the virtual hosts of a node this is.
+fn side_of(sim: &Sim, id: NodeId, host: HostId) -> Option<usize> {
+    let vhid = sim.node(id)?.config(host)?.vhid;
+    VHIDS.iter().position(|known| *known == vhid)
 }

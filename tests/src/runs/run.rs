@@ -1,12 +1,13 @@
 //! One run: faults, quiet, and the promises.
 
 use carp_fsm::sim::{Network, NodeId, Sim};
-use carp_fsm::{Duration, Instant, LinkState, TransmitResult};
+use carp_fsm::{Duration, Instant, TransmitResult};
 
+use super::attack::RECORDED;
 use super::chance::Chance;
-use super::faults::{LONGEST_DELAY, heal, network, strike};
+use super::faults::{LONGEST_DELAY, heal, network, rekey, restart, set_link, strike};
 use super::judge::{Judge, Violation};
-use super::plan::{NODES, Plan, VHID};
+use super::plan::{Member, NODES, Plan, VHIDS};
 
 /// What became of a run.
 #[derive(Clone, Debug)]
@@ -64,7 +65,11 @@ impl<'p> Stage<'p> {
     fn new(plan: &'p Plan, seed: u64) -> Self {
         let mut sim = Sim::new(seed);
         for (index, member) in plan.members.iter().enumerate() {
-            sim.add(member.plan(index)).expect("a valid configuration");
+            sim.add(member.plan(index, plan.hosts))
+                .expect("a valid configuration");
+        }
+        if plan.attacked {
+            sim.record(RECORDED);
         }
         let judge = Judge::new(plan, &sim);
         Self { plan, sim, judge }
@@ -77,7 +82,8 @@ impl<'p> Stage<'p> {
             let pause = Duration::from_micros(chance.below(4_000_000));
             self.pass(self.sim.now() + pause, report, tell)?;
             let at = self.sim.now();
-            let done = strike(&mut self.sim, &mut self.judge, chance);
+            let done =
+                strike(&mut self.sim, &mut self.judge, chance).map_err(|what| Violation { at, what })?;
             report.faults += u32::from(done != "nothing");
             tell(&|| format!("{at:>12}  -  {done}"));
             self.judge_moment(report, tell)?;
@@ -95,7 +101,8 @@ impl<'p> Stage<'p> {
     /// Time passes until the end of the bound, and longer; tells when it was settled for good.
     fn settle(&mut self, calm: Instant, report: &mut Report, tell: Tell<'_>) -> Result<Instant, Violation> {
         let end = calm + report.bound;
-        let mut since: Option<(Instant, Vec<usize>)> = None;
+        // Where nobody takes part, nothing happens.
+        let mut since = self.judge.settled(&self.sim).ok().map(|masters| (calm, masters));
         // Long enough for two more rounds.
         let watched = end + Duration::from_secs(10);
         while self.sim.step(watched) {
@@ -106,7 +113,6 @@ impl<'p> Stage<'p> {
                 (Err(_), _) => since = None,
             }
         }
-        // Where nobody takes part, nothing happens.
         let verdict = self.judge.settled(&self.sim);
         let wrong = |what| {
             Err(Violation {
@@ -155,23 +161,20 @@ impl<'p> Stage<'p> {
                 self.sim.resume(id);
             }
             self.judge_moment(report, tell)?;
-            let (sim, seat) = (&mut self.sim, &mut self.judge.seats[index]);
-            if !seat.link && chance.percent(70) {
-                seat.link = true;
-                sim.set_link(id, LinkState::Up);
+            for number in 0..self.plan.hosts {
+                self.set_right(chance, (index, number));
+                self.judge_moment(report, tell)?;
             }
-            if let (false, true, Some(host)) = (seat.enabled, chance.percent(70), sim.host(id, VHID)) {
-                seat.enabled = true;
-                sim.command(id, |node, now| {
-                    node.set_enabled(now, host, true).expect("it exists");
-                });
+            let seat = &self.judge.seats[index];
+            if (!seat.running || seat.shutdown) && chance.percent(70) {
+                restart(&mut self.sim, &mut self.judge, index);
             }
             self.judge_moment(report, tell)?;
-            let (sim, seat) = (&mut self.sim, &mut self.judge.seats[index]);
-            if (!seat.running || seat.shutdown) && chance.percent(70) {
-                *seat = seat.restarted(sim.local_time(id));
-                sim.restart(id);
-            }
+        }
+        // Who crashed has it when it starts.
+        let rekeys = self.judge.seats.iter().any(|seat| seat.rekeyed.is_some());
+        for index in (0..NODES).filter(|_| rekeys) {
+            rekey(&mut self.sim, &mut self.judge, index);
             self.judge_moment(report, tell)?;
         }
         for other in (0..NODES).filter(|other| alone < NODES && *other != alone) {
@@ -182,6 +185,25 @@ impl<'p> Stage<'p> {
         Ok(())
     }
 
+    /// Plugs in what was pulled, and enables what was disabled, most of the time.
+    fn set_right(&mut self, chance: &mut Chance, (index, number): (usize, usize)) {
+        let side = &mut self.judge.seats[index].sides[number];
+        let (plug, enable) = (
+            !side.link && chance.percent(70),
+            !side.enabled && chance.percent(70),
+        );
+        let id = NodeId(index);
+        if let (true, Some(host)) = (enable, self.sim.host(id, VHIDS[number])) {
+            side.enabled = true;
+            self.sim.command(id, |node, now| {
+                node.set_enabled(now, host, true).expect("it exists");
+            });
+        }
+        if plug {
+            set_link(&mut self.sim, &mut self.judge, (index, number), true);
+        }
+    }
+
     /// As in the model check: leaving takes its time; then a BACKUP that hears nobody waits out its master-down time
     /// and advertises; who hears a better master yields within one period. Once more, because masters whose
     /// advertisements cross may both yield. What is under way arrives before that, a delay of preemption may run,
@@ -189,18 +211,24 @@ impl<'p> Stage<'p> {
     /// differ by a thousandth.
     fn bound(&self) -> Duration {
         let members = self.plan.members.iter();
-        let longest =
-            |what: fn(&super::plan::Member) -> Duration| members.clone().map(what).max().unwrap_or_default();
+        let longest = |what: fn(&Member) -> Duration| members.clone().map(what).max().unwrap_or_default();
         let period = longest(|member| Duration::from_secs(u64::from(member.host.advbase.get()) + 1));
         let seats = self.judge.seats.iter().zip(&self.plan.members);
-        let patience = seats.clone().map(|(seat, member)| seat.patience(member)).max();
+        let sides = 0..self.plan.hosts;
+        let patience = seats.clone().flat_map(|(seat, member)| {
+            let patience = |side| seat.longest_patience(member, side);
+            sides.clone().map(patience)
+        });
         let farewell = seats.map(|(seat, member)| seat.farewell(member)).max();
-        let rounds = patience.unwrap_or_default() + period;
-        let failing = self.judge.seats.iter().any(|seat| seat.failing);
+        let rounds = patience.max().unwrap_or_default() + period;
+        let mut sides = self.judge.seats.iter().flat_map(|seat| &seat.sides);
+        let failing = sides.any(|side| side.failing);
         let retry = longest(|member| member.policy.senderr_retry.unwrap_or_default());
         let refused = (0..NODES).any(|index| self.is_refused(index));
         let again = longest(|member| Duration::from_micros(64 * member.policy.refused_retry.as_micros()));
         let ties = if self.plan.has_equals() { 16 } else { 0 };
+        // Until it is seen that a group is split, and then until it no longer is.
+        let splits = if self.plan.hosts > 1 { 4 } else { 0 };
         let parts = [
             LONGEST_DELAY,
             farewell.unwrap_or_default(),
@@ -208,7 +236,7 @@ impl<'p> Stage<'p> {
             longest(|member| member.host.preempt_delay),
             if failing { retry } else { Duration::ZERO },
             if refused { again } else { Duration::ZERO },
-            Duration::from_micros((2 + ties) * (rounds + period).as_micros()),
+            Duration::from_micros((2 + ties + splits) * (rounds + period).as_micros()),
         ];
         let sum = parts.into_iter().fold(Duration::ZERO, |sum, part| sum + part);
         sum + Duration::from_micros(sum.as_micros() / 1_000)
@@ -216,10 +244,10 @@ impl<'p> Stage<'p> {
 
     fn is_refused(&self, index: usize) -> bool {
         let id = NodeId(index);
-        let node = self.sim.node(id).zip(self.sim.host(id, VHID));
-        let reason = node
-            .and_then(|(node, host)| node.status(host))
-            .and_then(|status| status.init_reason);
-        reason == Some(carp_fsm::InitReason::AddressRefused)
+        VHIDS.iter().any(|vhid| {
+            let node = self.sim.node(id).zip(self.sim.host(id, *vhid));
+            let status = node.and_then(|(node, host)| node.status(host));
+            status.and_then(|status| status.init_reason) == Some(carp_fsm::InitReason::AddressRefused)
+        })
     }
 }

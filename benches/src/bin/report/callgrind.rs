@@ -5,7 +5,7 @@
 use std::env;
 use std::process::Command;
 
-use carp_benches::{node, wire};
+use carp_benches::{group, node, wire};
 
 use crate::tools::{Failure, output, patient};
 
@@ -21,6 +21,8 @@ pub(crate) enum Counted {
     Wire(usize),
     /// An event of `carp_benches::node`, and the number of virtual hosts.
     Node(usize, usize),
+    /// A move of `carp_benches::group`, and the number of virtual hosts: once, for all of them.
+    Group(usize, usize),
     /// A step of the machine alone.
     Step,
 }
@@ -52,6 +54,12 @@ pub(crate) fn is_child() -> bool {
                 counted_by_callgrind(&mut fixture, run);
             }
         }
+        [at, hosts, _] => {
+            let mut group = group::Group::new(hosts);
+            let group::Move { prepare, run, .. } = &group::MOVES[at];
+            prepare(&mut group);
+            counted_by_callgrind(&mut group, run);
+        }
         _ => {
             let mut election = node::Election::new();
             for _ in 0..RUNS {
@@ -79,12 +87,14 @@ pub(crate) fn instructions(counted: Counted) -> Result<f64, Failure> {
     match counted {
         Counted::Wire(operation) => command.arg(operation.to_string()),
         Counted::Node(event, hosts) => command.args([event, hosts].map(|number| number.to_string())),
+        Counted::Group(at, hosts) => command.args([at, hosts, 1].map(|number| number.to_string())),
         Counted::Step => &mut command,
     };
+    let runs = if let Counted::Group(..) = counted { 1 } else { RUNS };
     let (report, well) = output(&mut patient(&command))?;
     let collected = report.lines().find_map(|line| line.split_once("Collected :"));
-    match collected.and_then(|(_, count)| count.trim().parse::<u32>().ok()) {
-        Some(count) if well && count > 0 => Ok((f64::from(count) / f64::from(RUNS)).round()),
+    match collected.and_then(|(_, count)| count.trim().parse::<f64>().ok()) {
+        Some(count) if well && count > 0.0 => Ok((count / f64::from(runs)).round()),
         _ => Err(format!("valgrind counted nothing: {report}").into()),
     }
 }

@@ -1,6 +1,7 @@
 //! A node with more and more virtual hosts.
 
 use carp_benches::figure::RATIO;
+use carp_benches::group::MOVES;
 use carp_benches::node::{EVENTS, Fixture, HOSTS};
 
 use crate::callgrind::{Counted, instructions};
@@ -45,6 +46,9 @@ const BATCH: u32 = 256;
 /// Rows of the script.
 const HOST: &str = "HostSlot<4>: a host with 4 addresses";
 const PEER: &str = "of it: PeerSeen";
+/// What moves a group, with so many virtual hosts.
+const GROUPS: [usize; 2] = [16, 4096];
+const EACH: &str = ": instructions for each host of the group";
 const STEP: &str = "a step of the machine alone";
 
 /// So many virtual hosts, in words.
@@ -96,6 +100,19 @@ fn counts(_: Options, results: &mut Results) -> Result<(), Failure> {
             "instructions",
             RATIO,
             vec![ratio],
+        );
+    }
+    for (at, group) in MOVES.iter().enumerate() {
+        let mut counts = [0.0; GROUPS.len()];
+        for (count, hosts) in counts.iter_mut().zip(GROUPS) {
+            *count = (instructions(Counted::Group(at, hosts))? / plot::exact(hosts)).round();
+            results.add(format!("{}{EACH}", group.name), whom(hosts), "", vec![*count]);
+        }
+        results.add(
+            format!("{}{EACH}, 4096 hosts to 16", group.name),
+            "instructions",
+            "",
+            vec![counts[1] / counts[0]],
         );
     }
     results.add(STEP, "instructions", "", vec![instructions(Counted::Step)?]);
@@ -162,6 +179,11 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
     )?;
     section.table("event", |figure| figure.what.ends_with(": time"));
     section.table("event", |figure| figure.what.ends_with(": instructions"));
+    section.text(
+        "What moves a group is work for each of its hosts. With all of them in one group, on up to 17 interfaces, and all \
+         that follows, advertisements included:",
+    );
+    section.table("event", |figure| figure.what.ends_with(EACH));
     section.table("event", |figure| figure.whom == "instructions");
     section.table("RAM on 32-bit processors", |figure| {
         figure.what.starts_with("RAM: ")

@@ -126,7 +126,7 @@ fn apply(bench: &mut Bench, adapter: &mut Adapter, operation: Operation) {
                         assert!(before != Some(owner) || again, "ownership actions alternate");
                         assert!(before.is_some() || !owner, "the first one takes off");
                         let result = if granted { Ok(()) } else { Err(OwnerError) };
-                        if !granted && !owner {
+                        if !granted {
                             failed.insert(host);
                         }
                         node.handle_owner_result(now, host, seq, result);

@@ -279,6 +279,25 @@ fn a_bow_out_does_not_wait_for_room_for_ever() {
     }
 }
 
+#[test]
+fn who_was_refused_asks_for_the_addresses_again_though_its_bow_out_still_waits() {
+    let (mut bench, host) = Bench::with_host(Policy::HARDENED, config(7));
+    bench.run_for_master(host);
+    bench.refuse(host);
+    bench.result = TransmitResult::Busy;
+    bench.drain();
+    bench.forget();
+    // It slept for longer than it wanted to, and hears what waits before its timers act.
+    bench.now = bench.now + Duration::from_secs(10);
+    bench.result = TransmitResult::Sent;
+    bench.link(ETH0, LinkState::Up);
+    assert_eq!(bench.state(host), State::Backup);
+    bench.hear_peer(255, 255);
+    assert_eq!(bench.state(host), State::Master);
+    bench.run_for(Duration::from_millis(10));
+    assert_eq!(bench.said().first(), Some(&"own"));
+}
+
 impl Bench {
     /// The addresses that it asks for cannot be put on.
     fn refuse(&mut self, host: HostId) {

@@ -247,3 +247,28 @@ fn the_same_seed_gives_the_same_faults() {
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
 }
+
+#[test]
+fn what_was_recorded_can_be_played_again_and_is_not_believed() {
+    let (mut sim, ids) = nodes(1, &[0, 100], unchanged);
+    let (a, b) = (ids[0], ids[1]);
+    assert_eq!(sim.recorded().len(), 0);
+    sim.record(2);
+    sim.run_for(seconds(10) + Duration::from_millis(500));
+    let recorded: Vec<Recorded> = sim.recorded().cloned().collect();
+    assert_eq!(recorded.len(), 2);
+    assert!(recorded.iter().all(|said| said.from == a));
+    sim.crash(a);
+    let crashed = sim.now();
+    while sim.owners(vhid()) != [b] && sim.now() < crashed + seconds(10) {
+        sim.run_for(Duration::from_millis(500));
+        for said in &recorded {
+            sim.inject(b, said);
+        }
+    }
+    // 3 s and 100/256 s after what it heard last: no later for what it has heard before.
+    let (taken, _) = *transitions(sim.trace(), b).last().unwrap();
+    assert!(taken - crashed < Duration::from_micros(3_390_625), "{taken}");
+    sim.record(0);
+    assert_eq!(sim.recorded().len(), 0);
+}

@@ -12,6 +12,8 @@ pub struct GroupScenario {
     pub dialect: Dialect,
     /// Of all virtual hosts.
     pub preempt: bool,
+    /// They have an address of each family.
+    pub dual: bool,
     /// Manners of the second node.
     pub peer: Policy,
     /// Messages are lost.
@@ -27,6 +29,7 @@ const fn group(name: &'static str, dialect: Dialect, preempt: bool) -> GroupScen
         name,
         dialect,
         preempt,
+        dual: false,
         peer: Policy::HARDENED,
         lose: true,
         both: true,
@@ -46,6 +49,29 @@ pub const GROUP_SCENARIOS: &[GroupScenario] = &[
         lose: false,
         both: false,
         ..group("group-kernel", Dialect::FreeBsd, false)
+    },
+    // One that preempts needs no bow-out: demotion moves it.
+    GroupScenario {
+        peer: Policy::KERNEL,
+        ..group("group-kernel-preempt", Dialect::FreeBsd, true)
+    },
+    // Hears bow-outs and bows out when it stops, but a lost link is no reason for it to.
+    GroupScenario {
+        peer: Policy {
+            fails_over_as_group: false,
+            ..Policy::HARDENED
+        },
+        lose: false,
+        both: false,
+        ..group("group-one-follows", Dialect::FreeBsd, false)
+    },
+    GroupScenario {
+        dual: true,
+        ..group("group-dual", Dialect::FreeBsd, false)
+    },
+    GroupScenario {
+        dual: true,
+        ..group("group-dual-preempt", Dialect::OpenBsd, true)
     },
     GroupScenario {
         maintain: true,
