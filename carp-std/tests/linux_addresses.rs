@@ -3,7 +3,11 @@
 
 mod netns;
 
-use carp_std::linux::LinuxLink;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use carp_fsm::Duration;
+use carp_std::linux::{Clock, LinuxLink};
 use carp_std::{Link, OwnershipError, Prefix, VirtualHost};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
@@ -199,4 +203,43 @@ fn tags() -> Vec<u8> {
             .min(rest.len())..];
     }
     tags.into_iter().map(Option::unwrap_or_default).collect()
+}
+
+#[test]
+fn an_ipv6_address_is_answered_for_when_it_is_on_however_busy_the_kernel_is() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Network interfaces that change keep the kernel from putting addresses into service.
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                b.ip("link add name v0 type veth peer name v1");
+                b.ip("link del v0");
+            }
+        });
+        a.enter(|| {
+            std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0").unwrap();
+            let (mut link, iface) = open_eth0();
+            let vips = [vip("2001:db8::1", Prefix::Length(64))];
+            let host = plain_host(iface, &vips);
+            let mut waited = 0;
+            let end = Clock.now() + Duration::from_secs(2);
+            while Clock.now() < end {
+                link.set_owner(&host, true).unwrap();
+                waited += usize::from(!hears_questions());
+                link.set_owner(&host, false).unwrap();
+            }
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(waited, 0);
+        });
+    });
+}
+
+/// Whether the kernel hears neighbours that ask for an address that ends in 1.
+fn hears_questions() -> bool {
+    let groups = std::fs::read_to_string("/proc/thread-self/net/igmp6").unwrap();
+    groups.contains("ff0200000000000000000001ff000001")
 }

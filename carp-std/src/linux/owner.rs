@@ -2,10 +2,19 @@
 //! from what is there.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::thread;
+use std::time::Duration;
 
+use super::Clock;
 use super::netlink::{ADDRESS_TAG, Address, InetDevConf, Netlink};
 use crate::{OwnershipError, Prefix, VirtualAddress};
+
+/// How long the kernel is given to put IPv6 addresses into service. After that we go on without: a master that
+/// is late is better than none.
+const SERVICE_WITHIN: Duration = Duration::from_millis(200);
+/// How often it is asked meanwhile.
+const LOOK_EVERY: Duration = Duration::from_micros(500);
 
 /// Puts all of `wanted` on the interface, or none.
 pub(super) fn put_on(
@@ -30,8 +39,35 @@ pub(super) fn put_on(
     if result.is_err() {
         // The first error is the one to report.
         let _ = take_off(netlink, device, wanted);
+        return result;
     }
-    result
+    let added = |vip: &VirtualAddress| match vip.address {
+        IpAddr::V6(address) if find(&present, vip).next().is_none() => Some(address),
+        _ => None,
+    };
+    wait_for_service(netlink, device, wanted.iter().filter_map(added))
+}
+
+/// Whoever is told that we are master takes the addresses off. IPv6 addresses that the kernel has not put into
+/// service by then would be nowhere: nothing is told before. It takes microseconds, but many milliseconds where
+/// many network interfaces come and go.
+fn wait_for_service(
+    netlink: &mut Netlink,
+    device: Device<'_>,
+    added: impl Iterator<Item = Ipv6Addr>,
+) -> Result<(), OwnershipError> {
+    let end = Clock.now() + SERVICE_WITHIN.into();
+    for address in added {
+        let mut serves = || {
+            netlink
+                .is_in_service(device.index, address)
+                .map_err(|e| device.refused(address.into(), e))
+        };
+        while !serves()? && Clock.now() < end {
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+    Ok(())
 }
 
 /// Takes those of `unwanted` off which are ours. Goes on after an error and

@@ -5,7 +5,7 @@ mod macvlan;
 mod message;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{
@@ -16,6 +16,7 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeader, AddressMessage, AddressProtocol,
 };
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkHeader, LinkMessage};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -35,6 +36,9 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
+
+/// Where the kind of a route stands in its message (`struct rtmsg`).
+const RTM_TYPE: usize = 7;
 
 /// An interface as the kernel describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -192,6 +196,26 @@ impl Netlink {
         message.attributes.push(AddressAttribute::Flags(address_flags));
         let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
         self.request(RouteNetlinkMessage::NewAddress(message), flags, |_, _| ())
+    }
+
+    /// Whether the kernel answers for an IPv6 address of this interface: it acknowledges an address, and puts it into
+    /// service (solicited-node group, then the local route) when it comes round to it.
+    pub(super) fn is_in_service(&mut self, ifindex: u32, address: Ipv6Addr) -> io::Result<bool> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet6;
+        message.header.destination_prefix_length = 128;
+        message.attributes = vec![
+            RouteAttribute::Destination(RouteAddress::Inet6(address)),
+            RouteAttribute::Oif(ifindex),
+        ];
+        let mut kind = None;
+        let answer = self.request(RouteNetlinkMessage::GetRoute(message), NLM_F_ACK, |_, payload| {
+            kind = payload.get(RTM_TYPE).copied();
+        });
+        match answer {
+            Err(e) if is(&e, libc::ENETUNREACH) || is(&e, libc::EHOSTUNREACH) => Ok(false),
+            answer => answer.map(|()| kind == Some(libc::RTN_LOCAL)),
+        }
     }
 
     /// Takes an address off. It is no error if the address or the interface is
