@@ -1,6 +1,7 @@
 //! What can go wrong in a simulation goes wrong as it should.
 
 use super::*;
+use crate::action::TransmitResult;
 use crate::id::{GroupId, IfaceId};
 
 fn count(sim: &Sim, wanted: impl Fn(&TraceEntry) -> bool) -> usize {
