@@ -420,33 +420,9 @@ pub const MUTANTS: &[Mutant] = &[
         "self.errors = 0;\n        was_failing",
     ),
     mutant(
-        "who kept a group that nobody took yields to an equal",
-        "machine.rs",
-        "} if !view.maintenance && is_tie",
-        "} if false && is_tie",
-    ),
-    mutant(
-        "refused addresses are not asked for by who is MASTER again before it has bowed out",
-        "node.rs",
-        "host.asked.again();\n                self.refused",
-        "self.refused",
-    ),
-    mutant(
-        "a preemption that is delayed happens though preempt is off by then",
-        "machine.rs",
-        "Reason::PreemptingSlowerMaster && !view.preempt",
-        "Reason::PreemptingSlowerMaster && false",
-    ),
-    mutant(
         "who stepped back for maintenance never preempts again",
         "machine/leaving.rs",
         "Departure::StepBack => self.follow(now, Reason::HandedOver, peer, false",
         "Departure::StepBack => self.follow(now, Reason::HandedOver, peer, true",
-    ),
-    mutant(
-        "a group follows before the timers have acted, and on old news",
-        "node/engine.rs",
-        "let mut awake = false;\n        while",
-        "if let Some(splits) = self.parts.splits {\n            (splits.hurry)(self, now);\n        }\n        let mut awake = false;\n        while",
     ),
 ];
