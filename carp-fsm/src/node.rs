@@ -31,7 +31,7 @@ use crate::time::Instant;
 ///
 /// The methods come in four kinds: inspection, inputs from the world, commands of the operator, and
 /// outputs. Inputs and commands may change the deadline and lead to actions; inspection does not, and
-/// draining actions does not bring the deadline forward.
+/// draining actions brings the deadline forward only where a removed host is forgotten, and with it what it demoted.
 ///
 /// ```
 /// use carp_fsm::{Action, Duration, HostConfig, IfaceId, Instant, InterfaceInfo, LinkState, Node, Policy, State, Storage};

@@ -95,20 +95,8 @@ pub fn receive<'a, H>(
     lookup: impl FnOnce(Vhid) -> Option<(H, Receiver<'a>)>,
 ) -> Result<(H, Verified<Advertisement>), Rejection> {
     let found = payload.get(1).and_then(|vhid| Vhid::new(*vhid)).and_then(lookup);
-    let receiver = found.as_ref().map(|(_, receiver)| receiver);
-    let advertisement = check(meta, payload, fallback, receiver)?;
-    let (host, _) = found.ok_or(Rejection::BadVhid)?;
-    Ok((host, advertisement))
-}
-
-fn check(
-    meta: &RxMeta,
-    payload: &[u8],
-    fallback: Dialect,
-    receiver: Option<&Receiver<'_>>,
-) -> Result<Verified<Advertisement>, Rejection> {
-    let (dialect, unicast, min_ttl) = match receiver {
-        Some(receiver) => (receiver.dialect, receiver.unicast, receiver.min_ttl),
+    let (dialect, unicast, min_ttl) = match &found {
+        Some((_, receiver)) => (receiver.dialect, receiver.unicast, receiver.min_ttl),
         None => (fallback, false, None),
     };
     let rules = dialect.rules();
@@ -122,7 +110,7 @@ fn check(
             Check::Length => (packet.is_ok(), Rejection::BadLen),
             Check::Checksum => (checksum_is_right(rules, meta, payload), Rejection::BadSum),
             Check::Vhid => (
-                receiver.is_some() && listens_to(rules, unicast, meta),
+                found.is_some() && listens_to(rules, unicast, meta),
                 Rejection::BadVhid,
             ),
             Check::Version => (
@@ -138,9 +126,13 @@ fn check(
     }
 
     let packet = packet.map_err(|_| Rejection::BadLen)?;
-    let authenticators = receiver.ok_or(Rejection::BadVhid)?.authenticators;
-    let verified = |authenticator: &Authenticator| authenticator.verify(&packet).ok();
-    authenticators.iter().find_map(verified).ok_or(Rejection::BadAuth)
+    let (host, receiver) = found.ok_or(Rejection::BadVhid)?;
+    for authenticator in receiver.authenticators {
+        if let Ok(advertisement) = authenticator.verify(&packet) {
+            return Ok((host, advertisement));
+        }
+    }
+    Err(Rejection::BadAuth)
 }
 
 fn checksum_is_right(rules: &Rules, meta: &RxMeta, payload: &[u8]) -> bool {
