@@ -288,10 +288,10 @@ pub const MUTANTS: &[Mutant] = &[
         "fails_over_as_group {",
     ),
     mutant(
-        "a hand-over goes on though maintenance was left",
+        "a hand-over goes on as if asked for, though maintenance was left",
         "node/maintenance.rs",
-        "} else if leaves {",
-        "} else if leaves && self.shutting_down {",
+        "Input::Leave(Departure::Offer)",
+        "Input::Leave(Departure::HandOver)",
     ),
     // Both families.
     mutant(
@@ -418,11 +418,5 @@ pub const MUTANTS: &[Mutant] = &[
         "host/sending.rs",
         "*self = Self::default();\n        was_failing",
         "self.errors = 0;\n        was_failing",
-    ),
-    mutant(
-        "who stepped back for maintenance never preempts again",
-        "machine/leaving.rs",
-        "Departure::StepBack => self.follow(now, Reason::HandedOver, peer, false",
-        "Departure::StepBack => self.follow(now, Reason::HandedOver, peer, true",
     ),
 ];
