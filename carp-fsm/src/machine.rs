@@ -347,6 +347,9 @@ impl Machine {
         // The first interval uses the skew as configured: `carp_setrun` sets the timer after
         // `carp_send_ad` did (§8).
         let next_ad = now + view.period(view.base_skew());
+        // Whoever steps back to a slower one, and is called back by the bow-out of another node in maintenance, to which
+        // the slower one yielded, would step back again, and so would that one: a circle without a pause.
+        let called_back = view.maintenance && now < self.since + view.period(view.effective_skew());
         let ties = match self.role {
             Role::Backup { ties, .. } => ties,
             _ => 0,
@@ -354,7 +357,7 @@ impl Machine {
         self.role = Role::Master {
             next_ad,
             reannounce: view.reannounce(),
-            answer_from: now,
+            answer_from: if called_back { next_ad } else { now },
             ties,
             tenure: Tenure::New,
         };

@@ -14,6 +14,13 @@ fn a_thousand_runs_keep_every_promise() {
     }
 }
 
+/// Two nodes in maintenance, and one that is slower than they: they handed over in a circle without a pause.
+#[test]
+fn a_run_that_never_ended() {
+    let report = run(992_246);
+    assert!(report.violation.is_none(), "{:?}", report.violation);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let (log, report) = tell(7);

@@ -96,6 +96,9 @@ impl Machine {
 
     pub(super) fn answer_worse_master(&mut self, now: Instant, peer: Interval, view: &View) -> Reaction {
         if view.maintenance {
+            if matches!(self.role, Role::Master { answer_from, .. } if now < answer_from) {
+                return Reaction::default();
+            }
             // Whoever lives may have it. It has perhaps yielded to us already: the bow-out brings it back. Or it is
             // MASTER still: then it is heard again within its interval.
             let reaction = self.leave(now, Departure::StepBack, view);

@@ -3,7 +3,10 @@
 use core::hash::{Hash, Hasher};
 
 use super::{Machine, Role, Stance};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+
+/// An interval, where advbase is at most 2.
+const LONGEST: Duration = Duration::from_secs(3);
 
 impl Machine {
     /// Feeds everything the next steps depend on. Two machines that feed the same behave the same.
@@ -20,7 +23,9 @@ impl Machine {
             } => {
                 let downs = (relative(now, down4), relative(now, down6));
                 let starting = (stance == Stance::Starting).then(|| relative(now, Some(self.since)));
-                (downs, because, stance, starting, ties).hash(state);
+                // In maintenance it matters whether it has been BACKUP for an interval.
+                let young = (now < self.since + LONGEST).then(|| relative(now, Some(self.since)));
+                (downs, because, stance, starting, young, ties).hash(state);
             }
             Role::Master {
                 next_ad,

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use carp_fsm::sim::{SEGMENT, TraceKind};
 use carp_fsm::{
-    Action, EventKind, HandOver, HostId, Instant, Node, OwnerError, State, TransmitKind, TransmitResult,
+    Action, Duration, EventKind, HandOver, HostId, Instant, Node, OwnerError, State, TransmitKind,
+    TransmitResult,
 };
 use carp_proto::{Advertisement, Counter, Dialect, FrameClass, MAX_FRAME_LEN, Packet, frame::classify};
 
@@ -81,12 +82,23 @@ impl World<'_> {
         if called && !takes_over && !self.seats[usize::from(message.to)].refuses {
             return Err(self.blame(message.to, "does not take over from a master that bows out"));
         }
-        let maintenance = self.seats[usize::from(message.to)].maintenance;
+        // Who was called back a moment after it stepped back stays for an interval.
+        let maintenance = self.seats[usize::from(message.to)].maintenance && !self.is_new_master(message.to);
         let rival = message.heard.interval != reference::BOW_OUT && believed;
         if maintenance && rival && before == State::Master && self.is_master(message.to) {
             return Err(self.blame(message.to, "is in maintenance, and stays MASTER beside another"));
         }
         Ok(())
+    }
+
+    /// Has it been MASTER for less than an interval? Asked of the node: what it answers is checked elsewhere.
+    fn is_new_master(&self, index: u8) -> bool {
+        let seat = &self.seats[usize::from(index)];
+        let status = seat.running.as_ref().and_then(|(node, host)| node.status(*host));
+        status.is_some_and(|status| {
+            let longest = Duration::from_secs(u64::from(self.member(index).advbase) + 1);
+            status.state == State::Master && self.now - status.since < longest
+        })
     }
 
     /// Will its receiver believe it? Not if it remembers the counter, except where counters repeat.

@@ -211,8 +211,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "in maintenance it stays MASTER beside a slower one",
         "machine/heard.rs",
-        "if view.maintenance {\n            // Whoever lives",
-        "if view.maintenance && view.ipv6 {\n            // Whoever lives",
+        "if view.maintenance {\n            if matches!",
+        "if view.maintenance && view.ipv6 {\n            if matches!",
     ),
     mutant(
         "entering maintenance hands nothing over",

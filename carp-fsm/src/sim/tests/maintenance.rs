@@ -294,6 +294,26 @@ fn two_of_three_in_maintenance_leave_it_to_the_third() {
     }
 }
 
+/// The third has a larger advbase: it is slower than who is in maintenance, and yields to it. Each bow-out would call all
+/// of them back.
+#[test]
+fn two_in_maintenance_and_a_slower_third_do_not_hand_over_in_a_circle() {
+    for dialect in Dialect::ALL {
+        let (mut sim, ids) = nodes(1, &[100, 0, 200], |host| {
+            host.dialect = dialect;
+            host.preempt = true;
+            host.advbase = AdvBase::new(if host.advskew.get() == 200 { 2 } else { 1 });
+        });
+        sim.run_for(seconds(10));
+        for node in [0, 1] {
+            maintain(&mut sim, ids[node], true);
+        }
+        sim.run_for(seconds(30));
+        assert!(bow_outs(&sim) <= 4, "{dialect}: {}", bow_outs(&sim));
+        assert_eq!(sim.owners(vhid()).len(), 1, "{dialect}");
+    }
+}
+
 /// FreeBSD's wire cannot tell maintenance from demotion: 240 is all there is. Nobody preempts on a tie, so the
 /// demoted node keeps what it has, and gets what is handed over to it.
 #[test]
