@@ -259,7 +259,15 @@ impl Net {
     }
 
     fn steps(&self, scenario: &GroupScenario) -> Vec<Step> {
-        let mut steps: Vec<Step> = (0..self.flight.len()).map(Step::Deliver).collect();
+        // Where nothing is lost nothing overtakes either: an advertisement behind a bow-out undoes it.
+        let first = |index: &usize| {
+            let Message { to, on, .. } = self.flight[*index];
+            scenario.lose
+                || !self.flight[..*index]
+                    .iter()
+                    .any(|before| (before.to, before.on) == (to, on))
+        };
+        let mut steps: Vec<Step> = (0..self.flight.len()).filter(first).map(Step::Deliver).collect();
         if scenario.lose {
             steps.extend((0..self.flight.len()).map(Step::Lose));
         }
@@ -339,7 +347,10 @@ impl Net {
                 self.drain(index, false)?;
             }
         }
-        self.flight.sort_unstable();
+        // In any order, where they may overtake one another.
+        if self.in_flight == IN_FLIGHT {
+            self.flight.sort_unstable();
+        }
         Ok(())
     }
 

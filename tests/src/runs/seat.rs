@@ -85,6 +85,8 @@ pub(super) struct Side {
     blocked: Option<Instant>,
     /// Rounds that may have failed because there was none.
     missed: u64,
+    /// Rounds that left since it last waited for room or failed, three at most.
+    in_a_row: u8,
     /// So it may make good again before three successes in a row are known of.
     pub(super) unsure: bool,
 }
@@ -313,6 +315,7 @@ impl Side {
             successes: 0,
             blocked: None,
             missed: 0,
+            in_a_row: 0,
             unsure: false,
             remembered: VecDeque::new(),
         }
@@ -332,14 +335,18 @@ impl Side {
         let adds_up = member.policy.senderr_adds_up;
         if sent {
             self.successes = (self.successes + 1).min(3);
+            self.in_a_row = (self.in_a_row + 1).min(3);
             let forgives = adds_up || member.host.dialect != Dialect::FreeBsd;
             if self.successes == 3 && (forgives || !self.failing) {
+                // Those of before a wait may not count: a round that was missed meanwhile is an error.
+                let missed = if self.in_a_row == 3 { 0 } else { self.missed };
                 self.forgive();
+                self.missed = missed;
             } else if !adds_up && !self.failing {
                 self.errors = 0;
             }
         } else {
-            self.successes = 0;
+            (self.successes, self.in_a_row) = (0, 0);
             self.errors = (self.errors + 1).min(3);
             if self.errors == 3 && !self.failing {
                 self.failing = true;
@@ -350,6 +357,7 @@ impl Side {
 
     /// There is no room for what it says.
     pub(super) fn wait_for_room(&mut self, now: Instant) {
+        self.in_a_row = 0;
         self.blocked = self.blocked.or(Some(now));
     }
 
