@@ -7,13 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::Clock;
-use super::netlink::{ADDRESS_TAG, Address, InetDevConf, Netlink};
+use super::netlink::{ADDRESS_TAG, Address, InetDevConf, Netlink, PATIENCE};
 use crate::{OwnershipError, Prefix, VirtualAddress};
 
-/// How long the kernel is given to put IPv6 addresses into service. After that we go on without: a master that
-/// is late is better than none.
-const SERVICE_WITHIN: Duration = Duration::from_millis(200);
-/// How often it is asked meanwhile.
+/// How often the kernel is asked whether it answers for an IPv6 address.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
 
 /// Puts all of `wanted` on the interface, or none.
@@ -45,29 +42,30 @@ pub(super) fn put_on(
         IpAddr::V6(address) if find(&present, vip).next().is_none() => Some(address),
         _ => None,
     };
-    wait_for_service(netlink, device, wanted.iter().filter_map(added))
+    let added: Vec<_> = wanted.iter().filter_map(added).collect();
+    if !added.is_empty() {
+        wait_for_service(netlink, device, &added);
+    }
+    Ok(())
 }
 
 /// Whoever is told that we are master takes the addresses off. IPv6 addresses that the kernel has not put into
 /// service by then would be nowhere: nothing is told before. It takes microseconds, but many milliseconds where
 /// many network interfaces come and go.
-fn wait_for_service(
-    netlink: &mut Netlink,
-    device: Device<'_>,
-    added: impl Iterator<Item = Ipv6Addr>,
-) -> Result<(), OwnershipError> {
-    let end = Clock.now() + SERVICE_WITHIN.into();
-    for address in added {
-        let mut serves = || {
-            netlink
-                .is_in_service(device.index, address)
-                .map_err(|e| device.refused(address.into(), e))
-        };
-        while !serves()? && Clock.now() < end {
-            thread::sleep(LOOK_EVERY);
+///
+/// Where it cannot be told, or takes too long, we go on: a master that is late is better than none.
+fn wait_for_service(netlink: &mut Netlink, device: Device<'_>, added: &[Ipv6Addr]) {
+    let end = Clock.now() + netlink.patience.into();
+    let in_time = added.iter().all(|&address| {
+        loop {
+            match netlink.is_in_service(device.index, address) {
+                Ok(false) if Clock.now() < end => thread::sleep(LOOK_EVERY),
+                Ok(false) => return false,
+                Ok(true) | Err(_) => return true,
+            }
         }
-    }
-    Ok(())
+    });
+    netlink.patience = if in_time { PATIENCE } else { netlink.patience / 2 };
 }
 
 /// Takes those of `unwanted` off which are ours. Goes on after an error and

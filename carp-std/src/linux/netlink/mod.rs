@@ -7,6 +7,7 @@ mod message;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
@@ -27,6 +28,10 @@ use self::message::{address_message, messages, parse_address, parse_interface, r
 /// The tag (`IFA_PROTO`, Linux 5.18) of the addresses that we put on an
 /// interface: the IP protocol number of CARP.
 pub(super) const ADDRESS_TAG: u8 = 112;
+
+/// How long the kernel is given at first to put IPv6 addresses into service; half of it whenever that was not enough, so
+/// that nothing waits for long in vain.
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Large enough for any datagram of a dump.
 const BUFFER_LEN: usize = 64 * 1024;
@@ -88,6 +93,8 @@ pub(super) struct Netlink {
     socket: Socket,
     sequence: u32,
     buffer: Vec<u8>,
+    /// How long to wait for [`is_in_service`](Self::is_in_service) the next time.
+    pub(super) patience: Duration,
 }
 
 impl Netlink {
@@ -101,6 +108,7 @@ impl Netlink {
             socket,
             sequence: 0,
             buffer: Vec::with_capacity(BUFFER_LEN),
+            patience: PATIENCE,
         })
     }
 
