@@ -57,7 +57,7 @@ impl Machine {
         matches!(self.role, Role::Master { tenure, .. } if tenure.offers())
     }
 
-    /// It bowed out to hand over, and not because it stops.
+    /// Since when it has bowed out to hand over, and not because it stops.
     const fn handing_over_since(&self) -> Option<Instant> {
         match self.role {
             Role::Leaving {
@@ -248,7 +248,7 @@ impl Machine {
             }
             Role::Leaving { then, .. } => match *then {
                 Departure::Stop(reason) => self.become_init(reason, None),
-                _ => self.stay_master(now, view),
+                Departure::HandOver | Departure::StepBack | Departure::Offer => self.stay_master(now, view),
             },
         }
     }

@@ -33,8 +33,8 @@ pub struct Policy {
     pub announce_window: Duration,
     /// A MASTER that hears a worse one, or a bow-out, advertises and announces at once, so that the other
     /// yields, and clients and switches that believed it are put right, within one network delay. At most
-    /// four times per advertisement interval, and once more. To a bow-out it never yields: OpenBSD does, to that of a less demoted
-    /// node, and nobody owns the addresses for one master-down time.
+    /// four times per advertisement interval, and once more. To a bow-out it never yields: OpenBSD does, to that of a
+    /// less demoted node, and nobody owns the addresses for one master-down time.
     ///
     /// In plain mode, a MASTER that yields to a better one advertises once more for that purpose, unless it has
     /// just taken over: two that were cut off from each other meet again, and the better one need never have

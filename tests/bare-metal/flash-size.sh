@@ -1,8 +1,9 @@
 #!/bin/sh
 # Prints what each part of carp-proto and carp-fsm adds to a bare-metal image at
 # opt-level s, in bytes of flash, and fails if a part has static RAM. Machine and node
-# are what they add to an image that has all frames: once with what a firmware of one virtual host and one family cannot do without, and once
-# with memory for everything and every public method.
+# are what they add to an image that has all frames: once with what a firmware of one
+# virtual host and one family cannot do without, and once with memory for everything
+# and every public method.
 # The compiler's own functions for copying and clearing memory are in a column of
 # their own: an image of any size has them already. The report holds the figures to
 # limits (benches/limits.toml).

@@ -6,14 +6,14 @@ use super::{
     BOWS_OUT, HELD_BACK, Host, IGNORES_LINK, IGNORES_SENDING, LEFT_FAST, SEND_THRESHOLD, SendHealth,
 };
 use crate::machine::relative;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl<const ADDRS: usize> Host<ADDRS> {
     /// Every field is named, so that a new one cannot be forgotten here.
     pub(crate) fn hash_election(&self, now: Instant, state: &mut impl Hasher) {
         let Self {
             // Fixed from the start, or derived from what is.
-            config: _,
+            config,
             authenticator: _,
             unicast,
             changing,
@@ -40,7 +40,8 @@ impl<const ADDRS: usize> Host<ADDRS> {
             failing_since,
             retry_at,
         } = sending;
-        machine.hash_relative(now, state);
+        let longest = Duration::from_secs(u64::from(config.advbase.get()).saturating_add(1));
+        machine.hash_relative(now, longest, state);
         (changing, self.sends(), self.waits()).hash(state);
         (pending, unicast, wanted, asked).hash(state);
         (pending.tells() && marks.has(BOWS_OUT)).hash(state);

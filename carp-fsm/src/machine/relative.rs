@@ -5,12 +5,10 @@ use core::hash::{Hash, Hasher};
 use super::{Machine, Role, Stance};
 use crate::time::{Duration, Instant};
 
-/// An interval, where advbase is at most 2.
-const LONGEST: Duration = Duration::from_secs(3);
-
 impl Machine {
-    /// Feeds everything the next steps depend on. Two machines that feed the same behave the same.
-    pub(crate) fn hash_relative(&self, now: Instant, state: &mut impl Hasher) {
+    /// Feeds everything the next steps depend on. Two machines that feed the same behave the same, as long as their
+    /// intervals are no longer than `longest`.
+    pub(crate) fn hash_relative(&self, now: Instant, longest: Duration, state: &mut impl Hasher) {
         core::mem::discriminant(&self.role).hash(state);
         match self.role {
             Role::Init { reason, retry } => (reason, relative(now, retry)).hash(state),
@@ -24,7 +22,7 @@ impl Machine {
                 let downs = (relative(now, down4), relative(now, down6));
                 let starting = (stance == Stance::Starting).then(|| relative(now, Some(self.since)));
                 // In maintenance it matters whether it has been BACKUP for an interval.
-                let young = (now < self.since + LONGEST).then(|| relative(now, Some(self.since)));
+                let young = (now < self.since + longest).then(|| relative(now, Some(self.since)));
                 (downs, because, stance, starting, young, ties).hash(state);
             }
             Role::Master {

@@ -26,7 +26,8 @@ pub(super) enum Role {
         next_ad: Instant,
         /// Periodic advertisements until the addresses are announced again; 0: not again.
         reannounce: u8,
-        /// Before a quarter of the interval before this, a worse master gets no further answer.
+        /// Before a quarter of the interval before this, a worse master gets no further answer. In maintenance: before
+        /// this, it does not hand over to one.
         answer_from: Instant,
         /// As in BACKUP before; forgotten with the first periodic advertisement.
         ties: u8,

@@ -49,8 +49,8 @@ impl fmt::Display for Fault {
             Self::Sending(TransmitResult::Busy) => f.write_str("has no room to send"),
             Self::Sending(TransmitResult::Error) => f.write_str("cannot send any more"),
             Self::Refuse(true) => f.write_str("cannot take addresses any more"),
-            Self::Inject(from) => write!(f, "is played what {from} once sent"),
             Self::Refuse(false) => f.write_str("can take addresses again"),
+            Self::Inject(from) => write!(f, "is played what {from} once sent"),
         }
     }
 }

@@ -162,8 +162,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a hand-over that nobody answers is not called off",
         "machine.rs",
-        "_ => self.stay_master(now, view),",
-        "_ => self.become_init(InitReason::Disabled, None),",
+        "Departure::Offer => self.stay_master(now, view),",
+        "Departure::Offer => self.become_init(InitReason::Disabled, None),",
     ),
     mutant(
         "who handed over takes it back at once",
