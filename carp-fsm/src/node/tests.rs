@@ -24,6 +24,7 @@ mod hashes;
 mod ledger;
 mod maintenance;
 mod neighbours;
+mod owning;
 mod packets;
 mod properties;
 mod reconfigure;
