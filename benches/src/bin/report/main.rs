@@ -140,13 +140,16 @@ fn report(arguments: &Arguments) -> Result<bool, Failure> {
     all.sort_by_key(|results| PARTS.iter().position(|part| part.name == results.part));
     page::write(&arguments.out, &limits, &all)?;
     let verdict = page::Summary::new(&limits, &all);
+    for exceeded in &verdict.exceeded {
+        println!("exceeded: {exceeded}");
+    }
     println!("{verdict}\n{}", arguments.out.join("results.md").display());
     let complete = std::env::var_os("CI").is_none_or(|ci| ci != "true")
         || all
             .iter()
             .flat_map(|results| results.left_out.values())
             .all(|why| arguments.rootless && why == part::NEEDS_ROOT || why == part::NEEDS_TIME);
-    Ok(complete && !failed && verdict.exceeded == 0)
+    Ok(complete && !failed && verdict.exceeded.is_empty())
 }
 
 /// Builds what the work needs.

@@ -23,7 +23,8 @@ pub(crate) struct Section<'a> {
 pub(crate) struct Summary {
     kept: usize,
     missed: usize,
-    pub(crate) exceeded: usize,
+    /// Each in words.
+    pub(crate) exceeded: Vec<String>,
     not_measured: usize,
 }
 
@@ -151,7 +152,6 @@ fn limit_rows(page: &mut String, reasons: &mut String, limit: &Limit, all: &[Res
             "| {part} | {what} | {whom} | {promised} | {value} | {word} | {why} |"
         );
         why = "";
-        format!("{part}, {what}, {}: {value} instead of {promised}", whom.trim())
     };
     if verdicts.is_empty() {
         row(&limit.what, &limit.whom, "", "", "not measured");
@@ -178,7 +178,7 @@ fn limit_rows(page: &mut String, reasons: &mut String, limit: &Limit, all: &[Res
                 &format!("{value} at most, of {n}"),
                 "kept",
             ),
-        };
+        }
     }
     for Verdict {
         figure,
@@ -191,19 +191,33 @@ fn limit_rows(page: &mut String, reasons: &mut String, limit: &Limit, all: &[Res
             Outcome::Missed => "**missed**",
             Outcome::Exceeded => "**EXCEEDED**",
         };
-        let missed = row(
+        row(
             &figure.what,
             &figure.whom,
             &figure.unit,
             &with_unit(value, &figure.unit),
             word,
         );
-        let why = match (outcome, &limit.missed) {
-            (Outcome::Missed, Some(why)) => why,
-            _ => "nobody knows why yet",
-        };
+        let missed = in_words(limit, figure, value, quick);
+        let why = limit.missed.as_deref().unwrap_or("nobody knows why yet");
         let _ = writeln!(reasons, "* {missed}: {why}.");
     }
+}
+
+/// What does not keep its limit, and by how much.
+fn in_words(limit: &Limit, figure: &Figure, value: f64, quick: bool) -> String {
+    let Figure { what, whom, unit, .. } = figure;
+    let (value, promised) = (with_unit(value, unit), promise(limit, quick, unit));
+    let known = match limit.until_then {
+        Some(known) if limit.outcome(figure, quick) == Outcome::Exceeded => {
+            format!(", and {} was known", with_unit(known, unit))
+        }
+        _ => String::new(),
+    };
+    format!(
+        "{}, {what}, {whom}: {value} instead of {promised}{known}",
+        limit.part
+    )
 }
 
 /// What a limit allows.
@@ -325,7 +339,10 @@ impl Summary {
                 match verdict.outcome {
                     Outcome::Kept => sum.kept += 1,
                     Outcome::Missed => sum.missed += 1,
-                    Outcome::Exceeded => sum.exceeded += 1,
+                    Outcome::Exceeded => {
+                        let Verdict { figure, value, .. } = verdict;
+                        sum.exceeded.push(in_words(limit, figure, value, quick));
+                    }
                 }
             }
         }
@@ -343,7 +360,8 @@ impl fmt::Display for Summary {
         } = self;
         write!(
             f,
-            "{kept} limits kept, {missed} missed for a known reason, {exceeded} exceeded, {not_measured} not measured"
+            "{kept} limits kept, {missed} missed for a known reason, {} exceeded, {not_measured} not measured",
+            exceeded.len()
         )
     }
 }
