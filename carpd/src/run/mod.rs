@@ -242,6 +242,9 @@ impl Daemon {
                 }
             }
             Done::Stored(job, maintenance, stored) => {
+                if let Err(why) = &stored {
+                    self.log.line(&format!("carpd: {why}")); // who has asked may have given up
+                }
                 let stored = stored.map(|()| self.maintain(maintenance, now));
                 commands.maintained(job, maintenance, stored, now);
             }
