@@ -161,7 +161,7 @@ pub struct Report {
 /// What became of it for one virtual host or cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Name of the virtual host (`eth0@7`) or of the cause.
+    /// Name of the virtual host (`eth0@7`) or of the cause; of a warning, the line of the file.
     pub subject: String,
     /// Whether it is as it was asked to be.
     pub done: bool,

@@ -22,8 +22,8 @@ pub(super) enum Asker {
     Signal,
 }
 
-/// A configuration without mistakes, and the warnings about it; or what is wrong, in lines.
-pub(super) type FromFile = Result<(Box<Config>, Vec<String>), String>;
+/// A configuration without mistakes, and the warnings about it, each with its place; or what is wrong, in lines.
+pub(super) type FromFile = Result<(Box<Config>, Vec<(String, String)>), String>;
 
 /// What takes the disk, and so some time.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -174,12 +174,11 @@ impl Where {
 }
 
 fn read(file: &Path, node: Option<String>) -> FromFile {
-    let loaded = config::load(file, Purpose::Run, &Machine::this(node));
+    let loaded = config::load(file, Purpose::Reload, &Machine::this(node));
     let loaded = loaded.map_err(|error| cannot_read(file, &error))?;
-    let report = loaded.report.to_string();
     match loaded.config {
-        Some(config) => Ok((Box::new(config), report.lines().map(str::to_owned).collect())),
-        None => Err(report),
+        Some(config) => Ok((Box::new(config), loaded.report.lines().collect())),
+        None => Err(loaded.report.to_string()),
     }
 }
 
