@@ -11,7 +11,7 @@ use carp_fsm::Duration;
 use carp_std::linux::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::network::{Daemon, Network};
+use crate::network::{Daemon, Network, VIP};
 
 /// What is promised: 200 ms. A loaded machine gets more before the test fails.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -98,6 +98,55 @@ fn the_interface_with_the_virtual_mac_goes_too() {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.exit_code(), Some(0));
     assert!(!is_there());
+}
+
+#[test]
+fn both_families_go() {
+    for (mode, interface) in [("plain", "here"), ("vmac", "carp7-here")] {
+        let Some(network) = Network::new(&format!("guard-{mode}-six")) else {
+            return;
+        };
+        network.ip(&["address", "add", "2001:db8::2/64", "dev", "here", "nodad"]);
+        let file = network.configure("here", &format!("mode = \"{mode}\"\n"));
+        let text = fs::read_to_string(&file).expect("the file");
+        let both = text.replace(VIP, &format!("{VIP}\", \"2001:db8::10/64"));
+        fs::write(&file, both).expect("a file");
+        let start = || Daemon::start(network.carpd(&["run", "--config", &file]));
+        let owned = || {
+            let there = network.ip(&["-o", "address", "show"]);
+            [VIP, "2001:db8::10/64"].map(|address| there.contains(address))
+        };
+        let daemon = start();
+        daemon.wait_for("BACKUP -> MASTER");
+        assert_eq!(owned(), [true; 2], "{mode}");
+        assert!(network.has_vip(interface), "{mode}");
+        let killed = Clock.now();
+        daemon.signal(Signal::KILL);
+        while owned() != [false; 2] {
+            assert!(Clock.now() - killed < LIMIT, "{mode}: left: {:?}", owned());
+        }
+        let _ = writeln!(
+            io::stderr(),
+            "{mode}: without both families after {} s",
+            Clock.now() - killed
+        );
+        assert_eq!(daemon.exit_code(), None);
+        let own = network.ip(&["-o", "address", "show", "dev", "here"]);
+        assert!(
+            own.contains("192.0.2.2/24") && own.contains("2001:db8::2/64"),
+            "{own}"
+        );
+
+        // One that starts and stops leaves nothing behind either.
+        let daemon = start();
+        daemon.wait_for("BACKUP -> MASTER");
+        assert_eq!(owned(), [true; 2], "{mode}");
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.exit_code(), Some(0));
+        assert_eq!(owned(), [false; 2], "{mode}");
+        let links = network.ip(&["-br", "link", "show"]);
+        assert!(!links.contains("carp7-here"), "{mode}: {links}");
+    }
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! The configuration changes while carpd runs.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 use carp_std::linux::Clock;
+use carpd::lab::measure::Observation;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -101,6 +104,71 @@ fn the_difference_is_applied_and_the_rest_goes_on() {
             .1
             .ends_with("\nhealthy: 1/1 MASTER\n")
     );
+}
+
+/// A client pings a MASTER whose file gets another description and another address, and loses them again.
+#[test]
+fn a_client_of_a_living_master_notices_nothing() {
+    let Some(network) = Network::new("reload-client") else {
+        return;
+    };
+    let far = network.move_there("reload-client-far");
+    // It learns an address from the announcement alone, without having asked.
+    far.set("ipv4/conf/there/arp_accept", "1").expect("a setting");
+    let better = network.start("here", "preempt = true\n");
+    let other = network.start_there(&far, "advskew = 100\npreempt = true\n");
+    better.wait_for("BACKUP -> MASTER");
+    other.wait_for("INIT -> BACKUP");
+    let mut probe = far.command(env!("CARGO_BIN_EXE_carpd"));
+    probe
+        .args(["lab-probe", "192.0.2.10", "there"])
+        .stdout(Stdio::piped());
+    let mut probe = probe.spawn().expect("carpd starts");
+    let observed = BufReader::new(probe.stdout.take().expect("a pipe"));
+    let observed = observed.lines().map(|line| line.expect("a line"));
+    let mut pings = observed
+        .map(|line| serde_json::from_str(&line).expect("an observation"))
+        .filter_map(|observation| match observation {
+            Observation::Ping(ping) => Some(ping),
+            Observation::Advertisement(_) => None,
+        });
+    let mut answers = |number: usize| {
+        let lost = pings.by_ref().take(number).filter(|ping| !ping.answered);
+        assert_eq!(lost.count(), 0, "of {number} pings");
+    };
+    answers(10);
+    let neighbours = || far.ip("neigh show dev there").expect("neighbours");
+    assert!(!neighbours().contains("192.0.2.20"), "{}", neighbours());
+
+    let changed = |old: &str, new: &str| {
+        for (interface, what) in [("here", "addresses, description"), ("there", "addresses")] {
+            let file = network.dir.path().join(format!("{interface}.toml"));
+            let text = fs::read_to_string(&file).expect("the file");
+            let mut text = text.replace(old, new);
+            if interface == "here" {
+                text = text.replace("LAN gateway", "gateway");
+            }
+            fs::write(&file, text).expect("a file");
+            let said = format!("{interface}@7: changed ({what})\nconfiguration: 1 changed");
+            assert_eq!(ask(&network, interface, &["reload"]), done(&said));
+        }
+    };
+    changed("\"192.0.2.10/24\"", "\"192.0.2.10/24\", \"192.0.2.20/24\"");
+    answers(150); // an advertisement, and a time-out if it were not understood
+    let mac = network.ip(&["-br", "link", "show", "dev", "here"]);
+    let mac = mac.split_whitespace().nth(2).expect("a MAC address");
+    assert!(
+        neighbours().contains(&format!("192.0.2.20 lladdr {mac}")),
+        "it was announced: {}",
+        neighbours()
+    );
+    assert!(addresses(&network).contains("192.0.2.20/24"));
+    assert_eq!(network.json("here")["virtual_hosts"][0]["description"], "gateway");
+    answers(200);
+    assert_eq!(transitions(&network, "here").len(), 2, "INIT -> BACKUP -> MASTER");
+    assert_eq!(transitions(&network, "there").len(), 1, "INIT -> BACKUP");
+    probe.kill().expect("it runs");
+    probe.wait().expect("it ends");
 }
 
 #[test]
