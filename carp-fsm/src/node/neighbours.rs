@@ -149,6 +149,10 @@ pub(super) fn note<const ADDRS: usize>(
             _ => return,
         };
     }
+    if let (NeighbourKind::Vrrp(_) | NeighbourKind::OtherVersion(_), Some(known)) = (kind, known) {
+        // Whoever says another version in each packet is told of once all the same.
+        kind = known.kind;
+    }
     if known.is_none_or(|known| known.kind != kind) {
         let event = EventKind::Neighbour {
             host: host.map(|slot| node.hosts.id(slot)),

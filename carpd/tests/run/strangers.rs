@@ -1,9 +1,14 @@
 //! Somebody else has our vhid.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::network::{Daemon, Network};
-use crate::words::ask;
+use crate::words::{ask, state};
 
 #[test]
 fn who_has_another_password_is_named() {
@@ -62,6 +67,40 @@ fn who_has_another_dialect_is_named() {
         (code, out.as_str()),
         (1, "degraded: 1/1 BACKUP; others with a vhid of ours: 1\n")
     );
+}
+
+/// Whoever can send packets must not be able to fill the disk.
+#[test]
+fn a_flood_is_counted_and_logged_once() {
+    let Some(network) = Network::new("stranger-flood") else {
+        return;
+    };
+    let far = network.move_there("stranger-flood-far");
+    let daemon = network.start("here", "");
+    daemon.wait_for("BACKUP -> MASTER");
+    let before = network.json("here")["counters"]["badver"].as_u64();
+    far.enter(|| {
+        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(112))).expect("a socket");
+        socket.bind_device(Some(b"there")).expect("an interface");
+        socket.set_multicast_ttl_v4(255).expect("a TTL");
+        let group = SocketAddr::from(([224, 0, 0, 18], 0)).into();
+        for round in 0..200 {
+            let mut advertisement = [0; 36];
+            advertisement[0] = if round % 2 == 0 { 0x31 } else { 0x41 }; // of a version that nobody speaks
+            advertisement[1] = 7;
+            let sum = carp_proto::checksum(&advertisement).to_be_bytes();
+            advertisement[6..8].copy_from_slice(&sum);
+            socket.send_to(&advertisement, &group).expect("sent");
+        }
+    })
+    .expect("a network namespace");
+    daemon.wait_for("carpd: here: 192.0.2.3 speaks version 3 of CARP (our vhid 7); ");
+    thread::sleep(Duration::from_millis(200));
+    let counted = network.json("here")["counters"]["badver"].as_u64();
+    assert_eq!(counted, before.map(|before| before + 200));
+    let events = ask(&network, "here", &["events"]).1;
+    assert_eq!(events.matches("192.0.2.3").count(), 1, "{events}");
+    assert_eq!(state(&network, "here"), "MASTER");
 }
 
 #[test]

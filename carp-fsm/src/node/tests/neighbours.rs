@@ -196,6 +196,21 @@ fn it_is_told_once_and_again_after_a_minute_of_silence() {
 }
 
 #[test]
+fn another_version_in_each_packet_is_told_once() {
+    let (mut bench, host) = backup(&OURS);
+    for round in 0..100 {
+        let mut other = advertisement(1, 0);
+        other[0] = if round % 2 == 0 { 0x41 } else { 0x51 };
+        bench.hear_number(9, &summed(other));
+        bench.hear_number(9, if round % 2 == 0 { &VRRP2 } else { &VRRP3 });
+    }
+    let source = [10, 0, 0, 9].into();
+    let kinds = [NeighbourKind::OtherVersion(4), NeighbourKind::Vrrp(2)];
+    let told = kinds.map(|kind| (Some(host), 7, source, kind));
+    assert_eq!(bench.told(), told);
+}
+
+#[test]
 fn another_mistake_is_told_as_soon_as_it_is_looked_at_again() {
     let (mut bench, host) = backup(&OURS);
     bench.hear_number(2, &of_another(b"another", &OURS));
