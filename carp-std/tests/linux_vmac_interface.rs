@@ -85,8 +85,10 @@ fn an_address_that_is_configured_no_longer_goes_alone() {
         link.set_owner(&vmac_host(iface, &new), true).unwrap();
         link.drop_addresses(&vmac_host(iface, &old)).unwrap();
         assert_eq!(vmac_addresses(&a), ["10.0.0.9/24"]);
-        thread::sleep(StdDuration::from_millis(100)); // an interface that is let go goes later
+        thread::sleep(StdDuration::from_millis(400)); // an interface that is let go goes later
         assert!(is_up(&a));
+        link.set_owner(&vmac_host(iface, &new), false).unwrap();
+        until("down", || !is_up(&a));
     });
 }
 
@@ -162,9 +164,26 @@ fn what_somebody_else_does_to_it_is_put_right() {
         });
     }
     assert_eq!(node.events.try_recv().ok(), None, "no transition");
-    // Switched on at a backup, it is switched off again.
     node.end();
     assert!(!exists(&a));
+}
+
+#[test]
+fn switched_on_at_a_backup_it_is_switched_off_again() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    let master = Node::start(&b, Setup::vmac(20));
+    while master.next().1 != State::Master {}
+    let backup = Node::start(&a, Setup::vmac(80));
+    assert_eq!(backup.next().1, State::Backup);
+    until("made", || exists(&a));
+    a.ip("link set carp7-eth0 up");
+    until("down", || !is_up(&a));
+    assert_eq!(backup.events.try_recv().ok(), None, "no transition");
+    backup.end();
+    master.end();
 }
 
 #[test]

@@ -153,12 +153,14 @@ impl LinuxLink {
     pub(super) fn drop_from_vmac(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
         let below = self.clear_below(host);
         let (tags, guard, netlink) = (self.tags, &mut self.guard, &mut self.netlink);
-        let Some(slot) = self.interfaces.get(usize::from(host.iface.0)) else {
+        let Some(slot) = self.interfaces.get_mut(usize::from(host.iface.0)) else {
             return below;
         };
-        let (Some(open), Some(vmac)) = (&slot.open, slot.vmacs.get(&host.vhid)) else {
+        let (Some(open), Some(vmac)) = (&slot.open, slot.vmacs.get_mut(&host.vhid)) else {
             return below;
         };
+        // Else it would be needed, and up, for ever.
+        without(&mut vmac.owned, host.addresses);
         let device = vmac.device(open.index, tags);
         owner::take_off(netlink, device, host.addresses)?;
         if let Some(guard) = guard {
