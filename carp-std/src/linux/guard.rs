@@ -165,8 +165,8 @@ impl Drop for Guard {
 /// reads from standard input what is ours, waits until the guarded process has ended in whatever way, and
 /// takes off what is left. Then it returns.
 ///
-/// It ignores the signals that end a service (SIGHUP, SIGINT, SIGQUIT, SIGTERM): it ends with the process
-/// that it guards. Call it from a program's `main`, not from a process that has something else to do.
+/// It ignores the signals that end a service (SIGHUP, SIGINT, SIGQUIT, SIGTERM, and SIGABRT, which a watchdog
+/// sends): it ends with the process that it guards. Call it from a program's `main`, not from a process that has something else to do.
 /// Needs `CAP_NET_ADMIN`.
 pub fn guard() -> io::Result<()> {
     sys::ignore_ending_signals()?;

@@ -144,7 +144,14 @@ fn the_guard_ends_with_carpd_and_not_before() {
     let daemon = network.start("here", "");
     daemon.wait_for("BACKUP -> MASTER");
     let first = guard_of(&daemon);
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+    // The last one is what a watchdog sends to all processes of a service.
+    for signal in [
+        Signal::TERM,
+        Signal::INT,
+        Signal::HUP,
+        Signal::QUIT,
+        Signal::ABORT,
+    ] {
         kill_process(first, signal).expect("it runs");
     }
     thread::sleep(StdDuration::from_millis(100));
