@@ -11,6 +11,7 @@ mod owner;
 mod packet;
 mod process;
 mod sys;
+mod turns;
 mod unicast;
 mod vmac;
 mod wake;
