@@ -324,8 +324,10 @@ impl Link for LinuxLink {
                 interface: format!("number {}", host.iface.0),
             });
         };
-        slot.owned
-            .retain(|old| host.addresses.iter().all(|vip| vip.address != old.address));
+        if host.mode == LinkMode::Plain {
+            slot.owned
+                .retain(|old| host.addresses.iter().all(|vip| vip.address != old.address));
+        }
         if slot.open.is_none() {
             // What was on it has been taken off when it went away.
             let gone = OwnershipError::NoInterface {

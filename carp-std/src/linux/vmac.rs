@@ -170,13 +170,16 @@ impl LinuxLink {
     }
 
     /// Takes the addresses off the interface below, where plain mode put them in an earlier life. One that
-    /// somebody else put there would be answered for with the wrong MAC address.
+    /// somebody else put there would be answered for with the wrong MAC address. One that a virtual host in plain mode
+    /// owns there by now has moved to it.
     fn clear_below(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
         let open = self.interfaces.get(usize::from(host.iface.0));
         match open.and_then(|slot| Some((slot, slot.open.as_ref()?))) {
             Some((slot, open)) => {
                 let device = open.device(&slot.name, self.tags);
-                owner::take_off(&mut self.netlink, device, host.addresses)
+                let mut left = host.addresses.to_vec();
+                without(&mut left, &slot.owned);
+                owner::take_off(&mut self.netlink, device, &left)
             }
             None => Ok(()),
         }
