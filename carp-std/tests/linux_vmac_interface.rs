@@ -123,6 +123,51 @@ fn an_interface_with_our_name_that_is_not_ours_is_left_alone() {
 }
 
 #[test]
+fn what_was_left_half_removed_is_ours() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    // A process that removes many moves them to a group of its own first, and may be killed then.
+    let group = 112 << 24 | 0x1267;
+    a.ip(&format!(
+        "link add carp7-eth0 link eth0 address 00:00:5e:00:01:07 group {group} type macvlan mode bridge"
+    ));
+    let vips = [vip("10.0.0.1", Prefix::Interface)];
+    a.enter(|| {
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        link.set_owner(&vmac_host(iface, &vips), true).unwrap();
+        let ours = a.ip("-o link show group 112");
+        assert!(
+            ours.contains(" carp7-eth0@"),
+            "another one that removes must not take it along: {ours}"
+        );
+        link.set_owner(&vmac_host(iface, &vips), false).unwrap();
+        drop(link);
+        assert!(!exists(&a));
+    });
+}
+
+#[test]
+fn what_was_to_be_removed_later_is_removed_in_the_end() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    let vips = [vip("10.0.0.1", Prefix::Interface)];
+    a.enter(|| {
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        link.set_owner(&vmac_host(iface, &vips), false).unwrap();
+        link.release(&vmac_host(iface, &vips));
+        assert!(exists(&a), "later");
+        drop(link);
+        assert!(!exists(&a));
+    });
+}
+
+#[test]
 fn a_foreign_virtual_address_below_is_reported() {
     if !available() {
         return;

@@ -15,7 +15,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::LinuxLink;
 use super::janitor::{Fate, Janitor};
-use super::netlink::{InetDevConf, Interface, LINK_TAG, Netlink, is};
+use super::netlink::{InetDevConf, Interface, LINK_TAG, Netlink, is, is_our_group};
 use super::owner::{self, Device};
 use crate::{OwnershipError, VirtualAddress, VirtualHost};
 
@@ -227,6 +227,11 @@ impl LinuxLink {
             }
         }
         let vmac = if let Some(there) = found {
+            if there.group != LINK_TAG {
+                netlink
+                    .tag_link(there.index)
+                    .map_err(|e| refused(interface(), e))?;
+            }
             there
         } else {
             let made = netlink.make_macvlan(&name, below.index, host.vhid.mac());
@@ -290,13 +295,8 @@ impl LinuxLink {
 
     /// Lets the interface of a virtual host go that is gone itself.
     pub(super) fn release_vmac(&mut self, iface: IfaceId, vhid: Vhid) {
-        let Some(vmac) = self.slot_mut(iface).vmacs.remove(&vhid) else {
-            return;
-        };
-        if let Some(guard) = &mut self.guard {
-            guard.gone(vmac.index, &vmac.name);
-        }
-        if let Some(janitor) = &self.janitor {
+        // The guard still has it to remove if we end before. That it is gone, the guard finds out.
+        if let (Some(vmac), Some(janitor)) = (self.slot_mut(iface).vmacs.remove(&vhid), &self.janitor) {
             janitor.let_go(vmac.index, Fate::Removed);
         }
     }
@@ -340,6 +340,9 @@ impl Drop for LinuxLink {
         for iface in self.ids() {
             self.remove_vmacs(iface, false);
         }
+        if let Some(janitor) = &self.janitor {
+            let _ = self.netlink.remove_links(&janitor.take_removed()); // the guard knows of them, too
+        }
     }
 }
 
@@ -356,7 +359,7 @@ fn is_ours(found: &Interface, below: &Interface) -> bool {
 
 /// Whether an interface has our tag.
 pub(super) fn is_made_by_us(found: &Interface) -> bool {
-    found.is_macvlan && found.group == LINK_TAG
+    found.is_macvlan && is_our_group(found.group)
 }
 
 /// Makes both interfaces answer for their own addresses only.
@@ -478,6 +481,12 @@ mod tests {
             ..macvlan(3)
         };
         assert!(!is_ours(&untagged, &eth0));
+        // Its owner was killed while it removed them.
+        let doomed = Interface {
+            group: LINK_TAG << 24 | 0x1267,
+            ..macvlan(3)
+        };
+        assert!(is_ours(&doomed, &eth0));
         let bridge = Interface {
             is_macvlan: false,
             ..macvlan(3)

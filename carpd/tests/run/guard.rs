@@ -12,6 +12,7 @@ use carp_std::linux::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::network::{Daemon, Network};
+use crate::words::ask;
 
 /// What is promised: 200 ms. A loaded machine gets more before the test fails.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -98,6 +99,26 @@ fn the_interface_with_the_virtual_mac_goes_too() {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.exit_code(), Some(0));
     assert!(!is_there());
+}
+
+#[test]
+fn an_interface_that_was_to_be_removed_a_little_later_goes_too() {
+    let Some(network) = Network::new("guard-late") else {
+        return;
+    };
+    let vmac = "[[vhid]]\ninterface = \"here\"\nvhid = 8\naddresses = [\"192.0.2.11/24\"]\npassword = \"x\"\nmode = \"vmac\"\n";
+    let daemon = network.start("here", vmac);
+    daemon.wait_for("carp: 8@here: INIT -> BACKUP");
+    let is_there = || network.ip(&["-o", "link", "show"]).contains("carp8-here");
+    assert!(is_there());
+    network.configure("here", "");
+    let (_, reloaded, _) = ask(&network, "here", &["reload"]);
+    assert!(reloaded.contains("here@8: removed"), "{reloaded}");
+    let killed = Clock.now();
+    daemon.signal(Signal::KILL);
+    while is_there() {
+        assert!(Clock.now() - killed < LIMIT, "it is left");
+    }
 }
 
 #[test]

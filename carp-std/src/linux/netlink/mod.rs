@@ -21,7 +21,7 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-pub(super) use self::macvlan::{InetDevConf, LINK_TAG};
+pub(super) use self::macvlan::{InetDevConf, LINK_TAG, is_our_group};
 pub(super) use self::message::is;
 use self::message::{address_message, messages, parse_address, parse_interface, result};
 
