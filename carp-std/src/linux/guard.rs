@@ -21,7 +21,7 @@ use rustix::thread::CapabilitySet;
 use super::netlink::Netlink;
 use super::owner::{self, Device};
 use super::process::keep_capabilities;
-use super::{Clock, sys, vmac};
+use super::{Clock, leftovers, sys};
 use crate::{OwnershipError, Prefix, VirtualAddress};
 
 /// Room in the pipe for a guard that is slow to read, in bytes: some 16 000 addresses.
@@ -233,7 +233,7 @@ impl Owned {
         let mut made = Vec::new();
         for (&index, known) in self.0.iter().filter(|(_, known)| known.made) {
             let found = netlink.interface(&known.name).ok().flatten();
-            if found.is_some_and(|found| found.index == index && vmac::is_made_by_us(&found)) {
+            if found.is_some_and(|found| found.index == index && leftovers::is_made_by_us(&found)) {
                 made.push(index);
             }
         }

@@ -97,13 +97,11 @@ impl LinuxLink {
         }
         let describe = || format!("look up the interface {name}");
         let Some(found) = self.netlink.interface(name).map_err(LinkError::os(describe()))? else {
-            let existing = self
-                .netlink
-                .interface_names()
-                .map_err(LinkError::os("list the interfaces"))?;
+            let existing = self.netlink.interfaces();
+            let existing = existing.map_err(LinkError::os("list the interfaces"))?;
             return Err(LinkError::NoSuchInterface {
                 name: name.to_owned(),
-                existing,
+                existing: existing.into_iter().map(|interface| interface.name).collect(),
             });
         };
         let full = |_| io::Error::other("a link has room for 65536 interfaces");
@@ -130,6 +128,7 @@ impl LinuxLink {
             present: Vec::new(),
             vmacs: BTreeMap::new(),
             tidied: BTreeSet::new(),
+            swept: false,
             solicited: None,
             error: None,
         });

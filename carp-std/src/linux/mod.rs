@@ -5,6 +5,7 @@ mod filter;
 mod guard;
 mod interface;
 mod janitor;
+mod leftovers;
 mod link;
 mod netlink;
 mod owner;

@@ -15,12 +15,10 @@ use socket2::{Domain, Socket, Type};
 
 use super::LinuxLink;
 use super::janitor::{Fate, Janitor};
-use super::netlink::{InetDevConf, Interface, LINK_TAG, Netlink, is, is_our_group};
+use super::leftovers::{is_ours, name_for};
+use super::netlink::{InetDevConf, Interface, LINK_TAG, Netlink, is};
 use super::owner::{self, Device};
 use crate::{OwnershipError, VirtualAddress, VirtualHost};
-
-/// Longest name of an interface in bytes.
-const MAX_NAME: usize = 15;
 
 /// The interface of one virtual host.
 #[derive(Debug)]
@@ -45,16 +43,6 @@ impl Vmac {
             tags,
             below: Some(below),
         }
-    }
-}
-
-/// `carp7-eth0`, or `carp7-3` with the index of an interface whose name is too long.
-fn name_for(vhid: Vhid, below: &str, below_index: u32) -> String {
-    let name = format!("carp{vhid}-{below}");
-    if name.len() <= MAX_NAME {
-        name
-    } else {
-        format!("carp{vhid}-{below_index}")
     }
 }
 
@@ -301,21 +289,6 @@ impl LinuxLink {
         }
     }
 
-    /// Removes the interface, and with that the addresses, that a virtual host has from an earlier life in
-    /// VMAC mode. It is in plain mode now.
-    pub(super) fn remove_left_vmac(&mut self, iface: IfaceId, vhid: Vhid) -> io::Result<()> {
-        let Some(below) = self.netlink.interface(&self.slot(iface).name.clone())? else {
-            return Ok(());
-        };
-        let found = self
-            .netlink
-            .interface(&name_for(vhid, &below.name, below.index))?;
-        match found.filter(|found| is_ours(found, &below)) {
-            Some(found) => self.netlink.remove_links(&[found.index]),
-            None => Ok(()),
-        }
-    }
-
     /// Removes the interfaces of all virtual hosts that are on this one, or of those that are not owners.
     pub(super) fn remove_vmacs(&mut self, iface: IfaceId, owners_too: bool) {
         let slot = &mut self.interfaces[usize::from(iface.0)];
@@ -348,18 +321,6 @@ impl Drop for LinuxLink {
 
 fn without(owned: &mut Vec<VirtualAddress>, addresses: &[VirtualAddress]) {
     owned.retain(|old| addresses.iter().all(|vip| vip.address != old.address));
-}
-
-/// Whether an interface with the name of a virtual host's was made by this program, in this life or an
-/// earlier one. A macvlan on a macvlan stands on what the lower one stands on.
-fn is_ours(found: &Interface, below: &Interface) -> bool {
-    let stands_on = found.below;
-    is_made_by_us(found) && (stands_on == Some(below.index) || (below.is_macvlan && stands_on == below.below))
-}
-
-/// Whether an interface has our tag.
-pub(super) fn is_made_by_us(found: &Interface) -> bool {
-    found.is_macvlan && is_our_group(found.group)
 }
 
 /// Makes both interfaces answer for their own addresses only.
@@ -444,59 +405,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_vhid_and_interface_and_are_never_too_long() {
-        let name = |vhid, below| name_for(Vhid::new(vhid).unwrap(), below, 1234);
-        assert_eq!(name(7, "eth0"), "carp7-eth0");
-        assert_eq!(name(255, "enp3s0"), "carp255-enp3s0");
-        assert_eq!(name(255, "enp3s0f"), "carp255-enp3s0f");
-        assert_eq!(name(255, "enp3s0f0np0"), "carp255-1234");
-    }
-
-    #[test]
     fn neighbours_ask_in_the_group_of_the_last_three_bytes() {
         let group = solicited_node("2001:db8::1:2345:6789".parse().unwrap());
         assert_eq!(group, "ff02::1:ff45:6789".parse::<Ipv6Addr>().unwrap());
-    }
-
-    fn macvlan(below: u32) -> Interface {
-        Interface {
-            index: 9,
-            below: Some(below),
-            group: LINK_TAG,
-            is_macvlan: true,
-            ..Interface::default()
-        }
-    }
-
-    #[test]
-    fn ours_is_a_macvlan_with_our_tag_on_that_interface() {
-        let eth0 = Interface {
-            index: 3,
-            ..Interface::default()
-        };
-        assert!(is_ours(&macvlan(3), &eth0));
-        assert!(!is_ours(&macvlan(4), &eth0));
-        let untagged = Interface {
-            group: 0,
-            ..macvlan(3)
-        };
-        assert!(!is_ours(&untagged, &eth0));
-        // Its owner was killed while it removed them.
-        let doomed = Interface {
-            group: LINK_TAG << 24 | 0x1267,
-            ..macvlan(3)
-        };
-        assert!(is_ours(&doomed, &eth0));
-        let bridge = Interface {
-            is_macvlan: false,
-            ..macvlan(3)
-        };
-        assert!(!is_ours(&bridge, &eth0));
-        // The kernel puts a macvlan on a macvlan beside it.
-        let lower = Interface {
-            index: 8,
-            ..macvlan(3)
-        };
-        assert!(is_ours(&macvlan(3), &lower));
     }
 }

@@ -158,6 +158,43 @@ fn a_thousand_addresses_go_as_quickly() {
 }
 
 #[test]
+fn what_both_left_is_removed_at_the_start_whatever_is_configured_by_then() {
+    let Some(network) = Network::new("guard-both") else {
+        return;
+    };
+    let second = |vhid: u8, address: &str, mode: &str| {
+        format!(
+            "[[vhid]]\ninterface = \"here\"\nvhid = {vhid}\naddresses = [\"{address}/24\"]\npassword = \"x\"\nmode = \"{mode}\"\n"
+        )
+    };
+    let before = second(8, "192.0.2.11", "plain") + &second(9, "192.0.2.12", "vmac");
+    let daemon = network.start("here", &before);
+    for _ in 0..3 {
+        daemon.wait_for("BACKUP -> MASTER");
+    }
+    let guard = guard_of(&daemon);
+    daemon.signal(Signal::STOP); // so that it starts no other one
+    for process in [guard, Pid::from_child(&daemon.child)] {
+        kill_process(process, Signal::KILL).expect("it runs");
+    }
+    assert_eq!(daemon.exit_code(), None);
+    let left = || network.ip(&["-o", "-4", "address", "show"]);
+    for address in ["192.0.2.10/", "192.0.2.11/", "192.0.2.12/"] {
+        assert!(left().contains(address), "nobody tidied up: {}", left());
+    }
+
+    let daemon = network.start("here", "");
+    daemon.wait_for("INIT -> BACKUP");
+    for address in ["192.0.2.10/", "192.0.2.11/", "192.0.2.12/"] {
+        assert!(!left().contains(address), "{}", left());
+    }
+    assert!(!network.ip(&["-o", "link", "show"]).contains("carp9-here"));
+    assert!(left().contains("192.0.2.2/24"));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.exit_code(), Some(0));
+}
+
+#[test]
 fn the_guard_ends_with_carpd_and_not_before() {
     let Some(network) = Network::new("guard-end") else {
         return;
