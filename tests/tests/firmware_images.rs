@@ -82,9 +82,9 @@ fn a_storm_changes_nothing() {
         let after = boards[target].numbers([name, "micros"]);
         let [rejected, micros] = [0, 1].map(|index| after[index] - before[index]);
         let [offered_rate, rejected_rate] = [offered, rejected].map(|count| count * 1_000_000 / micros);
+        let place = ["the MASTER", "the BACKUP"][target];
         println!(
-            "{name} at {}: {offered} offered in {micros} us of its time, {offered_rate} per second; {rejected} rejected, {rejected_rate} per second",
-            ["the MASTER", "the BACKUP"][target],
+            "{name} at {place}: {offered} offered in {micros} us of its time, {offered_rate} per second; {rejected} rejected, {rejected_rate} per second",
         );
         assert!(offered_rate >= rate / 100 * 95, "{offered_rate} {name} offered");
         // What comes while it has no room, the card drops: what this computer had no time to send comes at once.
@@ -101,7 +101,7 @@ fn a_storm_changes_nothing() {
             "every advertisement to cross the switch",
         );
         println!(
-            "{name}: {sent} own advertisements so far, all crossed the switch, {longest} us apart at most"
+            "{name} at {place}: {sent} own advertisements so far, all crossed the switch, {longest} us apart at most"
         );
         assert!(
             (999_000..1_000_000 + LATE).contains(&longest),
