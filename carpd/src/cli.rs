@@ -20,7 +20,7 @@ use operate::Operate;
 
 /// Something is wrong: a mistake in the configuration, or the command failed. For `status`: degraded.
 const FAILED: u8 = 1;
-/// There is no answer from the daemon, so nothing is known. Monitoring systems call this UNKNOWN.
+/// There is no answer from the daemon, or no outcome yet, so nothing is known. Monitoring systems call this UNKNOWN.
 const NO_ANSWER: u8 = 3;
 /// The command line is not understood.
 const MISUSE: u8 = 64;
@@ -30,7 +30,7 @@ Exit codes:
   0   done; for status: healthy
   1   mistakes in the configuration, or failed; for status: degraded
   2   for status: down, every virtual host is in INIT
-  3   no answer from carpd
+  3   no answer from carpd, or the outcome is not known yet
   64  the command line is not understood";
 
 /// CARP: one IP address, several machines, one of them answering.

@@ -28,6 +28,9 @@ pub struct Status {
     pub state_sync: String,
     /// Since when it is in maintenance mode, RFC 3339 in UTC; null if it is not.
     pub maintenance: Option<String>,
+    /// Commands that are accepted and wait for a disk: `reload`, `maintenance enter`, `maintenance leave`.
+    #[serde(default)]
+    pub in_progress: Vec<String>,
     /// Where it is split: one for each group that is.
     pub split_master: Vec<Split>,
     /// What makes this machine less fit to be master.

@@ -227,7 +227,8 @@ fn with_status(socket: &Path, show: impl Fn(&Status) -> ExitCode) -> ExitCode {
     }
 }
 
-/// Tells why there is no outcome. A refusal has changed nothing; without an answer nothing is known.
+/// Tells why there is no outcome. A refusal has changed nothing; without an answer, or before it is done, nothing is
+/// known.
 fn fail(socket: &Path, error: &AskError) -> ExitCode {
     if let AskError::Refused(why) = error {
         complain(why);

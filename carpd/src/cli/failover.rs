@@ -12,11 +12,12 @@ use std::time::Duration as StdDuration;
 
 use carp_fsm::Instant;
 use carp_std::linux::Clock;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::operate::TestFailover;
 use super::{FAILED, NO_ANSWER, complain, print};
 use crate::control::{ALL, AskError, Command, Report, ask_status, ask_to};
-use crate::status::{HostStatus, State, Status};
+use crate::status::{Health, HostStatus, State, Status};
 
 /// How long a state may take that should be there already.
 const PATIENCE: StdDuration = StdDuration::from_secs(5);
@@ -38,7 +39,8 @@ impl TestFailover {
     /// Runs the test, and leaves maintenance mode again whatever happens.
     pub(super) fn run(self) -> ExitCode {
         let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // SIGHUP is what remains of an SSH connection through the virtual address that moves.
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
             if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&interrupted)) {
                 complain(format_args!("cannot catch signals: {error}"));
                 return ExitCode::from(FAILED);
@@ -140,6 +142,7 @@ impl Test {
         for line in detail.lines() {
             let _ = writeln!(text, "   {line}");
         }
+        // Where nobody reads any more, the test goes on, and so does the way back.
         let _ = print(&text);
         result
     }
@@ -153,7 +156,7 @@ impl Test {
                 "in maintenance since {since}; end that with carpd maintenance leave"
             ));
         }
-        if status.demotion.total > 0 {
+        if status.health() != Health::Healthy {
             return wrong(format!("{}; mend that first", status.verdict()));
         }
         if let Some(host) = status
@@ -181,6 +184,12 @@ impl Test {
                 .find(|host| host.state != State::Backup)
             {
                 return wrong(format!("{} is {} on the other machine", host.name, host.state));
+            }
+            if status.health() != Health::Healthy {
+                return wrong(format!(
+                    "the other machine is {}; mend that first",
+                    status.verdict()
+                ));
             }
         }
         self.names = status

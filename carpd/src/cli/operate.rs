@@ -25,9 +25,10 @@ code is 1.")]
         long_about = "\
 Test a fail-over: everything to the other machine and back, without a gap. To be run where everything is MASTER.
 
-The steps are those of a manual test: look at the status, enter maintenance mode, look at the status here and on the \
-other machine, use the virtual addresses, leave maintenance mode, look at the status again. Afterwards everything is as \
-it was, also if a step fails or the test is interrupted.",
+It is begun only where carpd status is healthy. The steps are those of a manual test: look at the status, enter \
+maintenance mode, look at the status here and on the other machine, use the virtual addresses, leave maintenance mode, \
+look at the status again. Afterwards everything is as it was, also if a step fails, the test is interrupted or its \
+terminal goes away.",
         after_help = "\
 Exit codes: 0 all steps passed, 1 one did not, 3 no answer from carpd, 64 the command line is not understood."
     )]
@@ -254,7 +255,7 @@ pub(super) struct Causes {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 refused (nothing has changed) or not as it was meant (the output says what is), 3 no answer \
-from carpd, 64 the command line is not understood.";
+from carpd, or accepted and not done within 30 seconds (carpd status shows what is in progress), 64 the command line is not understood.";
 
 #[cfg(not(target_os = "linux"))]
 impl Operate {

@@ -91,7 +91,7 @@ fn compare_one(
         );
         match purpose {
             Purpose::Check => report.mistake(&vip.span(), text),
-            Purpose::Run => report.warning(&vip.span(), text),
+            Purpose::Run | Purpose::Reload => report.warning(&vip.span(), text),
         }
         return;
     };

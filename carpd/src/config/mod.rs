@@ -118,6 +118,8 @@ pub enum Purpose {
     Check,
     /// To be used. The addresses of this machine may still have to come, so that what does not fit them is a warning.
     Run,
+    /// To be used by a process that runs already. It warns of what such a process cannot see.
+    Reload,
 }
 
 /// The machine that a file has to fit.

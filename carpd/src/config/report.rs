@@ -65,6 +65,17 @@ impl Report {
         self.findings.iter().all(|f| f.severity == Severity::Warning)
     }
 
+    /// Each finding as its place, `FILE:LINE`, and the words for it.
+    pub fn lines(&self) -> impl Iterator<Item = (String, String)> {
+        self.findings.iter().map(|Finding { line, severity, text }| {
+            let mark = match severity {
+                Severity::Mistake => "",
+                Severity::Warning => "warning: ",
+            };
+            (format!("{}:{line}", self.file), format!("{mark}{text}"))
+        })
+    }
+
     /// The findings, in the order of the file's lines.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
@@ -74,13 +85,7 @@ impl Report {
 /// One line for each finding, each ending with a newline.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Finding { line, severity, text } in &self.findings {
-            let mark = match severity {
-                Severity::Mistake => "",
-                Severity::Warning => "warning: ",
-            };
-            writeln!(f, "{}:{line}: {mark}{text}", self.file)?;
-        }
-        Ok(())
+        self.lines()
+            .try_for_each(|(place, words)| writeln!(f, "{place}: {words}"))
     }
 }

@@ -328,6 +328,18 @@ fn key(table: &Table<'_>, context: &Context<'_>, report: &mut Report) -> Option<
                     format!("every user can read {shown} (it has mode {mode:04o}); chmod 600 it"),
                 );
             }
+            let credentials = context.machine.credentials.as_deref();
+            let is_credential = credentials.is_some_and(|directory| path.starts_with(directory));
+            if is_credential && context.purpose == Purpose::Reload {
+                let file = text.get_ref().escape_debug();
+                report.warning(
+                    &text.span(),
+                    format!(
+                        "{file} is a credential, and stays as it was when carpd was started; restart carpd if it has \
+                         changed"
+                    ),
+                );
+            }
             Some(key)
         }
         (None, None) => {

@@ -7,14 +7,15 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Answer, Command, Refusal, Report};
+use super::{Answer, Command, Refusal, Report, Unfinished};
 use crate::events::Events;
 use crate::status::{SCHEMA, Status};
 
 /// How long to wait for an answer. The daemon needs some microseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same for a command that waits for the network. The daemon needs some seconds.
+/// The same for a command that waits for the network or a disk: longer than the daemon waits before it says that.
 const SLOW_PATIENCE: Duration = Duration::from_secs(35);
+const _: () = assert!(SLOW_PATIENCE.as_secs() > super::server::SLOW_PATIENCE.as_secs());
 
 /// Why there is no answer. `Display` says what to do, in one line.
 #[derive(Debug)]
@@ -27,13 +28,15 @@ pub enum AskError {
     NoAnswer(io::Error),
     /// The daemon refused, and says why.
     Refused(String),
+    /// The daemon has accepted the command, and its outcome is not known yet.
+    Unfinished(String),
     /// The answer is none of this schema.
     NotUnderstood(String),
 }
 
 /// Asks the daemon whose socket this is.
 ///
-/// The answer is never an [`Answer::Refusal`]: that is an error.
+/// The answer is never an [`Answer::Refusal`] or [`Answer::Unfinished`]: these are errors.
 pub(super) fn ask(socket: &Path, command: &Command) -> Result<Answer, AskError> {
     let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => AskError::NotAllowed,
@@ -63,6 +66,7 @@ pub(super) fn ask(socket: &Path, command: &Command) -> Result<Answer, AskError> 
         serde_json::from_str(&answer).map_err(|error| AskError::NotUnderstood(error.to_string()))?;
     match answer {
         Answer::Refusal(Refusal { error, .. }) => Err(AskError::Refused(error)),
+        Answer::Unfinished(Unfinished { unfinished, .. }) => Err(AskError::Unfinished(unfinished)),
         answer if answer.schema() != SCHEMA => {
             Err(AskError::NotUnderstood(format!("schema {}", answer.schema())))
         }
@@ -116,7 +120,7 @@ impl fmt::Display for AskError {
                     "carpd does not answer ({error}); look at its log, or restart it"
                 )
             }
-            Self::Refused(why) => f.write_str(why),
+            Self::Refused(why) | Self::Unfinished(why) => f.write_str(why),
             Self::NotUnderstood(why) => {
                 write!(
                     f,

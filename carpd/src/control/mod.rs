@@ -1,8 +1,9 @@
 //! The control socket: how the operator's commands reach a running daemon.
 //!
 //! A Unix stream socket. The client writes one request, a line of JSON: `{"schema":1,"command":"status"}`. The
-//! daemon answers with one line of JSON: the document that the command asks for, or
-//! `{"schema":1,"error":"what is wrong"}`, and closes. Only root and the user of the daemon are answered.
+//! daemon answers with one line of JSON: the document that the command asks for,
+//! `{"schema":1,"error":"what is wrong"}` (nothing has changed) or `{"schema":1,"unfinished":"where to look"}` (it is
+//! being done), and closes. Only root and the user of the daemon are answered.
 
 mod client;
 mod server;
@@ -118,6 +119,8 @@ pub enum Forced {
 pub enum Answer {
     /// The command is refused; nothing has changed.
     Refusal(Refusal),
+    /// The command is accepted, and its outcome is not known yet.
+    Unfinished(Unfinished),
     /// To [`Command::Status`].
     Status(Box<Status>),
     /// To [`Command::Events`].
@@ -136,6 +139,16 @@ pub struct Refusal {
     pub error: String,
 }
 
+/// Why the outcome of a command is not known yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unfinished {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// How long it was waited for, and where to look.
+    pub unfinished: String,
+}
+
 /// What became of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -148,7 +161,7 @@ pub struct Report {
 /// What became of it for one virtual host or cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Name of the virtual host (`eth0@7`) or of the cause.
+    /// Name of the virtual host (`eth0@7`) or of the cause; of a warning, the line of the file.
     pub subject: String,
     /// Whether it is as it was asked to be.
     pub done: bool,
@@ -169,6 +182,14 @@ impl Answer {
         })
     }
 
+    /// The outcome is not known yet.
+    pub fn unfinished(why: impl Into<String>) -> Self {
+        Self::Unfinished(Unfinished {
+            schema: SCHEMA,
+            unfinished: why.into(),
+        })
+    }
+
     /// What became of a command.
     pub fn report(outcomes: Vec<Outcome>) -> Self {
         Self::Report(Report {
@@ -180,6 +201,7 @@ impl Answer {
     fn schema(&self) -> u32 {
         match self {
             Self::Refusal(Refusal { schema, .. })
+            | Self::Unfinished(Unfinished { schema, .. })
             | Self::Events(Events { schema, .. })
             | Self::Report(Report { schema, .. }) => *schema,
             Self::Status(status) => status.schema,
@@ -192,7 +214,7 @@ impl Answer {
 }
 
 impl Command {
-    /// Whether the answer waits for something to happen in the network.
+    /// Whether the answer waits for the network or a disk.
     fn is_slow(&self) -> bool {
         !matches!(self, Self::Status {} | Self::Events { .. })
     }

@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
@@ -25,8 +25,9 @@ use super::{Answer, Command, MAX_REQUEST};
 const MAX_CLIENTS: usize = 8;
 /// How long a client may take for its request, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the daemon may take for the answer to a command that waits for the network. It needs less.
-const SLOW_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the daemon may take for the answer to a command that waits for the network or a disk. It needs less,
+/// unless the disk hangs.
+pub(super) const SLOW_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A listening control socket. Dropping it removes the socket's file.
 #[derive(Debug)]
@@ -41,7 +42,13 @@ pub struct Job {
     /// What is asked for.
     pub command: Command,
     answer: SyncSender<Answer>,
+    taken: Taken,
 }
+
+/// Whose a job is: the daemon's, which begins with it, or the client's, who has waited for that in vain. Whoever
+/// takes it first.
+#[derive(Debug, Clone, Default)]
+struct Taken(Arc<AtomicBool>);
 
 /// Why there is no control socket. `Display` says what to do, in one line.
 #[derive(Debug)]
@@ -58,6 +65,15 @@ impl Server {
     /// Listens on `path`. The directory is made if it is missing (mode 0755); a socket that nobody listens on
     /// any more is replaced. `wake` is called, from another thread, whenever there is a new job.
     pub fn start(path: &Path, wake: impl Fn() + Send + Sync + 'static) -> Result<Self, StartError> {
+        Self::start_with(path, SLOW_PATIENCE, wake)
+    }
+
+    /// The same, with another patience for slow commands.
+    pub(super) fn start_with(
+        path: &Path,
+        patience: Duration,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, StartError> {
         let failed = |error| StartError::Io(path.to_owned(), error);
         if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
             fs::DirBuilder::new()
@@ -70,9 +86,14 @@ impl Server {
         // Everybody may connect: who is not allowed gets a sentence instead of "permission denied".
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
         let (queue, jobs) = mpsc::sync_channel(MAX_CLIENTS);
+        let desk = Arc::new(Desk {
+            queue,
+            wake,
+            patience,
+        });
         thread::Builder::new()
             .name("control".into())
-            .spawn(move || accept(&listener, &queue, &Arc::new(wake)))
+            .spawn(move || accept(&listener, &desk))
             .map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),
@@ -80,9 +101,9 @@ impl Server {
         })
     }
 
-    /// The next request, if one waits.
+    /// The next request, if one waits. From now on its client is never told that it was refused for want of time.
     pub fn next_job(&self) -> Option<Job> {
-        self.jobs.try_recv().ok()
+        self.jobs.try_iter().find(|job| job.taken.take())
     }
 }
 
@@ -96,6 +117,13 @@ impl Job {
     /// Answers. A client that has gone away is no matter.
     pub fn answer(self, answer: Answer) {
         let _ = self.answer.try_send(answer);
+    }
+}
+
+impl Taken {
+    /// Whether it is the caller's now.
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
     }
 }
 
@@ -124,7 +152,15 @@ fn remove_stale(path: &Path) -> Result<(), StartError> {
     }
 }
 
-fn accept<W: Fn() + Send + Sync + 'static>(listener: &UnixListener, queue: &SyncSender<Job>, wake: &Arc<W>) {
+/// Where clients bring their requests.
+struct Desk<W> {
+    queue: SyncSender<Job>,
+    wake: W,
+    /// For slow commands.
+    patience: Duration,
+}
+
+fn accept<W: Fn() + Send + Sync + 'static>(listener: &UnixListener, desk: &Arc<Desk<W>>) {
     let clients = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         let Ok(mut stream) = stream else {
@@ -137,9 +173,9 @@ fn accept<W: Fn() + Send + Sync + 'static>(listener: &UnixListener, queue: &Sync
             continue;
         }
         clients.fetch_add(1, Ordering::Relaxed);
-        let (queue, wake, done) = (queue.clone(), Arc::clone(wake), Arc::clone(&clients));
+        let (desk, done) = (Arc::clone(desk), Arc::clone(&clients));
         let serve = move || {
-            let _ = serve(stream, &queue, &*wake);
+            let _ = serve(stream, &desk);
             done.fetch_sub(1, Ordering::Relaxed);
         };
         if thread::Builder::new().name("client".into()).spawn(serve).is_err() {
@@ -164,7 +200,7 @@ fn admit(stream: &UnixStream, clients: &AtomicUsize) -> Result<(), String> {
     Ok(())
 }
 
-fn serve(mut stream: UnixStream, queue: &SyncSender<Job>, wake: &dyn Fn()) -> io::Result<()> {
+fn serve<W: Fn()>(mut stream: UnixStream, desk: &Desk<W>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = Vec::new();
@@ -181,11 +217,16 @@ fn serve(mut stream: UnixStream, queue: &SyncSender<Job>, wake: &dyn Fn()) -> io
     } else {
         Err("the request does not end with a newline; write one line of JSON".into())
     }
-    .map(|command| Asked::new(command, queue, wake));
+    .map(|command| desk.ask(command));
     let answer = match answer {
         Err(why) => Answer::refusal(why),
         Ok(Asked::Answered(answer)) => answer,
         Ok(Asked::Busy) => Answer::refusal("carpd is busy; try again"),
+        Ok(Asked::Unfinished(after)) => Answer::unfinished(format!(
+            "accepted, but not done after {} s: what comes of it is not known yet; carpd status shows what is in \
+             progress, and the log what has come of it",
+            after.as_secs()
+        )),
         // It has ended, and nobody knows what it would have said.
         Ok(Asked::Gone) => return Ok(()),
     };
@@ -195,28 +236,38 @@ fn serve(mut stream: UnixStream, queue: &SyncSender<Job>, wake: &dyn Fn()) -> io
 /// What came of a request.
 enum Asked {
     Answered(Answer),
+    /// The daemon has not begun with it, and never will.
     Busy,
+    /// It has begun, and was waited for so long.
+    Unfinished(Duration),
     Gone,
 }
 
-impl Asked {
-    fn new(command: Command, queue: &SyncSender<Job>, wake: &dyn Fn()) -> Self {
+impl<W: Fn()> Desk<W> {
+    fn ask(&self, command: Command) -> Asked {
         let (answer, answered) = mpsc::sync_channel(1);
         let patience = if command.is_slow() {
-            SLOW_PATIENCE
+            self.patience
         } else {
             PATIENCE
         };
-        match queue.try_send(Job { command, answer }) {
+        let taken = Taken::default();
+        let job = Job {
+            command,
+            answer,
+            taken: taken.clone(),
+        };
+        match self.queue.try_send(job) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Self::Busy,
-            Err(TrySendError::Disconnected(_)) => return Self::Gone,
+            Err(TrySendError::Full(_)) => return Asked::Busy,
+            Err(TrySendError::Disconnected(_)) => return Asked::Gone,
         }
-        wake();
+        (self.wake)();
         match answered.recv_timeout(patience) {
-            Ok(answer) => Self::Answered(answer),
-            Err(RecvTimeoutError::Timeout) => Self::Busy,
-            Err(RecvTimeoutError::Disconnected) => Self::Gone,
+            Ok(answer) => Asked::Answered(answer),
+            Err(RecvTimeoutError::Timeout) if taken.take() => Asked::Busy,
+            Err(RecvTimeoutError::Timeout) => Asked::Unfinished(patience),
+            Err(RecvTimeoutError::Disconnected) => Asked::Gone,
         }
     }
 }

@@ -140,6 +140,7 @@ fn every_answer_is_told_from_the_others() {
     };
     for answer in [
         Answer::refusal("no"),
+        Answer::unfinished("not yet"),
         Answer::report(vec![outcome]),
         Answer::Events(events),
         Answer::Status(Box::new(example())),
@@ -151,6 +152,45 @@ fn every_answer_is_told_from_the_others() {
             "{line}"
         );
     }
+}
+
+/// Puts a reload on the desk of a daemon that has hardly any patience, and waits in vain. Returns what the client is
+/// told, and the daemon's end.
+fn in_vain(dir: &TempDir, daemon: impl FnOnce(&Server) -> Option<Job>) -> (AskError, Option<Job>, Server) {
+    let path = socket_in(dir);
+    let (wake, woken) = mpsc::channel();
+    let server = Server::start_with(&path, Duration::from_millis(200), move || {
+        let _ = wake.send(());
+    })
+    .expect("a control socket");
+    let client = thread::spawn(move || ask_to(&path, &Command::Reload {}));
+    woken.recv_timeout(Duration::from_secs(5)).expect("a job");
+    let job = daemon(&server);
+    let error = client.join().expect("no panic").expect_err("no outcome");
+    (error, job, server)
+}
+
+#[test]
+fn what_is_accepted_is_never_refused_for_want_of_time() {
+    let dir = TempDir::new("control-hangs");
+    let (error, job, _server) = in_vain(&dir, Server::next_job);
+    let said = error.to_string();
+    assert!(
+        matches!(error, AskError::Unfinished(_)) && said.starts_with("accepted, but not done after "),
+        "{said}"
+    );
+    job.expect("the job").answer(Answer::report(Vec::new())); // nobody listens any more
+}
+
+#[test]
+fn what_is_refused_for_want_of_time_is_never_done() {
+    let dir = TempDir::new("control-busy");
+    let (error, _, server) = in_vain(&dir, |_| None);
+    assert!(
+        matches!(&error, AskError::Refused(why) if why == "carpd is busy; try again"),
+        "{error}"
+    );
+    assert!(server.next_job().is_none(), "it has been withdrawn");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use carp_fsm::{HostId, Instant, State};
 
 use super::commands::Wish;
+use super::errands::Plan;
 use super::events::Journal;
 use super::{Carp, Daemon, demotion, hosts, report, sysctl};
 use crate::control::{ALL, Answer, Command, Forced, Outcome};
@@ -12,12 +13,6 @@ pub(super) enum Step {
     Done(Answer),
     Wait(Wish, Vec<HostId>, Vec<Outcome>),
     Errand(Plan),
-}
-
-/// What takes the disk, and so some time.
-pub(super) enum Plan {
-    Reload,
-    Store { maintenance: bool },
 }
 
 /// Judges a command as a whole, and carries it out. An error has changed nothing.
@@ -32,7 +27,9 @@ pub(super) fn carry_out(command: &Command, daemon: &mut Daemon, now: Instant) ->
         Command::Status {} => Step::Done(Answer::Status(Box::new(report::status(daemon, now)))),
         Command::Events { after } => Step::Done(Answer::Events(journal.events(now, *after))),
         Command::Reload {} => Step::Errand(Plan::Reload),
-        Command::Maintenance { enter, .. } if *enter == carp.node().maintenance() => {
+        Command::Maintenance { enter, .. }
+            if *enter == carp.node().maintenance() && !daemon.errands.will_store() =>
+        {
             let text = if *enter { "entered already" } else { "not entered" };
             let outcome = hosts::outcome("maintenance".to_owned(), text.to_owned());
             Step::Done(Answer::report(vec![outcome]))

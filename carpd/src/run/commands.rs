@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use carp_fsm::{Duration, Event, EventKind, HandOver, HostId, HostStatus, Instant, State};
 
 use super::Daemon;
-use super::carry_out::{Plan, Step, carry_out};
-use super::errands::{Asker, Errand};
+use super::carry_out::{Step, carry_out};
+use super::errands::{Asker, Errand, Plan};
 use super::events::millis;
 use super::hosts::{self, Difference, Member};
 use crate::control::{Answer, Command, Job, Outcome};

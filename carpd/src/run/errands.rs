@@ -4,6 +4,7 @@
 //! not hold up the election.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -21,10 +22,22 @@ pub(super) enum Asker {
     Signal,
 }
 
-/// A configuration without mistakes, and the warnings about it; or what is wrong, in lines.
-pub(super) type FromFile = Result<(Box<Config>, Vec<String>), String>;
+/// A configuration without mistakes, and the warnings about it, each with its place; or what is wrong, in lines.
+pub(super) type FromFile = Result<(Box<Config>, Vec<(String, String)>), String>;
 
-/// What has to be done.
+/// What takes the disk, and so some time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// The configuration file is to be read.
+    Reload,
+    /// Maintenance mode is to be stored.
+    Store {
+        /// Enter or leave.
+        maintenance: bool,
+    },
+}
+
+/// The same, for somebody.
 pub(super) enum Errand {
     /// The configuration file is to be read.
     Reload(Asker),
@@ -49,7 +62,8 @@ pub(super) enum Done {
 pub(super) struct Errands {
     what: Arc<Where>,
     asked: VecDeque<Errand>,
-    runs: bool,
+    /// The one that is under way.
+    runs: Option<Plan>,
     done: Receiver<Done>,
     finished: Arc<dyn Fn(Done) + Send + Sync>,
 }
@@ -81,7 +95,7 @@ impl Errands {
                 store,
             }),
             asked: VecDeque::new(),
-            runs: false,
+            runs: None,
             done,
             finished: Arc::new(finished),
         }
@@ -96,22 +110,54 @@ impl Errands {
     /// The next one that is done.
     pub(super) fn next(&mut self) -> Option<Done> {
         let done = self.done.try_recv().ok()?;
-        self.runs = false;
+        self.runs = None;
         self.start();
         Some(done)
     }
 
+    /// What has been asked for and is not done yet, in its order.
+    pub(super) fn in_progress(&self) -> impl Iterator<Item = Plan> {
+        self.runs.into_iter().chain(self.asked.iter().map(Errand::plan))
+    }
+
+    /// Whether maintenance mode may be another one before long.
+    pub(super) fn will_store(&self) -> bool {
+        self.in_progress().any(|plan| plan != Plan::Reload)
+    }
+
     fn start(&mut self) {
-        if self.runs {
+        if self.runs.is_some() {
             return;
         }
         let Some(errand) = self.asked.pop_front() else {
             return;
         };
         let (what, finished) = (Arc::clone(&self.what), Arc::clone(&self.finished));
+        let plan = errand.plan();
         let run = move || finished(what.run(errand));
         // Without a thread the errand is lost, and its client gets no answer.
-        self.runs = thread::Builder::new().name("errand".into()).spawn(run).is_ok();
+        let started = thread::Builder::new().name("errand".into()).spawn(run).is_ok();
+        self.runs = started.then_some(plan);
+    }
+}
+
+impl Errand {
+    fn plan(&self) -> Plan {
+        match *self {
+            Self::Reload(_) => Plan::Reload,
+            Self::Store { maintenance, .. } => Plan::Store { maintenance },
+        }
+    }
+}
+
+/// In the words of the command.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reload => "reload",
+            Self::Store { maintenance: true } => "maintenance enter",
+            Self::Store { maintenance: false } => "maintenance leave",
+        })
     }
 }
 
@@ -128,12 +174,11 @@ impl Where {
 }
 
 fn read(file: &Path, node: Option<String>) -> FromFile {
-    let loaded = config::load(file, Purpose::Run, &Machine::this(node));
+    let loaded = config::load(file, Purpose::Reload, &Machine::this(node));
     let loaded = loaded.map_err(|error| cannot_read(file, &error))?;
-    let report = loaded.report.to_string();
     match loaded.config {
-        Some(config) => Ok((Box::new(config), report.lines().map(str::to_owned).collect())),
-        None => Err(report),
+        Some(config) => Ok((Box::new(config), loaded.report.lines().collect())),
+        None => Err(loaded.report.to_string()),
     }
 }
 

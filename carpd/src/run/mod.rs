@@ -242,6 +242,9 @@ impl Daemon {
                 }
             }
             Done::Stored(job, maintenance, stored) => {
+                if let Err(why) = &stored {
+                    self.log.line(&format!("carpd: {why}")); // who has asked may have given up
+                }
                 let stored = stored.map(|()| self.maintain(maintenance, now));
                 commands.maintained(job, maintenance, stored, now);
             }
@@ -268,10 +271,14 @@ impl Daemon {
     fn reload(&mut self, read: FromFile, now: Instant) -> Result<Difference, String> {
         self.notify.reloading();
         let applied = read.and_then(|(config, warnings)| {
-            for warning in &warnings {
-                self.log.line(&format!("carpd: {warning}"));
+            for (place, words) in &warnings {
+                self.log.line(&format!("carpd: {place}: {words}"));
             }
-            self.apply(&config, now)
+            let mut difference = self.apply(&config, now)?;
+            let warnings = warnings.into_iter();
+            let warnings = warnings.map(|(place, words)| hosts::outcome(place, words));
+            difference.outcomes.splice(..0, warnings);
+            Ok(difference)
         });
         let text = match &applied {
             Ok(difference) => format!("reload: {difference}"),

@@ -49,6 +49,11 @@ pub(super) fn status(daemon: &Daemon, now: Instant) -> Status {
                 .collect(),
         },
         maintenance: daemon.maintenance.clone(),
+        in_progress: daemon
+            .errands
+            .in_progress()
+            .map(|plan| plan.to_string())
+            .collect(),
         split_master: journal
             .split
             .iter()

@@ -48,7 +48,8 @@ impl Status {
                 .unwrap_or(0)
         };
         let (names, addresses, states, groups) = (width(0), width(1), width(2), width(3));
-        let mut text = self.maintenance_warning();
+        let mut text = self.progress();
+        text += &self.maintenance_warning();
         text += &self.demotion_warning();
         text += &self.lateness_warning();
         for [name, address, state, group, description] in &rows {
@@ -260,6 +261,15 @@ impl Status {
     }
 
     /// The box above the table while in maintenance mode.
+    /// What may still change everything below it.
+    fn progress(&self) -> String {
+        if self.in_progress.is_empty() {
+            return String::new();
+        }
+        let commands = self.in_progress.join(", then ");
+        format!("IN PROGRESS: {commands}; waits for the disk, and holds as soon as that answers.\n\n")
+    }
+
     fn maintenance_warning(&self) -> String {
         let Some(since) = &self.maintenance else {
             return String::new();

@@ -67,6 +67,7 @@ pub(crate) fn example() -> Status {
             }],
         },
         maintenance: None,
+        in_progress: Vec::new(),
         split_master: Vec::new(),
         lateness: Lateness {
             classes: [(Some(100), 990), (Some(1000), 8), (Some(50_000), 0), (None, 2)]

@@ -1,9 +1,13 @@
 //! `carpd test-failover`.
 
+use std::fs;
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use crate::network::Network;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::network::{Daemon, Network};
 use crate::text;
 use crate::words::{ask, pair, state};
 
@@ -124,6 +128,52 @@ fn without_another_machine_it_fails_and_cleans_up() {
     assert!(network.json("here")["maintenance"].is_null());
     let (code, _) = test(&network, "here", &["--peer", "/nowhere/control.sock"]);
     assert_eq!(code, 3);
+}
+
+/// The connection of who has typed it is often through the addresses that move.
+#[test]
+fn a_terminal_that_goes_away_leaves_nobody_in_maintenance() {
+    let Some(network) = Network::new("failover-hangup") else {
+        return;
+    };
+    let daemon = network.start("here", "preempt = true\n");
+    daemon.wait_for("BACKUP -> MASTER");
+    for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
+        let mut command = network.carpd(&["test-failover", "--socket"]);
+        let mut test = command
+            .arg(network.socket("here"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("carpd starts");
+        // Nobody takes over, which is known after more than a second.
+        daemon.wait_for("carpd: maintenance entered");
+        drop((test.stdout.take(), test.stderr.take()));
+        kill_process(Pid::from_child(&test), signal).expect("it runs");
+        assert_eq!(test.wait().expect("it ends").code(), Some(1), "{signal:?}");
+        daemon.wait_for("carpd: maintenance left");
+        assert!(network.json("here")["maintenance"].is_null(), "{signal:?}");
+    }
+}
+
+/// What `carpd status` calls degraded is no place for a test.
+#[test]
+fn with_a_stranger_on_the_network_it_is_not_begun() {
+    let Some(network) = Network::new("failover-stranger") else {
+        return;
+    };
+    let file = network.configure("there", "");
+    let text = fs::read_to_string(&file).expect("the file");
+    fs::write(&file, text.replace("opensesame", "something else")).expect("a file");
+    let there = Daemon::start(network.carpd(&["run", "--config", &file]));
+    there.wait_for("BACKUP -> MASTER");
+    let here = network.start("here", "preempt = true\n");
+    here.wait_for(" has another password, ");
+    here.wait_for("BACKUP -> MASTER");
+    let (code, out) = test(&network, "here", &[]);
+    let why = "degraded: 1/1 MASTER; others with a vhid of ours: 1; mend that first\n";
+    assert!(code == 1 && out.ends_with(&format!("\nFAIL: {why}")), "{out}");
+    assert!(!ask(&network, "here", &["events"]).1.contains("maintenance"));
 }
 
 #[test]

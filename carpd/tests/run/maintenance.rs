@@ -1,6 +1,9 @@
 //! Maintenance mode, as the operator meets it.
 
 use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -104,6 +107,71 @@ fn without_a_successor_it_says_so_and_holds_all_the_same() {
     );
 }
 
+/// Commands that wait for a disk are neither refused nor forgotten, and are done in their order when it answers.
+#[test]
+fn a_disk_that_hangs_delays_commands_and_refuses_none() {
+    let Some(network) = Network::new("maintain-hangs") else {
+        return;
+    };
+    let daemon = network.start("here", "");
+    daemon.wait_for("BACKUP -> MASTER");
+    // Reading a pipe takes until somebody writes into it.
+    let file = network.dir.path().join("here.toml");
+    let text = fs::read_to_string(&file).expect("the file");
+    fs::remove_file(&file).expect("the file");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RUSR).expect("a pipe");
+    let ask_meanwhile = |args: &[&str]| -> Child {
+        Command::new(env!("CARGO_BIN_EXE_carpd"))
+            .args(args)
+            .arg("--socket")
+            .arg(network.socket("here"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("carpd starts")
+    };
+    let in_progress = |wanted: &[&str]| {
+        for _ in 0..1000 {
+            if network.json("here")["in_progress"] == serde_json::json!(wanted) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{wanted:?} are not in progress");
+    };
+    let reload = ask_meanwhile(&["reload"]);
+    in_progress(&["reload"]);
+    let enter = ask_meanwhile(&["maintenance", "enter"]);
+    in_progress(&["reload", "maintenance enter"]);
+    for command in [reload, enter] {
+        let output = command.wait_with_output().expect("it ends");
+        let said = crate::text(&output.stderr);
+        assert!(
+            output.status.code() == Some(3)
+                && said.contains("here.sock: accepted, but not done after 30 s: ")
+                && output.stdout.is_empty(),
+            "{said}"
+        );
+    }
+    // It is not entered yet, but will be: to leave is no empty wish.
+    let leave = ask_meanwhile(&["maintenance", "leave", "--no-wait"]);
+    in_progress(&["reload", "maintenance enter", "maintenance leave"]);
+    let (_, out, _) = ask(&network, "here", &["status"]);
+    assert!(
+        out.starts_with(
+            "IN PROGRESS: reload, then maintenance enter, then maintenance leave; waits for the disk, "
+        ),
+        "{out}"
+    );
+    fs::write(&file, text).expect("a reader");
+    daemon.wait_for("carpd: reload: 1 unchanged");
+    daemon.wait_for("carpd: maintenance entered");
+    daemon.wait_for("carpd: maintenance left");
+    let output = leave.wait_with_output().expect("it ends");
+    assert_eq!(crate::text(&output.stdout), "maintenance: left\n");
+    in_progress(&[]);
+}
+
 /// A flag that would be lost at the next restart is worth nothing.
 #[test]
 fn what_cannot_be_stored_changes_nothing() {
@@ -119,6 +187,7 @@ fn what_cannot_be_stored_changes_nothing() {
         code == 1 && out.is_empty() && err.starts_with("carpd: maintenance mode cannot be stored in "),
         "{out}{err}"
     );
+    daemon.wait_for("carpd: maintenance mode cannot be stored in ");
     assert_eq!(state(&network, "here"), "MASTER");
     assert!(network.json("here")["maintenance"].is_null());
     assert!(!ask(&network, "here", &["events"]).1.contains("maintenance"));
