@@ -38,7 +38,7 @@ pub struct Limit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Statistic {
-    /// The one that is farthest from zero.
+    /// The one that is farthest from zero; of what is promised at least, the smallest.
     #[default]
     Worst,
     /// The one in the middle.
@@ -118,6 +118,12 @@ impl Limit {
     /// What of the figure is held to it.
     pub fn value(&self, figure: &Figure) -> f64 {
         match self.statistic {
+            Statistic::Worst if self.at_least.is_some() => figure
+                .samples
+                .iter()
+                .copied()
+                .reduce(f64::min)
+                .unwrap_or(f64::NAN),
             Statistic::Worst => figure.worst(),
             Statistic::Median => figure.median(),
         }
@@ -195,7 +201,7 @@ mod tests {
             assert_eq!(outcome(0, nothing, true), Outcome::Exceeded);
         }
         assert_eq!(outcome(1, &[12.0], false), Outcome::Kept);
-        assert_eq!(outcome(1, &[11.0], false), Outcome::Exceeded);
+        assert_eq!(outcome(1, &[11.0, 13.0], false), Outcome::Exceeded);
         assert_eq!(outcome(2, &[1.0, 14.0, 99.0], false), Outcome::Exceeded);
         assert_eq!(outcome(2, &[1.0, 14.0, 99.0], true), Outcome::Kept);
         assert!(limits[0].is_for("p", &figure(&[])));

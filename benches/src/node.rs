@@ -48,7 +48,7 @@ pub const EVENTS: [Event; 5] = [
         run: |it| it.change(),
     },
     Event {
-        name: "next_deadline",
+        name: "when it has to wake up next",
         prepare: |_, _| {},
         run: |it| {
             black_box(black_box(&it.backups).next_deadline());

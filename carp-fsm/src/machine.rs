@@ -359,7 +359,10 @@ impl Machine {
             reannounce: view.reannounce(),
             answer_from: if called_back { next_ad } else { now },
             ties,
-            tenure: Tenure::New,
+            tenure: match reason {
+                Reason::MasterTimedOut => Tenure::Settled,
+                _ => Tenure::New,
+            },
         };
         Reaction::change(reason).with(Wishes::OWN.with(Wishes::ADVERTISE).with(Wishes::ANNOUNCE))
     }

@@ -1,3 +1,5 @@
+mod owning;
+
 use std::collections::HashMap;
 use std::io;
 use std::mem;
@@ -5,8 +7,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use carp_fsm::{
-    Action, ConfigError, Duration, Event, HostConfig, HostId, IfaceId, Instant, LinkMode, Node, OwnerError,
-    Policy, ReconfigureError, Storage,
+    Action, ConfigError, Duration, Event, HostConfig, HostId, IfaceId, Instant, LinkMode, Node, Policy,
+    ReconfigureError, Storage,
 };
 use carp_proto::frame::{FrameClass, MAX_FRAME_LEN, classify};
 use carp_proto::{Rejection, Vhid};
@@ -90,20 +92,14 @@ impl Resident {
         }
     }
 
-    /// Counts in `changes` when the error changes.
-    fn set_owner(&mut self, link: &mut impl Link, owner: bool, changes: &mut u64) -> Result<(), OwnerError> {
-        match link.set_owner(&self.virtual_host(), owner) {
-            Ok(()) => {
-                // After a refusal the node disowns: that it can does not answer the refusal.
-                if self.error.take_if(|(failed, _)| owner || !*failed).is_some() {
-                    *changes += 1;
-                }
-                Ok(())
-            }
+    /// Remembers what the link said to an order. Returns whether there is another error now, or none any more.
+    fn note(&mut self, owner: bool, said: Result<(), OwnershipError>) -> bool {
+        match said {
+            // After a refusal the node disowns: that it can does not answer the refusal.
+            Ok(()) => self.error.take_if(|(failed, _)| owner || !*failed).is_some(),
             Err(error) => {
-                *changes += 1;
                 self.error = Some((owner, error));
-                Err(OwnerError)
+                true
             }
         }
     }
@@ -177,18 +173,9 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         dropped.retain(|old| resident.addresses.iter().all(|new| new.address != old.address));
         if self.node.is_owner(id) {
             // Where the addresses themselves have changed, the node asks again and is told of an error.
-            let _ = resident.set_owner(&mut self.link, true, &mut self.ownership_changes);
+            let _ = self.set_owner(id, true);
         }
-        if !dropped.is_empty() {
-            let dropped = VirtualHost {
-                addresses: &dropped,
-                ..resident.virtual_host()
-            };
-            if let Err(error) = self.link.drop_addresses(&dropped) {
-                self.ownership_changes += 1;
-                resident.error = Some((false, error));
-            }
-        }
+        self.drop_addresses(id, &dropped);
         Ok(())
     }
 
@@ -336,51 +323,6 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
         });
     }
 
-    /// Is it still so as the node wants it?
-    fn check_addresses(&mut self, iface: IfaceId) {
-        // Addresses of a virtual host that is gone may be those of another one by now.
-        self.forget_removed();
-        for (&id, resident) in self.residents.iter_mut().filter(|(_, host)| host.iface == iface) {
-            let present = self.link.present(&resident.virtual_host());
-            if self.node.is_owner(id) {
-                self.taken_away.retain(|&other| other != id);
-                if present < resident.addresses.len() {
-                    self.taken_away.push(id);
-                }
-            } else if present > 0 || resident.error.is_some() {
-                // What is ours comes off. What is not stays, and the error tells of it.
-                let _ = resident.set_owner(&mut self.link, false, &mut self.ownership_changes);
-            }
-        }
-    }
-
-    fn put_back(&mut self, now: Instant) {
-        self.taken_away.retain(|&id| {
-            let Some(resident) = self.residents.get_mut(&id) else {
-                return false;
-            };
-            if now < resident.put_back_from {
-                return true;
-            }
-            resident.put_back_from = now + PUT_BACK_AFTER;
-            match resident.on_removal {
-                OnRemoval::Restore => self.node.handle_taken_away(now, id),
-                OnRemoval::Demote => {
-                    let interface = self
-                        .link
-                        .interface_name(resident.iface)
-                        .unwrap_or("its interface")
-                        .to_owned();
-                    self.ownership_changes += 1;
-                    resident.error = Some((true, OwnershipError::TakenAway { interface }));
-                    self.node
-                        .handle_owner_result(now, id, resident.seq, Err(OwnerError));
-                }
-            }
-            false
-        });
-    }
-
     /// Reads everything that waits. What arrives meanwhile may be read, too, but
     /// a flood does not keep us here: see `Link::queue_limit`.
     fn receive(&mut self, now: Instant) {
@@ -409,7 +351,10 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 Action::SetOwner { host, owner, seq } => {
                     // One that is removed is forgotten as soon as it has left.
                     self.look_for_removed |= !owner;
-                    let result = self.set_owner(host, owner, seq);
+                    if let Some(resident) = self.residents.get_mut(&host) {
+                        resident.seq = seq;
+                    }
+                    let result = self.set_owner(host, owner);
                     self.node.handle_owner_result(now, host, seq, result);
                 }
                 Action::Transmit {
@@ -434,12 +379,6 @@ impl<L: Link, const ADDRS: usize> Host<L, ADDRS> {
                 }
             }
         }
-    }
-
-    fn set_owner(&mut self, host: HostId, owner: bool, seq: u32) -> Result<(), OwnerError> {
-        let resident = self.residents.get_mut(&host).ok_or(OwnerError)?;
-        resident.seq = seq;
-        resident.set_owner(&mut self.link, owner, &mut self.ownership_changes)
     }
 }
 

@@ -105,6 +105,9 @@ pub trait Link: AsFd {
     /// any more. An address that somebody else put on the interface is never touched; it is an
     /// error in both directions.
     ///
+    /// In plain mode, what another virtual host on the same interface owns by now is not among the addresses that are to
+    /// be taken off.
+    ///
     /// `Ok` means that the addresses work (or have stopped working) before the call returns. After
     /// an error of `owner: true` none of the host's addresses is on the interface through us. After
     /// an error of `owner: false`, all that could be taken off has been.

@@ -9,8 +9,8 @@ mod netns;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
-use carp_fsm::{Duration, LinkMode, State};
-use carp_proto::Vhid;
+use carp_fsm::{Duration, EventKind, LinkMode, State};
+use carp_proto::{AddressSet, Vhid};
 use carp_std::linux::{Clock, LinuxLink};
 use carp_std::{Host, Link, Prefix, VirtualAddress, VirtualHost};
 use netns::node::{Node, SLACK, Setup, readable};
@@ -271,4 +271,79 @@ fn an_address_that_somebody_gives_a_backup_is_reported_or_taken_off() {
         until("taken off", &|_| addresses(&a) == ["10.0.0.2/24"]);
     });
     master.end();
+}
+
+#[test]
+fn an_address_that_moves_to_another_virtual_host_is_not_taken_from_it() {
+    if !available() {
+        return;
+    }
+    for mode in [LinkMode::Plain, LinkMode::Vmac] {
+        moves(mode, false);
+        moves(mode, true);
+    }
+}
+
+/// 10.0.0.1 moves from vhid 8, in this mode, to vhid 7 in plain mode; then vhid 8 leaves, or goes on with its other address.
+fn moves(mode: LinkMode, leaves: bool) {
+    let (a, _b) = pair();
+    a.enter(|| {
+        let taking = Setup {
+            addresses: &["10.0.0.7"],
+            ..Setup::plain(20)
+        };
+        let mut host = taking.host();
+        let taker = host.node().hosts().next().unwrap();
+        let mut config = host.node().config(taker).unwrap().clone();
+        let mut giving = config.clone();
+        (giving.vhid, giving.mode) = (Vhid::new(8).unwrap(), mode);
+        let (stays, moves) = ([10, 0, 0, 8].into(), [10, 0, 0, 1].into());
+        giving.addresses = AddressSet::try_from_iter([stays, moves]).unwrap();
+        let prefix = |_| Prefix::Interface;
+        let giver = host.insert(Clock.now(), giving.clone(), prefix).unwrap();
+        let both = |host: &Host<LinuxLink, 4>| [taker, giver].map(|id| host.node().state(id));
+        let run = |host: &mut Host<LinuxLink, 4>| {
+            readable(&*host, 50);
+            host.process(Clock.now()).unwrap();
+        };
+        let end = Clock.now() + Duration::from_secs(5);
+        while both(&host) != [Some(State::Master); 2] {
+            assert!(Clock.now() < end, "{:?}", both(&host));
+            run(&mut host);
+        }
+
+        let now = Clock.now();
+        config.addresses.insert(moves).unwrap();
+        host.reconfigure(now, taker, config, prefix).unwrap();
+        if leaves {
+            host.node_mut().remove(now, giver).unwrap();
+        } else {
+            giving.addresses.remove(&moves);
+            host.reconfigure(now, giver, giving, prefix).unwrap();
+        }
+        // Who leaves waits for a successor first.
+        let end = now + Duration::from_secs(if leaves { 3 } else { 1 });
+        while Clock.now() < end {
+            assert!(
+                a.ip("address show dev eth0").contains(" 10.0.0.1/24 "),
+                "{mode:?}"
+            );
+            run(&mut host);
+            while let Some(event) = host.poll_event() {
+                assert_ne!(event.kind, EventKind::TakenAway { host: taker }, "{mode:?}");
+            }
+        }
+        let left = (!leaves).then_some(State::Master);
+        assert_eq!(both(&host), [Some(State::Master), left]);
+        let everywhere = a.ip("address show");
+        assert_eq!(everywhere.matches(" 10.0.0.1/24 ").count(), 1, "{everywhere}");
+        assert_eq!(everywhere.contains(" 10.0.0.8/24 "), !leaves, "{everywhere}");
+
+        // It goes with its new owner.
+        host.stopper().stop();
+        while !host.is_stopped() {
+            run(&mut host);
+        }
+        assert_eq!(addresses(&a), ["10.0.0.2/24"]);
+    });
 }

@@ -4,12 +4,14 @@
 mod netns;
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::thread;
+use std::time::Duration;
 
 use carp_fsm::{IfaceId, InterfaceInfo, LinkState, TransmitResult};
 use carp_std::linux::LinuxLink;
 use carp_std::{Link, LinkError, OwnershipError, Prefix};
 use netns::link::{changes, open_eth0, plain_host, recv, settle, vip, wakes};
-use netns::{Namespace, addresses, available, pair};
+use netns::{Namespace, addresses, available, more_cables, pair};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 const VIRTUAL_MAC: [u8; 6] = [0, 0, 0x5e, 0, 1, 7];
@@ -148,6 +150,74 @@ fn a_queue_never_holds_more_than_its_limit() {
         (100..=link.queue_limit()).contains(&received),
         "{received} frames waited"
     );
+}
+
+#[test]
+fn a_flood_on_one_interface_does_not_deafen_another() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    more_cables(&a, &b, 1);
+    let (mut link, flooded) = a.enter(open_eth0);
+    let quiet = a.enter(|| link.add_interface("v0").unwrap());
+    let (mut peer, flood) = b.enter(open_eth0);
+    let other = b.enter(|| peer.add_interface("v0").unwrap());
+    let bytes = frame(GROUP_MAC, None, 0x0800, 112);
+
+    // What came after the last look is no reason to say that there is nothing.
+    peer.send_frame(flood, &bytes);
+    assert!(wakes(&link, 1000));
+    assert_eq!(recv(&mut link).unwrap().0, flooded);
+    peer.send_frame(other, &bytes);
+    assert!(wakes(&link, 1000));
+    assert_eq!(recv(&mut link).unwrap().0, quiet);
+    assert_eq!(recv(&mut link), None);
+
+    for _ in 0..200 {
+        peer.send_frame(flood, &bytes);
+    }
+    let mut next = |peer: &mut LinuxLink| {
+        peer.send_frame(flood, &bytes);
+        recv(&mut link).expect("a queue that is never empty").0
+    };
+    for _ in 0..100 {
+        assert_eq!(next(&mut peer), flooded);
+    }
+    peer.send_frame(other, &bytes);
+    let before = (0..1000).take_while(|_| next(&mut peer) == flooded).count();
+    assert!(before < 100, "{before} came before it");
+}
+
+/// More than a look finds.
+const MANY: usize = 70;
+
+#[test]
+fn all_of_many_interfaces_are_read() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    more_cables(&a, &b, MANY);
+    let open = || {
+        let mut link = LinuxLink::new().unwrap();
+        let all = (0..MANY).map(|i| link.add_interface(&format!("v{i}")).unwrap());
+        let all: Vec<_> = all.collect();
+        changes(&mut link);
+        (link, all)
+    };
+    let (mut link, all) = a.enter(open);
+    let (mut peer, ports) = b.enter(open);
+    for port in ports {
+        let sent = peer.send_frame(port, &frame(GROUP_MAC, None, 0x0800, 112));
+        assert_eq!(sent, TransmitResult::Sent);
+    }
+    thread::sleep(Duration::from_millis(100)); // all have arrived
+    let mut heard: Vec<_> = std::iter::from_fn(|| recv(&mut link))
+        .map(|(iface, _)| iface)
+        .collect();
+    heard.sort_unstable();
+    assert_eq!(heard, all);
 }
 
 #[test]

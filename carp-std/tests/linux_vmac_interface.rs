@@ -85,8 +85,10 @@ fn an_address_that_is_configured_no_longer_goes_alone() {
         link.set_owner(&vmac_host(iface, &new), true).unwrap();
         link.drop_addresses(&vmac_host(iface, &old)).unwrap();
         assert_eq!(vmac_addresses(&a), ["10.0.0.9/24"]);
-        thread::sleep(StdDuration::from_millis(100)); // an interface that is let go goes later
+        thread::sleep(StdDuration::from_millis(400)); // an interface that is let go goes later
         assert!(is_up(&a));
+        link.set_owner(&vmac_host(iface, &new), false).unwrap();
+        until("down", || !is_up(&a));
     });
 }
 
@@ -117,6 +119,51 @@ fn an_interface_with_our_name_that_is_not_ours_is_left_alone() {
         let iface = link.add_interface("eth0").unwrap();
         let error = link.set_owner(&vmac_host(iface, &vips), true).unwrap_err();
         assert!(error.to_string().contains("port of a bridge"), "{error}");
+    });
+}
+
+#[test]
+fn what_was_left_half_removed_is_ours() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    // A process that removes many moves them to a group of its own first, and may be killed then.
+    let group = 112 << 24 | 0x1267;
+    a.ip(&format!(
+        "link add carp7-eth0 link eth0 address 00:00:5e:00:01:07 group {group} type macvlan mode bridge"
+    ));
+    let vips = [vip("10.0.0.1", Prefix::Interface)];
+    a.enter(|| {
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        link.set_owner(&vmac_host(iface, &vips), true).unwrap();
+        let ours = a.ip("-o link show group 112");
+        assert!(
+            ours.contains(" carp7-eth0@"),
+            "another one that removes must not take it along: {ours}"
+        );
+        link.set_owner(&vmac_host(iface, &vips), false).unwrap();
+        drop(link);
+        assert!(!exists(&a));
+    });
+}
+
+#[test]
+fn what_was_to_be_removed_later_is_removed_in_the_end() {
+    if !available() {
+        return;
+    }
+    let (a, _b) = pair();
+    let vips = [vip("10.0.0.1", Prefix::Interface)];
+    a.enter(|| {
+        let mut link = LinuxLink::new().unwrap();
+        let iface = link.add_interface("eth0").unwrap();
+        link.set_owner(&vmac_host(iface, &vips), false).unwrap();
+        link.release(&vmac_host(iface, &vips));
+        assert!(exists(&a), "later");
+        drop(link);
+        assert!(!exists(&a));
     });
 }
 
@@ -162,9 +209,26 @@ fn what_somebody_else_does_to_it_is_put_right() {
         });
     }
     assert_eq!(node.events.try_recv().ok(), None, "no transition");
-    // Switched on at a backup, it is switched off again.
     node.end();
     assert!(!exists(&a));
+}
+
+#[test]
+fn switched_on_at_a_backup_it_is_switched_off_again() {
+    if !available() {
+        return;
+    }
+    let (a, b) = pair();
+    let master = Node::start(&b, Setup::vmac(20));
+    while master.next().1 != State::Master {}
+    let backup = Node::start(&a, Setup::vmac(80));
+    assert_eq!(backup.next().1, State::Backup);
+    until("made", || exists(&a));
+    a.ip("link set carp7-eth0 up");
+    until("down", || !is_up(&a));
+    assert_eq!(backup.events.try_recv().ok(), None, "no transition");
+    backup.end();
+    master.end();
 }
 
 #[test]

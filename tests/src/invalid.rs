@@ -39,6 +39,13 @@ pub fn flood() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// An advertisement of VRRPv3 for the same VRID, with a wrong checksum.
+pub fn mis_summed_vrrp() -> Vec<u8> {
+    let mut frame = captured("wire/keepalived-vrrpv3-vrid7.pcap");
+    frame[CARP + 6] ^= 1;
+    frame
+}
+
 /// A UDP packet to everybody on the network.
 pub fn other_traffic(source: Ipv4Addr) -> Vec<u8> {
     let mut frame = changed(|frame| {

@@ -24,6 +24,7 @@ const CARPD: usize = 0;
 const UCARP: usize = 1;
 /// A node that never runs: the firmware is on its station, and has its address.
 const FIRMWARE: usize = 2;
+const NAMES: [&str; 3] = ["carpd", "ucarp", "the firmware"];
 
 /// How much longer than the formula it takes until a successor is MASTER. The firmware's own clock says so.
 const LATE: f64 = 0.02;
@@ -173,13 +174,17 @@ impl Bench {
     }
 
     /// Compares how long a successor took with the formula; `seen` is what the client saw.
-    fn check(&self, successor: usize, advskew: u8, seen: f64) {
+    fn check(&self, old: usize, successor: usize, advskew: u8, seen: f64) {
         let own = self
             .board
             .as_ref()
             .filter(|_| successor == FIRMWARE)
             .map(Board::detection);
-        println!("advskew {advskew}: {seen:.6} s on the wire, by its own clock {own:?} s");
+        let [heir, old] = [successor, old].map(|node| NAMES[node]);
+        let how = if self.how == How::Ipv6 { " over IPv6" } else { "" };
+        println!(
+            "{heir} takes over from {old}{how}, advskew {advskew}: {seen:.6} s on the wire, by its own clock {own:?} s"
+        );
         if let Some(own) = own {
             let expected = expected(advskew, LATE);
             assert!(expected.contains(&own), "{own} s, not {expected:?}");
@@ -229,7 +234,7 @@ fn pair_by(name: &str, how: How, master: usize, backup: usize) {
     bench.start(backup);
     bench.settle(master);
     let seen = bench.succession(master, backup);
-    bench.check(backup, 100, seen);
+    bench.check(master, backup, 100, seen);
     bench.settle(backup);
     bench.start(master);
     bench.settle(master);
@@ -308,7 +313,7 @@ fn all_three_one_after_the_other() {
     }
     bench.settle(FIRMWARE);
     let to_carpd = bench.succession(FIRMWARE, CARPD);
-    bench.check(CARPD, 50, to_carpd);
+    bench.check(FIRMWARE, CARPD, 50, to_carpd);
     bench.settle(CARPD);
     bench.succession(CARPD, UCARP);
     bench.settle(UCARP);

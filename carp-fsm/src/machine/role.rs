@@ -55,10 +55,10 @@ pub(super) enum Stance {
 /// What has happened to a MASTER. In one byte: with two a machine would take four more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Tenure {
-    /// It has taken over.
+    /// It has taken over from somebody who was heard, and so may others have: when a master bows out, every backup
+    /// takes over for a moment. It has no last word: words of those that yield would make others take over again.
     New,
-    /// It has announced its addresses again since. Who has just taken over has no last word: when a master bows out,
-    /// every backup takes over for a moment, and further words of those that yield would make others take over again.
+    /// It heard nobody for its master-down time, or has announced its addresses again since it took over.
     Settled,
     /// At the next deadline it bows out for whoever is better instead of advertising; it was new before.
     NewAndOffers,

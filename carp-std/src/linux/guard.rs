@@ -21,7 +21,7 @@ use rustix::thread::CapabilitySet;
 use super::netlink::Netlink;
 use super::owner::{self, Device};
 use super::process::keep_capabilities;
-use super::{Clock, sys, vmac};
+use super::{Clock, leftovers, sys};
 use crate::{OwnershipError, Prefix, VirtualAddress};
 
 /// Room in the pipe for a guard that is slow to read, in bytes: some 16 000 addresses.
@@ -165,8 +165,8 @@ impl Drop for Guard {
 /// reads from standard input what is ours, waits until the guarded process has ended in whatever way, and
 /// takes off what is left. Then it returns.
 ///
-/// It ignores the signals that end a service (SIGHUP, SIGINT, SIGQUIT, SIGTERM): it ends with the process
-/// that it guards. Call it from a program's `main`, not from a process that has something else to do.
+/// It ignores the signals that end a service (SIGHUP, SIGINT, SIGQUIT, SIGTERM, and SIGABRT, which a watchdog
+/// sends): it ends with the process that it guards. Call it from a program's `main`, not from a process that has something else to do.
 /// Needs `CAP_NET_ADMIN`.
 pub fn guard() -> io::Result<()> {
     sys::ignore_ending_signals()?;
@@ -233,7 +233,7 @@ impl Owned {
         let mut made = Vec::new();
         for (&index, known) in self.0.iter().filter(|(_, known)| known.made) {
             let found = netlink.interface(&known.name).ok().flatten();
-            if found.is_some_and(|found| found.index == index && vmac::is_made_by_us(&found)) {
+            if found.is_some_and(|found| found.index == index && leftovers::is_made_by_us(&found)) {
                 made.push(index);
             }
         }

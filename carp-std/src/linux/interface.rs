@@ -34,6 +34,8 @@ pub(super) struct Slot {
     pub(super) vmacs: BTreeMap<Vhid, Vmac>,
     /// Virtual hosts in plain mode of which no interface of an earlier VMAC mode is left.
     pub(super) tidied: BTreeSet<Vhid>,
+    /// What an earlier life left on it has been removed.
+    pub(super) swept: bool,
     /// See `vmac::hold_groups`.
     pub(super) solicited: Option<Socket>,
     /// Why `open` is `None` although the interface is there.

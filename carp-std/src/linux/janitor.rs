@@ -64,6 +64,13 @@ impl Janitor {
         list.remove(&(index, Fate::Off));
         list.remove(&(index, Fate::Removed));
     }
+
+    /// Those that are to be removed, and have not been. When this returns, nothing is about to happen to them.
+    pub(super) fn take_removed(&self) -> Vec<u32> {
+        let mut list = lock(&self.unwanted);
+        let removed = list.extract_if(|(_, fate)| *fate == Fate::Removed);
+        removed.map(|(index, _)| index).collect()
+    }
 }
 
 fn work(netlink: &mut Netlink, inbox: &Receiver<(Instant, u32)>, unwanted: &Unwanted) {

@@ -14,6 +14,7 @@ use super::janitor::Janitor;
 use super::netlink::{Monitor, Netlink};
 use super::owner;
 use super::packet::MAX_QUEUED;
+use super::turns::{MAX_BURST, Turns};
 use super::unicast::Unicast;
 use crate::{Link, LinkError, OwnershipError, VirtualAddress, VirtualHost};
 
@@ -41,9 +42,7 @@ pub struct LinuxLink {
     pub(super) tags: bool,
     /// Indexed by `IfaceId`.
     pub(super) interfaces: Vec<Slot>,
-    /// Interfaces whose sockets have something, each once. Served in turn, so that a flood on one
-    /// does not keep the others waiting.
-    pub(super) ready: VecDeque<IfaceId>,
+    turns: Turns,
     pub(super) changes: VecDeque<(IfaceId, InterfaceInfo)>,
     /// Interfaces whose addresses have changed.
     pub(super) readdressed: Vec<IfaceId>,
@@ -75,7 +74,7 @@ impl LinuxLink {
                 epoll,
                 tags: owner::kernel_has_address_tags(),
                 interfaces: Vec::new(),
-                ready: VecDeque::new(),
+                turns: Turns::default(),
                 changes: VecDeque::new(),
                 readdressed: Vec::new(),
                 look_again: false,
@@ -98,13 +97,11 @@ impl LinuxLink {
         }
         let describe = || format!("look up the interface {name}");
         let Some(found) = self.netlink.interface(name).map_err(LinkError::os(describe()))? else {
-            let existing = self
-                .netlink
-                .interface_names()
-                .map_err(LinkError::os("list the interfaces"))?;
+            let existing = self.netlink.interfaces();
+            let existing = existing.map_err(LinkError::os("list the interfaces"))?;
             return Err(LinkError::NoSuchInterface {
                 name: name.to_owned(),
-                existing,
+                existing: existing.into_iter().map(|interface| interface.name).collect(),
             });
         };
         let full = |_| io::Error::other("a link has room for 65536 interfaces");
@@ -131,6 +128,7 @@ impl LinuxLink {
             present: Vec::new(),
             vmacs: BTreeMap::new(),
             tidied: BTreeSet::new(),
+            swept: false,
             solicited: None,
             error: None,
         });
@@ -204,24 +202,25 @@ impl LinuxLink {
         &mut self.interfaces[usize::from(iface.0)]
     }
 
-    /// Notes which sockets have something, without waiting.
+    /// Begins a round with the sockets that have something, without waiting.
     fn poll(&mut self) {
-        let mut events = [const { MaybeUninit::uninit() }; 32];
+        // If more are ready than find room, the kernel tells of the others the next time.
+        let mut events = [const { MaybeUninit::uninit() }; 64];
         let now = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // An error is that of a signal; whatever is ready wakes us again.
-        if let Ok((ready, _)) = epoll::wait(&self.epoll, &mut events[..], Some(&now)) {
-            let sockets = ready
-                .iter()
-                .filter_map(|event| u16::try_from(event.data.u64()).ok());
-            self.ready.extend(sockets.map(IfaceId));
-            if ready.iter().any(|event| event.data.u64() == GUARD)
-                && let Some(guard) = &mut self.guard
-            {
-                guard.lost(io::Error::other("the guard process has ended"));
-            }
+        let ready = match epoll::wait(&self.epoll, &mut events[..], Some(&now)) {
+            Ok((ready, _)) => &*ready,
+            Err(_) => &[], // that of a signal; whatever is ready wakes us again
+        };
+        let marks = || ready.iter().map(|event| event.data.u64());
+        self.turns
+            .begin(marks().filter_map(|mark| u16::try_from(mark).ok().map(IfaceId)));
+        if marks().any(|mark| mark == GUARD)
+            && let Some(guard) = &mut self.guard
+        {
+            guard.lost(io::Error::other("the guard process has ended"));
         }
     }
 }
@@ -272,28 +271,33 @@ impl Link for LinuxLink {
     }
 
     fn recv(&mut self, frame: &mut [u8]) -> Option<(IfaceId, usize)> {
-        if self.ready.is_empty() {
+        // The rest of the last round, and one that begins now: whatever waits is in one of them.
+        let mut asked = false;
+        loop {
+            while let Some(iface) = self.turns.next() {
+                match self.slot(iface).open.as_ref().map(|open| open.socket.recv(frame)) {
+                    Some(Ok(Some(len))) => {
+                        self.turns.again(iface);
+                        return Some((iface, len));
+                    }
+                    // The interface is gone, or we look again.
+                    Some(Err(_)) => {
+                        self.close(iface);
+                        self.look_again = true;
+                    }
+                    Some(Ok(None)) | None => {}
+                }
+            }
+            if mem::replace(&mut asked, true) {
+                return None;
+            }
             self.poll();
         }
-        while let Some(iface) = self.ready.pop_front() {
-            match self.slot(iface).open.as_ref().map(|open| open.socket.recv(frame)) {
-                Some(Ok(Some(len))) => {
-                    self.ready.push_back(iface);
-                    return Some((iface, len));
-                }
-                // The interface is gone, or we look again.
-                Some(Err(_)) => {
-                    self.close(iface);
-                    self.look_again = true;
-                }
-                Some(Ok(None)) | None => {}
-            }
-        }
-        None
     }
 
     fn queue_limit(&self) -> usize {
-        self.interfaces.len() * MAX_QUEUED
+        // The rest of the last round comes first; in the others each socket has its share.
+        self.interfaces.len() * (MAX_QUEUED + MAX_BURST)
     }
 
     fn send_frame(&mut self, iface: IfaceId, frame: &[u8]) -> TransmitResult {
@@ -319,8 +323,10 @@ impl Link for LinuxLink {
                 interface: format!("number {}", host.iface.0),
             });
         };
-        slot.owned
-            .retain(|old| host.addresses.iter().all(|vip| vip.address != old.address));
+        if host.mode == LinkMode::Plain {
+            slot.owned
+                .retain(|old| host.addresses.iter().all(|vip| vip.address != old.address));
+        }
         if slot.open.is_none() {
             // What was on it has been taken off when it went away.
             let gone = OwnershipError::NoInterface {

@@ -47,10 +47,19 @@ pub(super) fn lock_filter(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER, 1)
 }
 
-/// Ignores the signals by which somebody asks a service to end, for the life of
-/// the process.
+/// Ignores the signals by which somebody ends a service, for the life of the process.
+///
+/// SIGABRT is one of them: a watchdog sends it to every process of a service that hangs (systemd does), and
+/// whoever tidies up after the one that hangs must outlive it. `abort`, called by this process itself, still
+/// ends it.
 pub(super) fn ignore_ending_signals() -> io::Result<()> {
-    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+    for signal in [
+        libc::SIGABRT,
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGTERM,
+    ] {
         // SAFETY: `SIG_IGN` is no function of ours, so that no code of this process runs in a signal
         // handler; the signals are valid and can be ignored.
         if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {

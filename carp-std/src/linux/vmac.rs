@@ -15,12 +15,10 @@ use socket2::{Domain, Socket, Type};
 
 use super::LinuxLink;
 use super::janitor::{Fate, Janitor};
+use super::leftovers::{is_ours, name_for};
 use super::netlink::{InetDevConf, Interface, LINK_TAG, Netlink, is};
 use super::owner::{self, Device};
 use crate::{OwnershipError, VirtualAddress, VirtualHost};
-
-/// Longest name of an interface in bytes.
-const MAX_NAME: usize = 15;
 
 /// The interface of one virtual host.
 #[derive(Debug)]
@@ -45,16 +43,6 @@ impl Vmac {
             tags,
             below: Some(below),
         }
-    }
-}
-
-/// `carp7-eth0`, or `carp7-3` with the index of an interface whose name is too long.
-fn name_for(vhid: Vhid, below: &str, below_index: u32) -> String {
-    let name = format!("carp{vhid}-{below}");
-    if name.len() <= MAX_NAME {
-        name
-    } else {
-        format!("carp{vhid}-{below_index}")
     }
 }
 
@@ -153,12 +141,14 @@ impl LinuxLink {
     pub(super) fn drop_from_vmac(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
         let below = self.clear_below(host);
         let (tags, guard, netlink) = (self.tags, &mut self.guard, &mut self.netlink);
-        let Some(slot) = self.interfaces.get(usize::from(host.iface.0)) else {
+        let Some(slot) = self.interfaces.get_mut(usize::from(host.iface.0)) else {
             return below;
         };
-        let (Some(open), Some(vmac)) = (&slot.open, slot.vmacs.get(&host.vhid)) else {
+        let (Some(open), Some(vmac)) = (&slot.open, slot.vmacs.get_mut(&host.vhid)) else {
             return below;
         };
+        // Else it would be needed, and up, for ever.
+        without(&mut vmac.owned, host.addresses);
         let device = vmac.device(open.index, tags);
         owner::take_off(netlink, device, host.addresses)?;
         if let Some(guard) = guard {
@@ -168,13 +158,16 @@ impl LinuxLink {
     }
 
     /// Takes the addresses off the interface below, where plain mode put them in an earlier life. One that
-    /// somebody else put there would be answered for with the wrong MAC address.
+    /// somebody else put there would be answered for with the wrong MAC address. One that a virtual host in plain mode
+    /// owns there by now has moved to it.
     fn clear_below(&mut self, host: &VirtualHost<'_>) -> Result<(), OwnershipError> {
         let open = self.interfaces.get(usize::from(host.iface.0));
         match open.and_then(|slot| Some((slot, slot.open.as_ref()?))) {
             Some((slot, open)) => {
                 let device = open.device(&slot.name, self.tags);
-                owner::take_off(&mut self.netlink, device, host.addresses)
+                let mut left = host.addresses.to_vec();
+                without(&mut left, &slot.owned);
+                owner::take_off(&mut self.netlink, device, &left)
             }
             None => Ok(()),
         }
@@ -222,6 +215,11 @@ impl LinuxLink {
             }
         }
         let vmac = if let Some(there) = found {
+            if there.group != LINK_TAG {
+                netlink
+                    .tag_link(there.index)
+                    .map_err(|e| refused(interface(), e))?;
+            }
             there
         } else {
             let made = netlink.make_macvlan(&name, below.index, host.vhid.mac());
@@ -285,29 +283,9 @@ impl LinuxLink {
 
     /// Lets the interface of a virtual host go that is gone itself.
     pub(super) fn release_vmac(&mut self, iface: IfaceId, vhid: Vhid) {
-        let Some(vmac) = self.slot_mut(iface).vmacs.remove(&vhid) else {
-            return;
-        };
-        if let Some(guard) = &mut self.guard {
-            guard.gone(vmac.index, &vmac.name);
-        }
-        if let Some(janitor) = &self.janitor {
+        // The guard still has it to remove if we end before. That it is gone, the guard finds out.
+        if let (Some(vmac), Some(janitor)) = (self.slot_mut(iface).vmacs.remove(&vhid), &self.janitor) {
             janitor.let_go(vmac.index, Fate::Removed);
-        }
-    }
-
-    /// Removes the interface, and with that the addresses, that a virtual host has from an earlier life in
-    /// VMAC mode. It is in plain mode now.
-    pub(super) fn remove_left_vmac(&mut self, iface: IfaceId, vhid: Vhid) -> io::Result<()> {
-        let Some(below) = self.netlink.interface(&self.slot(iface).name.clone())? else {
-            return Ok(());
-        };
-        let found = self
-            .netlink
-            .interface(&name_for(vhid, &below.name, below.index))?;
-        match found.filter(|found| is_ours(found, &below)) {
-            Some(found) => self.netlink.remove_links(&[found.index]),
-            None => Ok(()),
         }
     }
 
@@ -335,23 +313,14 @@ impl Drop for LinuxLink {
         for iface in self.ids() {
             self.remove_vmacs(iface, false);
         }
+        if let Some(janitor) = &self.janitor {
+            let _ = self.netlink.remove_links(&janitor.take_removed()); // the guard knows of them, too
+        }
     }
 }
 
 fn without(owned: &mut Vec<VirtualAddress>, addresses: &[VirtualAddress]) {
     owned.retain(|old| addresses.iter().all(|vip| vip.address != old.address));
-}
-
-/// Whether an interface with the name of a virtual host's was made by this program, in this life or an
-/// earlier one. A macvlan on a macvlan stands on what the lower one stands on.
-fn is_ours(found: &Interface, below: &Interface) -> bool {
-    let stands_on = found.below;
-    is_made_by_us(found) && (stands_on == Some(below.index) || (below.is_macvlan && stands_on == below.below))
-}
-
-/// Whether an interface has our tag.
-pub(super) fn is_made_by_us(found: &Interface) -> bool {
-    found.is_macvlan && found.group == LINK_TAG
 }
 
 /// Makes both interfaces answer for their own addresses only.
@@ -436,53 +405,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_vhid_and_interface_and_are_never_too_long() {
-        let name = |vhid, below| name_for(Vhid::new(vhid).unwrap(), below, 1234);
-        assert_eq!(name(7, "eth0"), "carp7-eth0");
-        assert_eq!(name(255, "enp3s0"), "carp255-enp3s0");
-        assert_eq!(name(255, "enp3s0f"), "carp255-enp3s0f");
-        assert_eq!(name(255, "enp3s0f0np0"), "carp255-1234");
-    }
-
-    #[test]
     fn neighbours_ask_in_the_group_of_the_last_three_bytes() {
         let group = solicited_node("2001:db8::1:2345:6789".parse().unwrap());
         assert_eq!(group, "ff02::1:ff45:6789".parse::<Ipv6Addr>().unwrap());
-    }
-
-    fn macvlan(below: u32) -> Interface {
-        Interface {
-            index: 9,
-            below: Some(below),
-            group: LINK_TAG,
-            is_macvlan: true,
-            ..Interface::default()
-        }
-    }
-
-    #[test]
-    fn ours_is_a_macvlan_with_our_tag_on_that_interface() {
-        let eth0 = Interface {
-            index: 3,
-            ..Interface::default()
-        };
-        assert!(is_ours(&macvlan(3), &eth0));
-        assert!(!is_ours(&macvlan(4), &eth0));
-        let untagged = Interface {
-            group: 0,
-            ..macvlan(3)
-        };
-        assert!(!is_ours(&untagged, &eth0));
-        let bridge = Interface {
-            is_macvlan: false,
-            ..macvlan(3)
-        };
-        assert!(!is_ours(&bridge, &eth0));
-        // The kernel puts a macvlan on a macvlan beside it.
-        let lower = Interface {
-            index: 8,
-            ..macvlan(3)
-        };
-        assert!(is_ours(&macvlan(3), &lower));
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use carp_fsm::Instant;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
@@ -19,7 +20,16 @@ use super::clock::timespec;
 pub(crate) struct Wake {
     epoll: OwnedFd,
     timer: OwnedFd,
-    stop: Arc<OwnedFd>,
+    stop: Arc<Stop>,
+}
+
+/// The stop button.
+#[derive(Debug)]
+struct Stop {
+    /// Set after the descriptor has become readable, so that whoever was woken by something else need not read that one,
+    /// and whoever sees this set leaves nothing in it.
+    asked: AtomicBool,
+    event: OwnedFd,
 }
 
 impl Wake {
@@ -30,9 +40,12 @@ impl Wake {
                 TimerfdClockId::Boottime,
                 TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
             )?,
-            stop: Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?),
+            stop: Arc::new(Stop {
+                asked: AtomicBool::new(false),
+                event: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+            }),
         };
-        for source in [link.as_fd(), wake.timer.as_fd(), wake.stop.as_fd()] {
+        for source in [link.as_fd(), wake.timer.as_fd(), wake.stop.event.as_fd()] {
             epoll::add(
                 &wake.epoll,
                 source,
@@ -77,7 +90,12 @@ impl Wake {
 
     /// Whether the stop button was pressed since the last call.
     pub(crate) fn take_stop(&self) -> bool {
-        rustix::io::read(&*self.stop, &mut [0; 8]).is_ok()
+        let asked = self.stop.asked.swap(false, Ordering::AcqRel);
+        if asked {
+            // It can only fail if somebody who asked twice was told so already.
+            let _ = rustix::io::read(&self.stop.event, &mut [0; 8]);
+        }
+        asked
     }
 }
 
@@ -90,13 +108,14 @@ impl AsFd for Wake {
 /// Stops a [`Host`](crate::Host) from another thread or from a signal handler
 /// (it makes one system call and takes no lock).
 #[derive(Clone, Debug)]
-pub struct Stopper(Arc<OwnedFd>);
+pub struct Stopper(Arc<Stop>);
 
 impl Stopper {
     /// Asks for an orderly end: the host bows out of what it masters and takes
     /// its addresses off, then [`Host::run`](crate::Host::run) returns. Asking again changes nothing.
     pub fn stop(&self) {
         // It can only fail if the counter of requests is full: then stopping has been asked for.
-        let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.0.event, &1_u64.to_ne_bytes());
+        self.0.asked.store(true, Ordering::Release);
     }
 }

@@ -146,6 +146,17 @@ pub(crate) fn connect(a: &Namespace, b: &Namespace, index: u32) {
     }
 }
 
+/// Lays so many cables beside that of [`pair`], from `v0`, `v1` and so on to interfaces of the same names. They are up.
+pub(crate) fn more_cables(a: &Namespace, b: &Namespace, number: usize) {
+    let lines = |line: &dyn Fn(usize) -> String| (0..number).map(line).collect::<String>();
+    a.ip_batch(&lines(&|i| {
+        format!("link add v{i} type veth peer name v{i} netns {}\n", b.0)
+    }));
+    for namespace in [a, b] {
+        namespace.ip_batch(&lines(&|i| format!("link set v{i} up\n")));
+    }
+}
+
 /// Three namespaces on one switch, as [`pair`]: two machines, 10.0.0.2 and 10.0.0.3, and a client, 10.0.0.100.
 /// `eth0` everywhere.
 pub(crate) fn segment() -> (Namespace, Namespace, Namespace, Namespace) {

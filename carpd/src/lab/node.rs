@@ -55,9 +55,9 @@ pub struct Setup {
     pub dead_ratio: u8,
     /// Lines for the top of carpd's configuration file.
     pub top: String,
-    /// Lines for its virtual host; tables may follow.
+    /// Lines for its virtual host; tables may follow. For keepalived: more blocks.
     pub more: String,
-    /// Another executable of carpd than the lab's.
+    /// Another executable of its software than the lab's, or the installed one.
     pub executable: Option<PathBuf>,
 }
 
@@ -104,7 +104,7 @@ impl Setup {
 pub struct Node {
     station: u8,
     setup: Setup,
-    carpd: PathBuf,
+    executable: PathBuf,
     files: PathBuf,
     /// The configuration; for UCarp the password.
     config: PathBuf,
@@ -130,11 +130,14 @@ impl Node {
             }
             Software::Keepalived => dir.write(&format!("node{station}.conf"), &keepalived_config(&setup))?,
         };
-        let carpd = setup.executable.clone().unwrap_or_else(|| carpd.to_owned());
+        let executable = setup.executable.clone().unwrap_or_else(|| match setup.software {
+            Software::Carpd => carpd.to_owned(),
+            software => software.to_string().into(),
+        });
         Ok(Self {
             station,
             setup,
-            carpd,
+            executable,
             files: dir.path().to_owned(),
             config,
             process: None,
@@ -191,23 +194,14 @@ impl Node {
     /// Starts its daemon as on a machine on which it has died a moment ago.
     pub fn resume(&mut self, topology: &Topology) -> Result<(), LabError> {
         let namespace = topology.station(self.station);
-        let mut command = match self.setup.software {
+        let mut command = namespace.command(&self.executable);
+        match self.setup.software {
             Software::Carpd => {
-                let mut command = namespace.command(&self.carpd);
                 command.arg("run").arg("--config").arg(&self.config);
-                command
             }
-            Software::Ucarp => {
-                let mut command = namespace.command("ucarp");
-                self.ucarp_options(&mut command);
-                command
-            }
-            Software::Keepalived => {
-                let mut command = namespace.command("keepalived");
-                self.keepalived_options(&mut command);
-                command
-            }
-        };
+            Software::Ucarp => self.ucarp_options(&mut command),
+            Software::Keepalived => self.keepalived_options(&mut command),
+        }
         self.starts += 1;
         let log = self
             .files
@@ -397,6 +391,7 @@ fn keepalived_config(setup: &Setup) -> String {
         interface,
         addresses,
         interval,
+        more,
         ..
     } = setup;
     let seconds = f64::from(interval.unwrap_or(1000)) / 1000.0;
@@ -408,7 +403,7 @@ fn keepalived_config(setup: &Setup) -> String {
     format!(
         "global_defs {{\n    vrrp_version 3\n}}\n\
          vrrp_instance lab {{\n    state BACKUP\n    interface {interface}\n    virtual_router_id {VHID}\n    \
-         priority {}\n    advert_int {seconds}\n{nopreempt}    virtual_ipaddress {{\n{list}    }}\n}}\n",
+         priority {}\n    advert_int {seconds}\n{nopreempt}    virtual_ipaddress {{\n{list}    }}\n}}\n{more}",
         254 - advskew
     )
 }

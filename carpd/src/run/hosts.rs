@@ -96,6 +96,8 @@ pub(super) fn wanted(
             enabled: true,
         });
     }
+    // The interfaces are claimed: what is left there was not necessarily left by these virtual hosts.
+    carp.link_mut().remove_leftovers()?;
     Ok(all)
 }
 

@@ -418,7 +418,8 @@ impl Wake {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        while self.bell.read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
+        let rang = !sources[1].revents().is_empty();
+        while rang && self.bell.read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
         Ok(())
     }
 }

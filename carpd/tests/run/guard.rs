@@ -12,6 +12,7 @@ use carp_std::linux::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::network::{Daemon, Network, VIP};
+use crate::words::ask;
 
 /// What is promised: 200 ms. A loaded machine gets more before the test fails.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -150,6 +151,26 @@ fn both_families_go() {
 }
 
 #[test]
+fn an_interface_that_was_to_be_removed_a_little_later_goes_too() {
+    let Some(network) = Network::new("guard-late") else {
+        return;
+    };
+    let vmac = "[[vhid]]\ninterface = \"here\"\nvhid = 8\naddresses = [\"192.0.2.11/24\"]\npassword = \"x\"\nmode = \"vmac\"\n";
+    let daemon = network.start("here", vmac);
+    daemon.wait_for("carp: 8@here: INIT -> BACKUP");
+    let is_there = || network.ip(&["-o", "link", "show"]).contains("carp8-here");
+    assert!(is_there());
+    network.configure("here", "");
+    let (_, reloaded, _) = ask(&network, "here", &["reload"]);
+    assert!(reloaded.contains("here@8: removed"), "{reloaded}");
+    let killed = Clock.now();
+    daemon.signal(Signal::KILL);
+    while is_there() {
+        assert!(Clock.now() - killed < LIMIT, "it is left");
+    }
+}
+
+#[test]
 fn a_thousand_addresses_go_as_quickly() {
     let Some(network) = Network::new("guard-many") else {
         return;
@@ -186,6 +207,43 @@ fn a_thousand_addresses_go_as_quickly() {
 }
 
 #[test]
+fn what_both_left_is_removed_at_the_start_whatever_is_configured_by_then() {
+    let Some(network) = Network::new("guard-both") else {
+        return;
+    };
+    let second = |vhid: u8, address: &str, mode: &str| {
+        format!(
+            "[[vhid]]\ninterface = \"here\"\nvhid = {vhid}\naddresses = [\"{address}/24\"]\npassword = \"x\"\nmode = \"{mode}\"\n"
+        )
+    };
+    let before = second(8, "192.0.2.11", "plain") + &second(9, "192.0.2.12", "vmac");
+    let daemon = network.start("here", &before);
+    for _ in 0..3 {
+        daemon.wait_for("BACKUP -> MASTER");
+    }
+    let guard = guard_of(&daemon);
+    daemon.signal(Signal::STOP); // so that it starts no other one
+    for process in [guard, Pid::from_child(&daemon.child)] {
+        kill_process(process, Signal::KILL).expect("it runs");
+    }
+    assert_eq!(daemon.exit_code(), None);
+    let left = || network.ip(&["-o", "-4", "address", "show"]);
+    for address in ["192.0.2.10/", "192.0.2.11/", "192.0.2.12/"] {
+        assert!(left().contains(address), "nobody tidied up: {}", left());
+    }
+
+    let daemon = network.start("here", "");
+    daemon.wait_for("INIT -> BACKUP");
+    for address in ["192.0.2.10/", "192.0.2.11/", "192.0.2.12/"] {
+        assert!(!left().contains(address), "{}", left());
+    }
+    assert!(!network.ip(&["-o", "link", "show"]).contains("carp9-here"));
+    assert!(left().contains("192.0.2.2/24"));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.exit_code(), Some(0));
+}
+
+#[test]
 fn the_guard_ends_with_carpd_and_not_before() {
     let Some(network) = Network::new("guard-end") else {
         return;
@@ -193,7 +251,14 @@ fn the_guard_ends_with_carpd_and_not_before() {
     let daemon = network.start("here", "");
     daemon.wait_for("BACKUP -> MASTER");
     let first = guard_of(&daemon);
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+    // The last one is what a watchdog sends to all processes of a service.
+    for signal in [
+        Signal::TERM,
+        Signal::INT,
+        Signal::HUP,
+        Signal::QUIT,
+        Signal::ABORT,
+    ] {
         kill_process(first, signal).expect("it runs");
     }
     thread::sleep(StdDuration::from_millis(100));

@@ -6,7 +6,7 @@
 //! cargo run --release -p carp-benches --bin report -- --only crypto one part
 //! ```
 //!
-//! Writes `docs/results.md`, and beside it in `docs/results/` the plots and, as JSON, every sample. What was measured
+//! Writes `docs/results.md` (with `--quick` `target/report/results.md`), and beside it in `results/` the plots and, as JSON, every sample. What was measured
 //! of the same commit with the same options is not measured again. What must not be passed is in
 //! `benches/limits.toml`.
 
@@ -63,9 +63,19 @@ struct Arguments {
     /// Measure nothing, only tell which ratios of two runs differ by more than 10 %: what was --out of each
     #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"])]
     compare: Option<Vec<PathBuf>>,
-    /// Where results.md and results/ are written
-    #[arg(long, value_name = "DIRECTORY", default_value_os_t = tools::workspace().join("docs"))]
-    out: PathBuf,
+    /// Where results.md and results/ are written [default: docs; with --quick target/report, so that a look takes nothing
+    /// away from what an hour has measured]
+    #[arg(long, value_name = "DIRECTORY")]
+    out: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn out(&self) -> PathBuf {
+        let default = if self.quick { "target/report" } else { "docs" };
+        self.out
+            .clone()
+            .unwrap_or_else(|| tools::workspace().join(default))
+    }
 }
 
 fn main() -> ExitCode {
@@ -94,7 +104,8 @@ fn main() -> ExitCode {
 /// tool that is missing is a failure.
 fn report(arguments: &Arguments) -> Result<bool, Failure> {
     let limits = carp_benches::limits::read();
-    let raw = arguments.out.join("results");
+    let out = arguments.out();
+    let raw = out.join("results");
     fs::create_dir_all(&raw).map_err(|error| format!("cannot make {}: {error}", raw.display()))?;
     let options = Options {
         quick: arguments.quick,
@@ -138,12 +149,12 @@ fn report(arguments: &Arguments) -> Result<bool, Failure> {
         all.extend(load(&raw, part));
     }
     all.sort_by_key(|results| PARTS.iter().position(|part| part.name == results.part));
-    page::write(&arguments.out, &limits, &all)?;
+    page::write(&out, &limits, &all)?;
     let verdict = page::Summary::new(&limits, &all);
     for exceeded in &verdict.exceeded {
         println!("exceeded: {exceeded}");
     }
-    println!("{verdict}\n{}", arguments.out.join("results.md").display());
+    println!("{verdict}\n{}", out.join("results.md").display());
     let complete = std::env::var_os("CI").is_none_or(|ci| ci != "true")
         || all
             .iter()

@@ -171,13 +171,16 @@ fn limit_rows(page: &mut String, reasons: &mut String, limit: &Limit, all: &[Res
         let value = with_unit(*value, &figure.unit);
         match verdicts.len() {
             1 => row(&figure.what, &figure.whom, &figure.unit, &value, "kept"),
-            n => row(
-                &limit.what,
-                &limit.whom,
-                &figure.unit,
-                &format!("{value} at most, of {n}"),
-                "kept",
-            ),
+            n => {
+                let bound = if limit.at_least.is_some() { "least" } else { "most" };
+                row(
+                    &limit.what,
+                    &limit.whom,
+                    &figure.unit,
+                    &format!("{value} at {bound}, of {n} figures"),
+                    "kept",
+                );
+            }
         }
     }
     for Verdict {
@@ -238,6 +241,7 @@ fn promise(limit: &Limit, quick: bool, unit: &str) -> String {
 }
 
 fn with_unit(value: f64, unit: &str) -> String {
+    let unit = if value.is_infinite() { "" } else { unit };
     format!("{} {unit}", number(value)).trim_end().to_owned()
 }
 
@@ -315,14 +319,14 @@ fn table(text: &mut String, head: &str, figures: &[&Figure]) {
     text.push('\n');
 }
 
-/// Median and worst.
+/// Median and worst, and of how many samples.
 fn cell(figure: &Figure) -> String {
     let median = with_unit(figure.median(), &figure.unit);
     match figure.samples.len() {
         0 => "–".to_owned(),
         1 => median,
-        _ if figure.median().total_cmp(&figure.worst()).is_eq() => median,
-        _ => format!("{median}, worst {}", number(figure.worst())),
+        n if figure.median().total_cmp(&figure.worst()).is_eq() => format!("{median} (n = {n})"),
+        n => format!("{median}, worst {} (n = {n})", number(figure.worst())),
     }
 }
 

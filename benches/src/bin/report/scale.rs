@@ -111,7 +111,7 @@ fn counts(_: Options, results: &mut Results) -> Result<(), Failure> {
         results.add(
             format!("{}{EACH}, 4096 hosts to 16", group.name),
             "instructions",
-            "",
+            RATIO,
             vec![counts[1] / counts[0]],
         );
     }

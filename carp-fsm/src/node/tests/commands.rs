@@ -246,7 +246,7 @@ fn who_still_lingers_is_removed_after_that() {
     bench.run_for(Policy::HARDENED.linger);
     assert_eq!(
         (bench.said(), bench.node.hosts().count()),
-        (std::vec!["disown"], 0)
+        (std::vec!["ad", "disown"], 0)
     );
 }
 

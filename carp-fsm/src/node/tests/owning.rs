@@ -41,7 +41,9 @@ fn in_plain_mode_the_address_lingers_until_clients_know_the_new_owner() {
     let (mut bench, host) = Bench::with_master(Policy::HARDENED, config);
     bench.hear_peer(1, 0);
     assert_eq!(bench.state(host), State::Backup);
-    assert!(bench.actions.is_empty() && bench.node.is_owner(host));
+    assert_eq!(bench.said(), ["ad"], "the last word");
+    assert!(bench.node.is_owner(host));
+    bench.forget();
     let linger = bench.now + Policy::HARDENED.linger;
     assert_eq!(bench.node.next_deadline(), Some(linger));
     bench.run_to_deadline();
@@ -62,6 +64,7 @@ fn who_takes_over_within_the_linger_has_owned_all_the_time() {
     config.mode = LinkMode::Plain;
     let (mut bench, host) = Bench::with_master(Policy::HARDENED, config);
     bench.hear_peer(1, 0);
+    bench.forget();
     bench.hear_peer(255, 255);
     assert_eq!(bench.state(host), State::Master);
     bench.run_for(Policy::HARDENED.linger);

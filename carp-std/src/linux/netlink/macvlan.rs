@@ -18,6 +18,16 @@ use super::message::is;
 /// The group (`ip link show group 112`) of the interfaces that we make: the IP protocol number of CARP.
 pub(in crate::linux) const LINK_TAG: u32 = 112;
 
+/// The group of interfaces that this process is about to remove.
+fn doomed() -> u32 {
+    LINK_TAG << 24 | std::process::id() & 0x00ff_ffff
+}
+
+/// Whether interfaces of this group are ours: also if a process of ours was killed while it removed them.
+pub(in crate::linux) fn is_our_group(group: u32) -> bool {
+    group == LINK_TAG || group >> 24 == LINK_TAG
+}
+
 impl Netlink {
     /// Makes a macvlan, down, tagged as ours. Fails with `EEXIST` if the name is taken.
     ///
@@ -57,6 +67,17 @@ impl Netlink {
         })
     }
 
+    /// Tags an interface as ours, that somebody meant to remove.
+    pub(in crate::linux) fn tag_link(&mut self, index: u32) -> io::Result<()> {
+        self.set_group(index, LINK_TAG)
+    }
+
+    fn set_group(&mut self, index: u32, group: u32) -> io::Result<()> {
+        self.set_link(index, |message| {
+            message.attributes.push(LinkAttribute::Group(group));
+        })
+    }
+
     /// Switches an interface on or off. It is no error to switch one off that is not there.
     pub(in crate::linux) fn set_up(&mut self, index: u32, up: bool) -> io::Result<()> {
         let result = self.set_link(index, |message| {
@@ -72,24 +93,24 @@ impl Netlink {
     /// Removes interfaces with everything on them. It is no error if one is not there.
     pub(in crate::linux) fn remove_links(&mut self, indexes: &[u32]) -> io::Result<()> {
         let mut request = LinkMessage::default();
+        let mut result = Ok(());
         match indexes {
             [] => return Ok(()),
             [index] => request.header.index = *index,
             // The kernel waits once for all of a group, instead of 16 ms for each.
             all => {
-                let group = LINK_TAG << 24 | std::process::id() & 0x00ff_ffff;
-                request.attributes.push(LinkAttribute::Group(group));
+                request.attributes.push(LinkAttribute::Group(doomed()));
                 for &index in all {
-                    let moved = self.set_link(index, |message| {
-                        message.attributes.push(LinkAttribute::Group(group));
-                    });
-                    moved.or_else(|e| if is(&e, libc::ENODEV) { Ok(()) } else { Err(e) })?;
+                    match self.set_group(index, doomed()) {
+                        Err(e) if !is(&e, libc::ENODEV) => result = Err(e), // that one stays; the others go
+                        _ => {}
+                    }
                 }
             }
         }
         match self.request(RouteNetlinkMessage::DelLink(request), NLM_F_ACK, |_, _| ()) {
-            Err(e) if is(&e, libc::ENODEV) => Ok(()),
-            result => result,
+            Err(e) if !is(&e, libc::ENODEV) => Err(e),
+            _ => result,
         }
     }
 

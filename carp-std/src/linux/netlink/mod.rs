@@ -21,7 +21,7 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-pub(super) use self::macvlan::{InetDevConf, LINK_TAG};
+pub(super) use self::macvlan::{InetDevConf, LINK_TAG, is_our_group};
 pub(super) use self::message::is;
 use self::message::{address_message, messages, parse_address, parse_interface, result};
 
@@ -135,16 +135,22 @@ impl Netlink {
         }
     }
 
-    /// The names of all interfaces, for error messages.
-    pub(super) fn interface_names(&mut self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        self.request(request, NLM_F_DUMP, |kind, payload| {
-            if kind == RTM_NEWLINK {
-                names.extend(parse_interface(payload).map(|interface| interface.name));
+    /// All interfaces.
+    pub(super) fn interfaces(&mut self) -> io::Result<Vec<Interface>> {
+        loop {
+            let mut interfaces = Vec::new();
+            let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+            let answer = self.request(request, NLM_F_DUMP, |kind, payload| {
+                if kind == RTM_NEWLINK {
+                    interfaces.extend(parse_interface(payload));
+                }
+            });
+            match answer {
+                // They changed while they were listed.
+                Err(e) if is(&e, libc::EINTR) => {}
+                answer => return answer.map(|()| interfaces),
             }
-        })?;
-        Ok(names)
+        }
     }
 
     /// The addresses of an interface, in the kernel's order. Empty if there is

@@ -30,27 +30,59 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
     for &(software, mode) in &kinds {
         crashes(bench, software, mode)?;
     }
-    let healed = together(kinds, |(software, mode)| heals(bench, software, mode))?;
+    let healed = together(kinds, |(software, mode)| {
+        let setups = [0, 100].map(|advskew| Setup::new(software, advskew).with_mode(mode));
+        heals(bench, &whom(software, mode), setups, INTERVAL)
+    })?;
     bench.add_all(healed);
     for software in bench.software() {
-        let intervals: &[_] = match software {
-            Software::Carpd => &[4, 10],
-            Software::Keepalived => &[10],
-            Software::Ucarp => &[],
-        };
-        for &interval in intervals {
+        for &interval in fast_intervals(software) {
             fast_crashes(bench, software, interval)?;
+            let healed = heals(
+                bench,
+                &fast_whom(software, interval),
+                fast(software, interval),
+                Duration::from_millis(interval.into()),
+            )?;
+            bench.add_all(vec![healed]);
         }
     }
+    let pulled = together(bench.others(), |software| pulls_of_others(bench, software))?;
+    bench.add_all(pulled);
     if !bench.ours() {
         return Ok(());
     }
-    let kinds = [true, false].map(|preempt| [0, 1].map(|network| (preempt, network)));
-    let pulled = together(kinds.concat(), |(preempt, network)| {
-        pulls(bench, preempt, network)
+    let all = MODES.map(|mode| [true, false].map(|preempt| [0, 1].map(|network| (mode, preempt, network))));
+    let pulled = together(all.concat().concat(), |(mode, preempt, network)| {
+        pulls(bench, mode, preempt, network)
     })?;
     bench.add_all(pulled);
     Ok(())
+}
+
+fn whom(software: Software, mode: &str) -> String {
+    format!("{software} {mode}").trim_end().to_owned()
+}
+
+/// Milliseconds between advertisements where a second is too long: keepalived takes no less, UCarp nothing of the kind.
+pub(crate) fn fast_intervals(software: Software) -> &'static [u16] {
+    match software {
+        Software::Carpd => &[4, 10],
+        Software::Keepalived => &[10],
+        Software::Ucarp => &[],
+    }
+}
+
+pub(crate) fn fast_whom(software: Software, interval: u16) -> String {
+    format!("{software} every {interval} ms")
+}
+
+/// Two nodes that advertise every so many milliseconds.
+pub(crate) fn fast(software: Software, interval: u16) -> [Setup; 2] {
+    [0, 1].map(|advskew| Setup {
+        interval: Some(interval),
+        ..Setup::new(software, advskew)
+    })
 }
 
 /// How long a backup of advskew 100, or priority 154, waits for a silent master, in milliseconds.
@@ -81,8 +113,8 @@ pub(crate) fn after_advertisement(lab: &mut Lab) -> Result<(), LabError> {
 
 /// So that what is done several times is spread over the time between two advertisements.
 #[expect(clippy::cast_possible_truncation, reason = "ten")]
-fn part_of_interval(time: usize, times: usize) -> Duration {
-    INTERVAL * time as u32 / times as u32
+fn part_of(interval: Duration, time: usize, times: usize) -> Duration {
+    interval * time as u32 / times as u32
 }
 
 /// Port blocked and SIGKILL together.
@@ -92,7 +124,7 @@ fn crashes(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabE
     let times = bench.times(if software == Software::Carpd { 3 } else { 1 }, 10);
     for time in 0..times {
         after_advertisement(&mut lab)?;
-        lab.client.pause(part_of_interval(time, times))?;
+        lab.client.pause(part_of(INTERVAL, time, times))?;
         let start = Clock.now();
         lab.topology.block(1)?;
         lab.nodes[A].kill();
@@ -105,7 +137,7 @@ fn crashes(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabE
         lab.topology.unblock(1)?;
         lab.client.settle(&lab.nodes[A], PATIENCE)?;
     }
-    let whom = format!("{software} {mode}");
+    let whom = whom(software, mode);
     bench.add("crash: detection less formula", &whom, "ms", late);
     bench.add("crash: outage for a client", &whom, "ms", outages);
     Ok(())
@@ -113,25 +145,26 @@ fn crashes(bench: &mut Bench, software: Software, mode: &str) -> Result<(), LabE
 
 /// The same in the fast profile; keepalived at the least that it takes.
 fn fast_crashes(bench: &mut Bench, software: Software, interval: u16) -> Result<(), LabError> {
-    let setup = |advskew| Setup {
-        interval: Some(interval),
-        ..Setup::new(software, advskew)
-    };
-    let mut lab = bench.pair(Plan::default(), [setup(0), setup(1)])?;
-    let mut outages = Vec::new();
+    let mut lab = bench.pair(Plan::default(), fast(software, interval))?;
+    let (mut waited, mut outages) = (Vec::new(), Vec::new());
     for _ in 0..bench.times(3, 20) {
         let start = Clock.now();
         lab.topology.block(1)?;
         lab.nodes[A].kill();
+        let [a, b] = &lab.nodes;
+        let succession = lab.client.succession([a, b], "B to take over", start, PATIENCE)?;
         lab.client.settle(&lab.nodes[B], PATIENCE)?;
+        waited.push(millis((succession.first - succession.last).as_micros()));
         outages.push(millis(lab.client.record().lost_pings(start).outage.as_micros()));
         lab.start(A)?;
         lab.topology.unblock(1)?;
         lab.client.settle(&lab.nodes[A], PATIENCE)?;
     }
+    let whom = fast_whom(software, interval);
+    bench.add("crash in the fast profile: detection", &whom, "ms", waited);
     bench.add(
         "crash in the fast profile: outage for a client",
-        format_args!("{software} every {interval} ms"),
+        &whom,
         "ms",
         outages,
     );
@@ -139,20 +172,19 @@ fn fast_crashes(bench: &mut Bench, software: Software, interval: u16) -> Result<
 }
 
 /// The master is cut off, and comes back when the other one is master, too.
-fn heals(bench: &Bench, software: Software, mode: &str) -> Result<Vec<Figure>, LabError> {
-    let mut lab = pair(bench, software, mode)?;
+fn heals(bench: &Bench, whom: &str, setups: [Setup; 2], interval: Duration) -> Result<Vec<Figure>, LabError> {
+    let mut lab = bench.pair(Plan::default(), setups)?;
     let mut lost = Vec::new();
     let times = bench.times(1, 10);
     for time in 0..times {
         lab.topology.block(1)?;
         lab.client.settle(&lab.nodes[B], PATIENCE)?;
-        lab.client.pause(part_of_interval(time, times))?;
+        lab.client.pause(part_of(interval, time, times))?;
         let start = Clock.now();
         lab.topology.unblock(1)?;
         lab.client.settle(&lab.nodes[A], PATIENCE)?;
         lost.push(millis(lab.client.record().lost_pings(start).outage.as_micros()));
     }
-    let whom = format!("{software} {mode}");
     Ok(vec![Figure::new(
         "partition healed: outage for a client",
         whom,
@@ -162,12 +194,12 @@ fn heals(bench: &Bench, software: Software, mode: &str) -> Result<Vec<Figure>, L
 }
 
 /// A cable of a router on two networks is pulled: everything moves.
-fn pulls(bench: &Bench, preempt: bool, network: u8) -> Result<Vec<Figure>, LabError> {
+fn pulls(bench: &Bench, mode: &str, preempt: bool, network: u8) -> Result<Vec<Figure>, LabError> {
     let plan = Plan {
         networks: 2,
         ..Plan::default()
     };
-    let mut lab = bench.lab(plan, [0, 100].map(|advskew| router(advskew, preempt, MODES[0])))?;
+    let mut lab = bench.lab(plan, [0, 100].map(|advskew| router(advskew, preempt, mode)))?;
     let mut other = lab.another_client("eth1", Ipv4Addr::new(192, 0, 3, 10).into())?;
     let (mut there, mut here) = (Vec::new(), Vec::new());
     for _ in 0..bench.times(1, 10) {
@@ -196,12 +228,33 @@ fn pulls(bench: &Bench, preempt: bool, network: u8) -> Result<Vec<Figure>, LabEr
     let peers = if preempt { "preempting" } else { "not preempting" };
     let figure = |which: &str, samples| {
         let what = format!("cable pulled, backup {peers}: {which} moves after");
-        Figure::new(what, "carpd", "ms", samples)
+        Figure::new(what, whom(Software::Carpd, mode), "ms", samples)
     };
     Ok(vec![
         figure("the other network", there),
         figure("its own network", here),
     ])
+}
+
+/// The cable of a master on one network is pulled. That what it is master of on another one follows is not asked of
+/// these: UCarp cannot do it, and keepalived has to be told.
+fn pulls_of_others(bench: &Bench, software: Software) -> Result<Vec<Figure>, LabError> {
+    let mut lab = pair(bench, software, "")?;
+    let mut after = Vec::new();
+    let times = bench.times(1, 10);
+    for time in 0..times {
+        after_advertisement(&mut lab)?;
+        lab.client.pause(part_of(INTERVAL, time, times))?;
+        let start = Clock.now();
+        lab.topology.unplug(0, 1)?;
+        after.push(moved(&mut lab.client, &lab.nodes, start)?);
+        lab.nodes[A].kill();
+        lab.topology.plug(0, 1)?;
+        lab.start(A)?;
+        lab.client.settle(&lab.nodes[A], PATIENCE)?;
+    }
+    let what = "cable pulled, backup preempting: its own network moves after";
+    Ok(vec![Figure::new(what, software, "ms", after)])
 }
 
 /// When B has followed A on a client's network, in milliseconds; never, if it takes twice as long as a crash.

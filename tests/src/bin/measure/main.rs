@@ -6,8 +6,9 @@
 //! cargo run --release -p carp-tests --bin measure -- --fast   each once or a few times, in minutes
 //! ```
 //!
-//! `docs/results/host.md` has the results. Needs root, iproute2, UCarp and keepalived; `docs/lab.md` has the network
-//! and how times are taken. The program is carpd, too: what is measured is what was built with it.
+//! The report shows what it found (`docs/results.md`). Needs root, iproute2, UCarp and keepalived; `docs/lab.md` has the network
+//! and how times are taken. The program is carpd, too: what is measured is what was built with it (when idle,
+//! where its size counts, the one beside it: `cargo build --release -p carpd`).
 #![cfg(target_os = "linux")]
 
 mod bench;

@@ -12,6 +12,7 @@ use carpd::lab::topology::{PREFIX_LEN, PREFIX_LEN_V6, Topology};
 use carpd::lab::{Lab, LabError, Plan, Setup, Software, VIP_V6};
 
 use crate::bench::{A, B, Bench, MODES, PATIENCE, command, joined, millis, router, system, together};
+use crate::crash::{fast, fast_intervals, fast_whom};
 
 /// What is done, how, and who is master afterwards.
 type Step = (&'static str, fn(&Bench, &mut Lab) -> Result<(), LabError>, usize);
@@ -49,15 +50,17 @@ const STEPS: [Step; 9] = [
         |bench, lab| order(bench, lab, A, &["maintenance", "leave"]),
         A,
     ),
-    ("reload", |bench, lab| order(bench, lab, A, &["reload"]), A),
+    ("reload", reload, A),
 ];
 /// What other implementations can do, too: no more than this many of the steps.
 const OF_OTHERS: usize = 2;
 
 /// How often all steps are done,
 const TIMES: usize = 10;
-/// on so many pairs of the same kind.
+/// on so many pairs of the same kind;
 const SHARES: usize = 5;
+/// and in the fast profile.
+const TIMES_FAST: usize = 3;
 
 /// Pings of one step. They are 10 ms apart.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -103,6 +106,25 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
         steps(bench, pair, &mut lab, bench.times(1, TIMES).div_ceil(shares))
     })?;
     bench.add_all(found);
+    // Only these two at the same time: they notice when they get no processor for 30 ms.
+    let fast_pairs = bench.software().into_iter().filter_map(|software| {
+        let interval = *fast_intervals(software).last()?;
+        let steps = match software {
+            Software::Carpd => &STEPS[..],
+            Software::Ucarp | Software::Keepalived => &STEPS[..OF_OTHERS],
+        };
+        Some(Pair {
+            whom: fast_whom(software, interval),
+            plan: Plan::default(),
+            setups: fast(software, interval),
+            steps,
+        })
+    });
+    let found = together(fast_pairs, |pair| {
+        let mut lab = bench.pair(pair.plan, pair.setups.clone())?;
+        steps(bench, &pair, &mut lab, bench.times(1, TIMES_FAST))
+    })?;
+    bench.add_all(found);
     let found = together(modes, |mode| connection(bench, mode))?;
     bench.add_all(found);
     Ok(())
@@ -135,6 +157,18 @@ fn steps(bench: &Bench, pair: &Pair, lab: &mut Lab, times: usize) -> Result<Vec<
     let figures =
         figures.map(|((name, ..), lost)| Figure::new(format_args!("{name}: pings lost"), whom, "", lost));
     Ok(figures.collect())
+}
+
+/// Of a file that is another one each time.
+fn reload(bench: &Bench, lab: &mut Lab) -> Result<(), LabError> {
+    let mut setup = lab.nodes[A].setup().clone();
+    let changed = "description = \"reloaded\"\n";
+    setup.more = match setup.more.strip_prefix(changed) {
+        Some(more) => more.to_owned(),
+        None => format!("{changed}{}", setup.more),
+    };
+    lab.nodes[A].configure(setup)?;
+    order(bench, lab, A, &["reload"])
 }
 
 fn stop(lab: &mut Lab, node: usize) -> Result<(), LabError> {

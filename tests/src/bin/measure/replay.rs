@@ -8,11 +8,11 @@ use carp_fsm::IfaceId;
 use carp_proto::{FrameClass, frame};
 use carp_std::Link;
 use carp_std::linux::{Clock, LinuxLink};
-use carpd::lab::measure::master_down;
 use carpd::lab::topology::INTERFACE;
 use carpd::lab::{Lab, LabError, Node, Plan, Setup};
 
 use crate::bench::{A, B, Bench, PATIENCE, millis, together, transitions};
+use crate::crash::formula;
 
 /// How many of the last advertisements of a dead master are replayed.
 const LAST: usize = 64;
@@ -85,9 +85,8 @@ fn dead(lab: &mut Lab, recorder: &mut Recorder) -> Result<(bool, Figure), LabErr
             break succession;
         }
     };
-    let formula = millis(master_down(1, 100).as_micros());
     let late = heir.map_or(f64::INFINITY, |heir| {
-        millis((heir.first - heir.last).as_micros()) - formula
+        millis((heir.first - heir.last).as_micros()) - formula(software)
     });
     let what = "replay of a dead master: take-over less formula";
     Ok((heir.is_some(), Figure::new(what, software, "ms", vec![late])))

@@ -15,6 +15,8 @@ pub(crate) struct Usage {
     pub(crate) wakeups: u64,
     /// Memory, where what is shared counts in proportion, in KiB.
     pub(crate) pss_kib: u64,
+    /// Memory, where what is shared counts for each of its processes, in KiB.
+    pub(crate) rss_kib: u64,
     /// Memory that is its own alone, in KiB.
     pub(crate) anonymous_kib: u64,
 }
@@ -26,6 +28,7 @@ impl Usage {
         for pid in with_descendants(process.id()) {
             let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
             sum.pss_kib += number(&rollup, "Pss:");
+            sum.rss_kib += number(&rollup, "Rss:");
             sum.anonymous_kib += number(&rollup, "Pss_Anon:");
             let tasks = fs::read_dir(format!("/proc/{pid}/task"))
                 .into_iter()
