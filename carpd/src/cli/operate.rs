@@ -255,7 +255,8 @@ pub(super) struct Causes {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 refused (nothing has changed) or not as it was meant (the output says what is), 3 no answer \
-from carpd, or accepted and not done within 30 seconds (carpd status shows what is in progress), 64 the command line is not understood.";
+from carpd, or accepted and not done within 30 seconds (carpd status shows what is in progress), 64 the command line is \
+not understood.";
 
 #[cfg(not(target_os = "linux"))]
 impl Operate {

@@ -260,7 +260,6 @@ impl Status {
         )
     }
 
-    /// The box above the table while in maintenance mode.
     /// What may still change everything below it.
     fn progress(&self) -> String {
         if self.in_progress.is_empty() {
@@ -270,6 +269,7 @@ impl Status {
         format!("IN PROGRESS: {commands}; waits for the disk, and holds as soon as that answers.\n\n")
     }
 
+    /// The box above the table while in maintenance mode.
     fn maintenance_warning(&self) -> String {
         let Some(since) = &self.maintenance else {
             return String::new();

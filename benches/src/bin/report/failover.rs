@@ -106,10 +106,10 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
         "Two nodes with real daemons, a client that pings the virtual address every 10 ms, and a switch between them, \
          each in a network namespace ([lab.md](lab.md)). The backup has advskew 100 (keepalived: priority 154), so it \
          should wait 3.39 s for a master that has died (keepalived: 3.40 s). *Detection less formula* is what it waited \
-         longer, from the last advertisement that it heard; the *outage* is what the client noticed. \"never\" means that \
-         it did not happen within the time of the test, and an empty field that there is no such thing: UCarp and keepalived \
-         know neither hand-over nor maintenance, and UCarp no interval below a second. Where there is more than one sample, \
-         it is the median, the worst and how many.",
+         longer, from the last advertisement that it heard; the *outage* is what the client noticed. \"never\" means \
+         that it did not happen within the time of the test, and an empty field that there is no such thing: UCarp and \
+         keepalived know neither hand-over nor maintenance, and UCarp no interval below a second. Where there is more \
+         than one sample, it is the median, the worst and how many.",
     );
     if let Some(svg) = timeline::picture(results)? {
         section.plot(

@@ -56,9 +56,10 @@ fn section(results: &Results, section: &mut Section<'_>) -> Result<(), Failure> 
     section.text(
         "Somebody without the password sends to a pair of nodes: ten kinds of invalid advertisements, one after the \
          other, at 100 000 a second to carpd and 50 000 to the others (which would fail at more, and get the \
-         four kinds that mean something to them); 1.1 invalid packets a second, to keepalived of its own protocol; and recorded advertisements, as they \
-         were. A node must not change its state, nor be late with its own advertisements, nor log a line for each. A master that has \
-         stopped advertising is later and later.",
+         four kinds that mean something to them); 1.1 invalid packets a second, to keepalived of its own protocol; and \
+         recorded advertisements, as they were, of the last 64 (who recorded for longer is believed: \
+         [protocol.md](protocol.md)). A node must not change its state, nor be late with its own \
+         advertisements, nor log a line for each. A master that has stopped advertising is later and later.",
     );
     for (file, says, what, title, axis) in [
         (

@@ -182,7 +182,8 @@ mod tests {
         let what = "firmware and peers: detection less formula";
         for (line, whom, late) in [
             (
-                "the firmware takes over from carpd over IPv6, advskew 100: 3.400000 s on the wire, by its own clock Some(3.391) s",
+                "the firmware takes over from carpd over IPv6, advskew 100: 3.400000 s on the wire, by its own clock \
+                 Some(3.391) s",
                 "the firmware takes over from carpd over IPv6",
                 0.4,
             ),
@@ -203,7 +204,8 @@ mod tests {
     #[test]
     fn a_storm_is_a_rate_and_what_it_did() {
         let whom = "rejected before the digest".to_owned();
-        let rate = "badttl at the MASTER: 50000 offered in 5025969 us of its time, 9948 per second; 49990 rejected, 9946 per second";
+        let rate = "badttl at the MASTER: 50000 offered in 5025969 us of its time, 9948 per second; 49990 rejected, \
+                    9946 per second";
         let figure = |what: &str, value| {
             let what = format!("storm at the MASTER: {what}");
             (what, whom.clone(), vec![value])

@@ -6,9 +6,9 @@
 //! cargo run --release -p carp-benches --bin report -- --only crypto one part
 //! ```
 //!
-//! Writes `docs/results.md` (with `--quick` `target/report/results.md`), and beside it in `results/` the plots and, as JSON, every sample. What was measured
-//! of the same commit with the same options is not measured again. What must not be passed is in
-//! `benches/limits.toml`.
+//! Writes `docs/results.md` (with `--quick` `target/report/results.md`), and beside it in `results/` the plots and, as
+//! JSON, every sample. What was measured of the same commit with the same options is not measured again. What must not
+//! be passed is in `benches/limits.toml`.
 
 mod callgrind;
 mod compare;
@@ -63,8 +63,8 @@ struct Arguments {
     /// Measure nothing, only tell which ratios of two runs differ by more than 10 %: what was --out of each
     #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"])]
     compare: Option<Vec<PathBuf>>,
-    /// Where results.md and results/ are written [default: docs; with --quick target/report, so that a look takes nothing
-    /// away from what an hour has measured]
+    /// Where results.md and results/ are written [default: docs; with --quick target/report, so that a
+    /// look takes nothing away from what an hour has measured]
     #[arg(long, value_name = "DIRECTORY")]
     out: Option<PathBuf>,
 }

@@ -14,8 +14,12 @@ use carpd::lab::{Lab, LabError, Node, Plan, Setup};
 use crate::bench::{A, B, Bench, PATIENCE, millis, together, transitions};
 use crate::crash::formula;
 
-/// How many of the last advertisements of a dead master are replayed.
+/// How many of the last advertisements of a dead master are replayed: as many as are remembered.
 const LAST: usize = 64;
+/// How many of a living one, which may advertise again before the recorder has heard it.
+const OF_LIVING: usize = LAST - 2;
+/// To somebody who advertises meanwhile, and remembers that as well.
+const TO_HEIR: usize = LAST / 2 - 2;
 /// How long a dead master is kept alive if it can be done at all.
 const AT_MOST: Duration = Duration::from_secs(15);
 
@@ -24,9 +28,10 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
     let living = together(bench.software(), |software| {
         let mut lab = bench.pair(Plan::default(), setups(software))?;
         let mut recorder = Recorder::new(&lab)?;
-        lab.client
-            .pause(Duration::from_secs(if bench.fast { 5 } else { 70 }))?;
-        recorder.take(&lab.nodes[A]);
+        for _ in 0..if bench.fast { 5 } else { 70 } {
+            lab.client.pause(Duration::from_secs(1))?;
+            recorder.take(&lab.nodes[A], OF_LIVING);
+        }
         let found = living(bench, &mut lab, &mut recorder)?;
         Ok((lab, recorder, found))
     })?;
@@ -54,6 +59,7 @@ fn living(bench: &Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<Vec<F
     let software = lab.nodes[A].setup().software;
     let (start, before) = (Clock.now(), lab.nodes.each_ref().map(transitions));
     for _ in 0..bench.times(30, 300) {
+        recorder.take(&lab.nodes[A], OF_LIVING);
         recorder.send_next();
         lab.client.pause(Duration::from_millis(100))?;
     }
@@ -69,10 +75,10 @@ fn living(bench: &Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<Vec<F
 /// At the backup of a master that has died. Whether it takes over all the same, and when.
 fn dead(lab: &mut Lab, recorder: &mut Recorder) -> Result<(bool, Figure), LabError> {
     let software = lab.nodes[A].setup().software;
-    recorder.take(&lab.nodes[A]);
     let start = Clock.now();
     lab.topology.block(1)?;
     lab.nodes[A].kill();
+    recorder.take(&lab.nodes[A], LAST);
     let [a, b] = &lab.nodes;
     let heir = loop {
         recorder.send_next();
@@ -95,6 +101,7 @@ fn dead(lab: &mut Lab, recorder: &mut Recorder) -> Result<(bool, Figure), LabErr
 /// At the one that has taken over.
 fn heir(bench: &Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<Vec<Figure>, LabError> {
     lab.client.settle(&lab.nodes[B], PATIENCE)?;
+    recorder.take(&lab.nodes[A], TO_HEIR);
     let before = transitions(&lab.nodes[B]);
     for _ in 0..bench.times(30, 300) {
         recorder.send_next();
@@ -114,7 +121,10 @@ fn heir(bench: &Bench, lab: &mut Lab, recorder: &mut Recorder) -> Result<Vec<Fig
 struct Recorder {
     link: LinuxLink,
     iface: IfaceId,
+    /// The oldest first.
     frames: VecDeque<Vec<u8>>,
+    /// How many have been sent.
+    sent: usize,
 }
 
 impl Recorder {
@@ -124,11 +134,12 @@ impl Recorder {
             link,
             iface,
             frames: VecDeque::new(),
+            sent: 0,
         })
     }
 
-    /// Keeps the latest advertisements of a node.
-    fn take(&mut self, node: &Node) {
+    /// Keeps so many of the latest advertisements of a node. To be called before its queue is full.
+    fn take(&mut self, node: &Node, last: usize) {
         while self.link.poll_change().is_some() {}
         let mut buffer = [0; 256];
         while let Some((_, len)) = self.link.recv(&mut buffer) {
@@ -138,15 +149,15 @@ impl Recorder {
                 self.frames.push_back(buffer[..len].to_vec());
             }
         }
-        let surplus = self.frames.len().saturating_sub(LAST);
+        let surplus = self.frames.len().saturating_sub(last);
         self.frames.drain(..surplus);
     }
 
     /// One after the other, again and again.
     fn send_next(&mut self) {
-        if let Some(frame) = self.frames.front() {
-            let _ = self.link.send_frame(self.iface, frame);
-            self.frames.rotate_left(1);
+        if let Some(at) = self.sent.checked_rem(self.frames.len()) {
+            let _ = self.link.send_frame(self.iface, &self.frames[at]);
+            self.sent += 1;
         }
     }
 }
