@@ -106,8 +106,10 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
         steps(bench, pair, &mut lab, bench.times(1, TIMES).div_ceil(shares))
     })?;
     bench.add_all(found);
-    // Only these two at the same time: they notice when they get no processor for 30 ms.
-    let fast_pairs = bench.software().into_iter().filter_map(|software| {
+    // Only these two at the same time, and not in the short forms, beside other things: they notice when they get no
+    // processor for 30 ms.
+    let measured = if bench.fast { Vec::new() } else { bench.software() };
+    let fast_pairs = measured.into_iter().filter_map(|software| {
         let interval = *fast_intervals(software).last()?;
         let steps = match software {
             Software::Carpd => &STEPS[..],
@@ -122,7 +124,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
     });
     let found = together(fast_pairs, |pair| {
         let mut lab = bench.pair(pair.plan, pair.setups.clone())?;
-        steps(bench, &pair, &mut lab, bench.times(1, TIMES_FAST))
+        steps(bench, &pair, &mut lab, TIMES_FAST)
     })?;
     bench.add_all(found);
     let found = together(modes, |mode| connection(bench, mode))?;
