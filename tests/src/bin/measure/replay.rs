@@ -40,16 +40,14 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), LabError> {
         found.push(figures);
         pairs.push((lab, recorder));
     }
-    // One after the other: a millisecond counts.
-    let mut heirs = Vec::new();
+    // One after the other: a millisecond counts. The heir's turn is at once: what it sends pushes out what it heard.
     for (mut lab, mut recorder) in pairs {
         let (has_heir, figure) = dead(&mut lab, &mut recorder)?;
         found.push(vec![figure]);
-        heirs.extend(has_heir.then_some((lab, recorder)));
+        if has_heir {
+            found.push(heir(bench, &mut lab, &mut recorder)?);
+        }
     }
-    found.extend(together(heirs, |(mut lab, mut recorder)| {
-        heir(bench, &mut lab, &mut recorder)
-    })?);
     bench.add_all(found);
     Ok(())
 }
