@@ -37,8 +37,8 @@ pub struct Policy {
     /// less demoted node, and nobody owns the addresses for one master-down time.
     ///
     /// In plain mode, a MASTER that yields to a better one advertises once more for that purpose, unless it has
-    /// just taken over: two that were cut off from each other meet again, and the better one need never have
-    /// heard of the other.
+    /// just taken over after a bow-out, as others may have: two that were cut off from each other meet again, and
+    /// the better one need never have heard of the other.
     pub answer_worse_master: bool,
     /// Who yielded to an equal master waits a little longer before it takes over again: less than one
     /// advertisement interval, derived from the MAC address, another time after each tie in a row. Kernels

@@ -166,8 +166,8 @@ impl Drop for Guard {
 /// takes off what is left. Then it returns.
 ///
 /// It ignores the signals that end a service (SIGHUP, SIGINT, SIGQUIT, SIGTERM, and SIGABRT, which a watchdog
-/// sends): it ends with the process that it guards. Call it from a program's `main`, not from a process that has something else to do.
-/// Needs `CAP_NET_ADMIN`.
+/// sends): it ends with the process that it guards. Call it from a program's `main`, not from a process that has
+/// something else to do. Needs `CAP_NET_ADMIN`.
 pub fn guard() -> io::Result<()> {
     sys::ignore_ending_signals()?;
     let _ = rustix::thread::set_name(c"carp-guard"); // else `exe`, after /proc/self/exe
