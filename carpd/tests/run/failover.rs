@@ -1,13 +1,12 @@
 //! `carpd test-failover`.
 
-use std::fs;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::network::{Daemon, Network};
+use crate::network::Network;
 use crate::text;
 use crate::words::{ask, pair, state};
 
@@ -162,10 +161,7 @@ fn with_a_stranger_on_the_network_it_is_not_begun() {
     let Some(network) = Network::new("failover-stranger") else {
         return;
     };
-    let file = network.configure("there", "");
-    let text = fs::read_to_string(&file).expect("the file");
-    fs::write(&file, text.replace("opensesame", "something else")).expect("a file");
-    let there = Daemon::start(network.carpd(&["run", "--config", &file]));
+    let there = network.start_stranger("there");
     there.wait_for("BACKUP -> MASTER");
     let here = network.start("here", "preempt = true\n");
     here.wait_for(" has another password, ");

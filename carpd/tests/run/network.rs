@@ -99,6 +99,14 @@ impl Network {
         self.namespace.command(program)
     }
 
+    /// Starts somebody with our vhid and another password.
+    pub(crate) fn start_stranger(&self, interface: &str) -> Daemon {
+        let file = self.configure(interface, "");
+        let text = fs::read_to_string(&file).expect("the file");
+        fs::write(&file, text.replace("opensesame", "something else")).expect("a file");
+        Daemon::start(self.carpd(&["run", "--config", &file]))
+    }
+
     /// Starts [`run`](Self::run).
     pub(crate) fn start(&self, interface: &str, more: &str) -> Daemon {
         Daemon::start(self.run(interface, more))

@@ -15,10 +15,7 @@ fn who_has_another_password_is_named() {
     let Some(network) = Network::new("strangers") else {
         return;
     };
-    let file = network.configure("there", "");
-    let text = fs::read_to_string(&file).expect("the file");
-    fs::write(&file, text.replace("opensesame", "something else")).expect("a file");
-    let there = Daemon::start(network.carpd(&["run", "--config", &file]));
+    let there = network.start_stranger("there");
     there.wait_for("BACKUP -> MASTER");
 
     // At the start, before it becomes MASTER itself.
