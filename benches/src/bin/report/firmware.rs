@@ -31,19 +31,16 @@ pub(crate) const WITH_PEERS: Step = Step {
 const QEMU: Need = Need::Tool("qemu-system-arm", "qemu-system-arm");
 
 /// Runs tests, of which a missing tool is a failure, and returns what they print.
-fn tests(names: &[&str], filters: &[&str]) -> Result<String, Failure> {
+fn tests(name: &str, filters: &[&str]) -> Result<String, Failure> {
     let mut command = cargo(["test", "--package", "carp-tests", "--all-features"]);
-    for name in names {
-        command.args(["--test", name]);
-    }
-    command.args(["--", "--nocapture", "--test-threads=1"]);
+    command.args(["--test", name, "--", "--nocapture", "--test-threads=1"]);
     let text = run(command.args(filters).env("CI", "true"))?;
     // The first line of a test stands behind its name.
     Ok(text.replace(" ... ", "\n"))
 }
 
 /// Each of the tests looks at every frame that crosses the switch; who speaks for the address is asserted.
-fn one_owner(text: &str, whom: &str, results: &mut Results) {
+fn one_owner(text: &str, results: &mut Results) {
     let passed: f64 = text
         .lines()
         .filter_map(|line| {
@@ -54,7 +51,8 @@ fn one_owner(text: &str, whom: &str, results: &mut Results) {
                 .ok()
         })
         .sum();
-    results.add("firmware: tests of one owner that passed", whom, "", vec![passed]);
+    let what = "firmware: tests of one owner that passed";
+    results.add(what, "on every frame", "", vec![passed]);
 }
 
 /// What stands behind a word, up to the next blank.
@@ -70,7 +68,7 @@ fn late(seconds: f64, advskew: f64) -> f64 {
 }
 
 fn with_peers(_: Options, results: &mut Results) -> Result<(), Failure> {
-    for line in tests(&["firmware_peers"], &[])?.lines() {
+    for line in tests("firmware_peers", &[])?.lines() {
         takeover(line, results);
     }
     if results.figures.is_empty() {
@@ -92,11 +90,10 @@ fn takeover(line: &str, results: &mut Results) {
 }
 
 fn alone(_: Options, results: &mut Results) -> Result<(), Failure> {
-    one_owner(&tests(&["firmware"], &[])?, "on every frame", results);
-    let text = tests(
-        &["firmware_images", "firmware"],
-        &["instructions_and_stack", "a_storm", "a_backup_takes_over"],
-    )?;
+    let switch = tests("firmware", &[])?;
+    one_owner(&switch, results);
+    let images = tests("firmware_images", &["instructions_and_stack", "a_storm"])?;
+    let text = switch + &images;
     let (mut in_table, mut rows) = (false, 0);
     for line in text.lines() {
         let cells = cells(line);
